@@ -1,0 +1,642 @@
+/* SPDX-License-Identifier: (GPL-2.0 WITH Linux-syscall-note) OR MIT */
+/*
+ * ronbus_ring.h - the ring protocol, the only implementation there is
+ *
+ * The same text is compiled into the kernel module and into the library. It keeps no state of its
+ * own: everything is in the ring, which many processes map and any of them may leave at any
+ * instruction.
+ *
+ * Positions count messages from the beginning of the bus. A ring of C slots begins at position C,
+ * so that no position has lap 0, which is what zeroed memory says. Position p lives in slot
+ * p % C, and its lap is p / C. The words of a slot:
+ *
+ *	state	lap, owner and kind (READY, BUSY or HOLE) of the newest position claimed here
+ *	hole	the highest lap whose position a publisher passed by, the slot being held BUSY
+ *	ready	set of subscribers this message is for
+ *	len, topic, payload
+ *
+ * A publisher claims a position by moving its slot's state from an older lap to (own lap, BUSY),
+ * writes, and moves it to READY. It never waits: a slot that somebody holds BUSY from an older lap
+ * is marked in hole, and passed by. A reader of position p finds it READY, or a HOLE, or passed by
+ * (hole has lap(p) and the state is older), or overtaken, or finds nothing yet.
+ *
+ * Barriers. Each comment names its partner by letter. model/ring.pml checks the algorithm under
+ * sequential consistency; model/README.md argues for each pair below why it is enough to have
+ * the same on hardware that reorders.
+ *
+ *	A  claim: BUSY before payload            A' read: payload before second look at state
+ *	B  commit: payload before READY          B' look: READY before payload
+ *	C  claim: BUSY before look at hole       C' look: hole before second look at state
+ *	D  publish: READY before look at armed   D' arm (kernel): armed before look at the ring
+ */
+#ifndef _UAPI_RONBUS_RING_H
+#define _UAPI_RONBUS_RING_H
+
+#ifdef __KERNEL__
+
+#include <linux/compiler.h>
+#include <linux/string.h>
+#include <asm/barrier.h>
+#include <uapi/ronbus.h>
+
+#define RB_READ(p) READ_ONCE(*(p))
+#define RB_WRITE(p, v) WRITE_ONCE(*(p), v)
+#define RB_LOAD_ACQUIRE(p) smp_load_acquire(p)
+#define RB_STORE_RELEASE(p, v) smp_store_release(p, v)
+/* Both are full barriers, the first when it succeeds. */
+#define RB_CAS(p, old, new) (cmpxchg(p, old, new) == (old))
+#define RB_XCHG(p, v) ((void)xchg(p, v))
+#define RB_MB() smp_mb()
+#define RB_RMB() smp_rmb()
+#define RB_WMB() smp_wmb()
+#define RB_LIKELY(x) likely(x)
+#define RB_UNLIKELY(x) unlikely(x)
+
+#else /* !__KERNEL__ */
+
+#include <stddef.h>
+#include <string.h>
+#include "ronbus.h"
+
+#define RB_READ(p) __atomic_load_n(p, __ATOMIC_RELAXED)
+#define RB_WRITE(p, v) __atomic_store_n(p, v, __ATOMIC_RELAXED)
+#define RB_LOAD_ACQUIRE(p) __atomic_load_n(p, __ATOMIC_ACQUIRE)
+#define RB_STORE_RELEASE(p, v) __atomic_store_n(p, v, __ATOMIC_RELEASE)
+
+static inline int rb_cas(__u64 *p, __u64 old, __u64 new_)
+{
+	return __atomic_compare_exchange_n(p, &old, new_, 0, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
+}
+
+#ifdef __SANITIZE_THREAD__
+#define RB_TSAN 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define RB_TSAN 1
+#endif
+#endif
+
+/*
+ * ThreadSanitizer does not know fences, and does not need them: every shared word is accessed
+ * atomically. It gets an operation that is as strong.
+ */
+#ifdef RB_TSAN
+static inline void rb_fence(void)
+{
+	static __u32 word;
+
+	__atomic_fetch_add(&word, 1, __ATOMIC_SEQ_CST);
+}
+#define RB_MB() rb_fence()
+#define RB_RMB() rb_fence()
+#define RB_WMB() rb_fence()
+#else
+#define RB_MB() __atomic_thread_fence(__ATOMIC_SEQ_CST)
+#define RB_RMB() __atomic_thread_fence(__ATOMIC_ACQUIRE)
+#define RB_WMB() __atomic_thread_fence(__ATOMIC_RELEASE)
+#endif
+
+/*
+ * A locked instruction of x86 is a full barrier. Elsewhere C11's strongest read-modify-write lets
+ * later accesses move up before its store, and needs help to be what the kernel's are.
+ */
+#if defined(__x86_64__) || defined(__i386__)
+#define RB_CAS(p, old, new) rb_cas(p, old, new)
+#define RB_XCHG(p, v) ((void)__atomic_exchange_n(p, v, __ATOMIC_SEQ_CST))
+#else
+#define RB_CAS(p, old, new) (rb_cas(p, old, new) ? (RB_MB(), 1) : 0)
+#define RB_XCHG(p, v) ((void)__atomic_exchange_n(p, v, __ATOMIC_SEQ_CST), RB_MB())
+#endif
+
+#define RB_LIKELY(x) __builtin_expect(!!(x), 1)
+#define RB_UNLIKELY(x) __builtin_expect(!!(x), 0)
+
+#endif /* __KERNEL__ */
+
+/* The race detectors understand words, not the copying of bytes that may be thrown away. */
+#if defined(RB_TSAN) || defined(CONFIG_KCSAN)
+#define RB_WHOLE_WORDS 1
+#endif
+
+/*
+ * A test build defines this to stop a publisher at a chosen step; the steps are where a process
+ * that dies leaves something behind.
+ */
+#ifndef RB_STEP
+#define RB_STEP(step) ((void)0)
+#endif
+
+enum ronbus_step {
+	RONBUS_STEP_CLAIMED, /* a slot is BUSY, its hole word not yet looked at again */
+	RONBUS_STEP_OWNED, /* the slot is the publisher's, nothing written */
+	RONBUS_STEP_WRITING, /* the slot's own words are written, the payload is not */
+	RONBUS_STEP_WRITTEN, /* all is written, the slot still BUSY */
+	RONBUS_STEP_COMMITTED, /* READY, armed not yet looked at */
+	RONBUS_STEP_NOTIFYING, /* somebody sleeps, NOTIFY not yet called */
+};
+
+/**
+ * struct ronbus_slot - a slot in the ring mapping; the payload follows it
+ * @state: see RONBUS_STATE()
+ * @hole: highest lap whose position was passed by
+ * @ready: set of subscribers the message is for
+ * @len: bytes of payload
+ * @topic: topic of the message
+ */
+struct ronbus_slot {
+	__aligned_u64 state;
+	__aligned_u64 hole;
+	__aligned_u64 ready;
+	__u32 len;
+	__u32 topic;
+};
+
+/**
+ * struct ronbus_ring_head - start of the ring mapping
+ * @head: a position that every earlier one is claimed or passed by: a hint where to begin looking
+ * @reserved: keeps slots off the two lines that a CPU fetches together with @head
+ */
+struct ronbus_ring_head {
+	__aligned_u64 head;
+	__aligned_u64 reserved[15];
+};
+
+/**
+ * struct ronbus_ring - one side's view of a ring; not shared
+ * @head: the mapping
+ * @slots: where slots begin in it
+ * @mask: capacity - 1
+ * @shift: binary logarithm of the capacity
+ * @stride: bytes from one slot to the next
+ * @payload: bytes of payload a slot has
+ */
+struct ronbus_ring {
+	struct ronbus_ring_head *head;
+	char *slots;
+	__u32 mask;
+	__u32 shift;
+	__u32 stride;
+	__u32 payload;
+};
+
+#define RONBUS_KIND_READY 0U
+#define RONBUS_KIND_BUSY 1U
+#define RONBUS_KIND_HOLE 2U
+
+#define RONBUS_STATE_KIND_BITS 2
+#define RONBUS_STATE_OWNER_BITS 6
+#define RONBUS_STATE_LAP_SHIFT (RONBUS_STATE_KIND_BITS + RONBUS_STATE_OWNER_BITS)
+
+/*
+ * 56 bits of lap and at least two of index: 58 bits of position, nine years at a message a
+ * nanosecond.
+ */
+#define RONBUS_STATE(lap, owner, kind)                                                     \
+	(((__u64)(lap) << RONBUS_STATE_LAP_SHIFT) | ((__u64)(owner) << RONBUS_STATE_KIND_BITS) | \
+	 (kind))
+
+static inline __u64 ronbus_state_lap(__u64 state)
+{
+	return state >> RONBUS_STATE_LAP_SHIFT;
+}
+
+static inline __u32 ronbus_state_owner(__u64 state)
+{
+	return (state >> RONBUS_STATE_KIND_BITS) & ((1U << RONBUS_STATE_OWNER_BITS) - 1);
+}
+
+static inline __u32 ronbus_state_kind(__u64 state)
+{
+	return state & ((1U << RONBUS_STATE_KIND_BITS) - 1);
+}
+
+/* Slots begin on a cache line and fill whole ones, so that no two publishers share a line. */
+#define RONBUS_CACHE_LINE 64U
+
+/**
+ * ronbus_ring_stride() - bytes from one slot to the next
+ * @payload: bytes of payload, within the bounds of the ABI
+ */
+static inline __u32 ronbus_ring_stride(__u32 payload)
+{
+	return (sizeof(struct ronbus_slot) + payload + RONBUS_CACHE_LINE - 1) &
+	       ~(RONBUS_CACHE_LINE - 1);
+}
+
+/**
+ * ronbus_ring_bytes() - bytes a ring takes, before rounding up to pages
+ * @capacity: slots
+ * @payload: bytes of payload
+ */
+static inline __u64 ronbus_ring_bytes(__u32 capacity, __u32 payload)
+{
+	return sizeof(struct ronbus_ring_head) + (__u64)capacity * ronbus_ring_stride(payload);
+}
+
+/**
+ * ronbus_ring_view() - make a view of a ring in memory
+ * @ring: view to fill
+ * @base: start of the mapping
+ * @capacity: slots, a power of two
+ * @payload: bytes of payload
+ */
+static inline void ronbus_ring_view(struct ronbus_ring *ring, void *base, __u32 capacity,
+				    __u32 payload)
+{
+	ring->head = (struct ronbus_ring_head *)base;
+	ring->slots = (char *)base + sizeof(struct ronbus_ring_head);
+	ring->mask = capacity - 1;
+	ring->shift = (__u32)__builtin_ctz(capacity);
+	ring->stride = ronbus_ring_stride(payload);
+	ring->payload = payload;
+}
+
+/**
+ * ronbus_ring_reset() - make zeroed memory an empty ring
+ * @ring: view of it
+ */
+static inline void ronbus_ring_reset(struct ronbus_ring *ring)
+{
+	RB_WRITE(&ring->head->head, (__u64)ring->mask + 1);
+}
+
+/* Any position is safe here, whoever it comes from: the mask keeps it inside the ring. */
+static inline struct ronbus_slot *ronbus_ring_slot(const struct ronbus_ring *ring, __u64 pos)
+{
+	return (struct ronbus_slot *)(ring->slots + (pos & ring->mask) * ring->stride);
+}
+
+static inline __u64 *ronbus_slot_payload(struct ronbus_slot *slot)
+{
+	return (__u64 *)(slot + 1);
+}
+
+static inline __u64 ronbus_ring_lap(const struct ronbus_ring *ring, __u64 pos)
+{
+	return pos >> ring->shift;
+}
+
+/* The position of lap @lap in the slot of @pos. */
+static inline __u64 ronbus_ring_pos(const struct ronbus_ring *ring, __u64 lap, __u64 pos)
+{
+	return lap << ring->shift | (pos & ring->mask);
+}
+
+/**
+ * ronbus_copy_in() - copy a message into a slot
+ * @to: payload of the slot
+ * @from: the message, of any alignment
+ * @len: its bytes
+ *
+ * Readers may look at any time and throw away what they read, so words are stored whole. Long
+ * messages are left to memcpy(), which is faster and may store in any order: nobody uses what is
+ * read before the READY that barrier B puts behind it.
+ */
+static inline void ronbus_copy_in(__u64 *to, const void *from, __u32 len)
+{
+	const char *p = (const char *)from;
+	__u64 word;
+
+#ifndef RB_WHOLE_WORDS
+	if (len > 128) {
+		memcpy(to, from, len);
+		return;
+	}
+#endif
+	for (; len >= sizeof(word); len -= sizeof(word), p += sizeof(word)) {
+		memcpy(&word, p, sizeof(word));
+		RB_WRITE(to++, word);
+	}
+	if (len) {
+		word = 0;
+		memcpy(&word, p, len);
+		RB_WRITE(to, word);
+	}
+}
+
+/**
+ * ronbus_copy_out() - copy a message out of a slot
+ * @to: where to, of any alignment
+ * @from: payload of the slot
+ * @len: bytes, checked against the payload by the caller
+ *
+ * The copy is worth nothing before ronbus_ring_unchanged() has said so.
+ */
+static inline void ronbus_copy_out(void *to, const __u64 *from, __u32 len)
+{
+	char *p = (char *)to;
+	__u64 word;
+
+#ifndef RB_WHOLE_WORDS
+	if (len > 128) {
+		memcpy(to, from, len);
+		return;
+	}
+#endif
+	for (; len >= sizeof(word); len -= sizeof(word), p += sizeof(word)) {
+		word = RB_READ(from++);
+		memcpy(p, &word, sizeof(word));
+	}
+	if (len) {
+		word = RB_READ(from);
+		memcpy(p, &word, len);
+	}
+}
+
+/**
+ * struct ronbus_claim - a publisher looking for a position
+ * @pos: where it looks next; after a claim the position it has
+ * @stalls: slots it passed by because others hold them, at most one lap of them
+ */
+struct ronbus_claim {
+	__u64 pos;
+	__u32 stalls;
+};
+
+/**
+ * ronbus_ring_claim() - claim a position on a ring of many publishers
+ * @ring: the ring
+ * @claim: where to begin: @pos from ronbus_ring_hint() or behind the last claim of this batch, and
+ *	@stalls 0 for each message; to call again after a return of -1, leave it as it is
+ * @owner: number of the publisher
+ * @budget: slots to look at before giving up
+ *
+ * Without the bound on @stalls a publisher would run away through positions once all slots are
+ * held: a variant that failed the model.
+ *
+ * Return: 0 with the slot of @claim->pos BUSY and this caller's to write; -1 when the budget is
+ * used up, or a whole lap of slots is held by others (@claim->stalls is above the mask).
+ */
+static inline int ronbus_ring_claim(const struct ronbus_ring *ring, struct ronbus_claim *claim,
+				    __u32 owner, __u32 budget)
+{
+	while (budget-- && claim->stalls <= ring->mask) {
+		__u64 pos = claim->pos, lap = ronbus_ring_lap(ring, pos);
+		struct ronbus_slot *slot = ronbus_ring_slot(ring, pos);
+		__u64 state = RB_LOAD_ACQUIRE(&slot->state);
+		__u64 hole;
+
+		if (ronbus_state_lap(state) >= lap) { /* taken */
+			claim->pos = ronbus_ring_pos(ring, ronbus_state_lap(state), pos) + 1;
+			continue;
+		}
+
+		hole = RB_READ(&slot->hole);
+		if (ronbus_state_kind(state) == RONBUS_KIND_BUSY) { /* held: pass it by */
+			if (hole < lap && !RB_CAS(&slot->hole, hole, lap))
+				continue;
+			claim->pos++;
+			claim->stalls++;
+			continue;
+		}
+		if (hole >= lap) { /* passed by already; a reader may have gone on */
+			claim->pos++;
+			continue;
+		}
+
+		/* The CAS is barriers A, with A' in unchanged(), and C, with C' in look(). */
+		if (!RB_CAS(&slot->state, state, RONBUS_STATE(lap, owner, RONBUS_KIND_BUSY)))
+			continue;
+		RB_STEP(RONBUS_STEP_CLAIMED);
+		if (RB_UNLIKELY(RB_READ(&slot->hole) >= lap)) {
+			/*
+			 * Between our look at hole and the CAS the slot was held, passed by, and
+			 * let go: readers may be past it.
+			 */
+			RB_STORE_RELEASE(&slot->state, RONBUS_STATE(lap, owner, RONBUS_KIND_HOLE));
+			claim->pos++;
+			continue;
+		}
+		RB_STEP(RONBUS_STEP_OWNED);
+		return 0;
+	}
+	return -1;
+}
+
+/**
+ * ronbus_ring_begin() - take a position on an exclusive ring
+ * @ring: the ring
+ * @pos: the position behind the last one
+ * @owner: number of the publisher, the only one there is
+ */
+static inline void ronbus_ring_begin(const struct ronbus_ring *ring, __u64 pos, __u32 owner)
+{
+	struct ronbus_slot *slot = ronbus_ring_slot(ring, pos);
+
+	RB_WRITE(&slot->state,
+		 RONBUS_STATE(ronbus_ring_lap(ring, pos), owner, RONBUS_KIND_BUSY));
+	RB_WMB(); /* barrier A, with A' in unchanged() */
+	RB_STEP(RONBUS_STEP_OWNED);
+}
+
+/**
+ * ronbus_ring_write() - fill a claimed slot
+ * @ring: the ring
+ * @pos: its position
+ * @ready: set of subscribers the message is for
+ * @topic: its topic
+ * @data: its bytes
+ * @len: how many, at most the payload
+ */
+static inline void ronbus_ring_write(const struct ronbus_ring *ring, __u64 pos, __u64 ready,
+				     __u32 topic, const void *data, __u32 len)
+{
+	struct ronbus_slot *slot = ronbus_ring_slot(ring, pos);
+
+	RB_WRITE(&slot->ready, ready);
+	RB_WRITE(&slot->len, len);
+	RB_WRITE(&slot->topic, topic);
+	RB_STEP(RONBUS_STEP_WRITING);
+	ronbus_copy_in(ronbus_slot_payload(slot), data, len);
+	RB_STEP(RONBUS_STEP_WRITTEN);
+}
+
+/**
+ * ronbus_ring_commit() - make a message visible
+ * @ring: the ring
+ * @pos: its position
+ * @owner: number of the publisher
+ */
+static inline void ronbus_ring_commit(const struct ronbus_ring *ring, __u64 pos, __u32 owner)
+{
+	/* barrier B, with B' in look() */
+	RB_STORE_RELEASE(&ronbus_ring_slot(ring, pos)->state,
+			 RONBUS_STATE(ronbus_ring_lap(ring, pos), owner, RONBUS_KIND_READY));
+}
+
+/**
+ * ronbus_ring_commit_last() - make a message visible, and be ready to look who sleeps
+ * @ring: the ring
+ * @pos: its position
+ * @owner: number of the publisher
+ *
+ * For the last message of a call on a bus with RONBUS_F_EDGE_NOTIFY: one instruction is barrier B
+ * and barrier D, whose partner D' is where the kernel arms a subscriber.
+ */
+static inline void ronbus_ring_commit_last(const struct ronbus_ring *ring, __u64 pos, __u32 owner)
+{
+	RB_XCHG(&ronbus_ring_slot(ring, pos)->state,
+		RONBUS_STATE(ronbus_ring_lap(ring, pos), owner, RONBUS_KIND_READY));
+	RB_STEP(RONBUS_STEP_COMMITTED);
+}
+
+/**
+ * ronbus_ring_hint() - where to begin looking for a free position
+ * @ring: the ring
+ */
+static inline __u64 ronbus_ring_hint(const struct ronbus_ring *ring)
+{
+	return RB_READ(&ring->head->head);
+}
+
+/**
+ * ronbus_ring_advance() - move the hint behind a claimed position
+ * @ring: the ring
+ * @pos: the position behind the last one claimed
+ *
+ * Two publishers may leave the smaller value: a hint that is late costs a few looks, never a
+ * message.
+ */
+static inline void ronbus_ring_advance(const struct ronbus_ring *ring, __u64 pos)
+{
+	if (RB_READ(&ring->head->head) < pos)
+		RB_WRITE(&ring->head->head, pos);
+}
+
+/**
+ * ronbus_ring_tail() - the first position nobody has claimed
+ * @ring: the ring
+ * @budget: slots to look at
+ *
+ * Return: that position, or one before it if the budget did not suffice; a moment later it may be
+ * claimed.
+ */
+static inline __u64 ronbus_ring_tail(const struct ronbus_ring *ring, __u32 budget)
+{
+	__u64 pos = ronbus_ring_hint(ring);
+
+	while (budget--) {
+		__u64 lap = ronbus_state_lap(RB_LOAD_ACQUIRE(&ronbus_ring_slot(ring, pos)->state));
+
+		if (lap < ronbus_ring_lap(ring, pos))
+			break;
+		pos = ronbus_ring_pos(ring, lap, pos) + 1;
+	}
+	return pos;
+}
+
+/**
+ * enum ronbus_look - what stands at a position
+ * @RONBUS_LOOK_EMPTY: nothing yet
+ * @RONBUS_LOOK_READY: a message
+ * @RONBUS_LOOK_HOLE: nothing, and nothing will ever
+ * @RONBUS_LOOK_LAGGED: it was overtaken
+ */
+enum ronbus_look {
+	RONBUS_LOOK_EMPTY,
+	RONBUS_LOOK_READY,
+	RONBUS_LOOK_HOLE,
+	RONBUS_LOOK_LAGGED,
+};
+
+/* Behind @newest, which is at least a lap ahead of @pos, where a reader of @pos goes on. */
+static inline __u64 ronbus_ring_oldest(const struct ronbus_ring *ring, __u64 pos, __u64 newest)
+{
+	__u64 head = ronbus_ring_hint(ring);
+	__u64 oldest;
+
+	if (head <= newest)
+		head = newest + 1;
+	oldest = head - ring->mask - 1;
+	return oldest > pos ? oldest : pos + 1; /* whatever the ring says, readers go forward */
+}
+
+/**
+ * ronbus_ring_look() - look at a position
+ * @ring: the ring
+ * @pos: the position
+ * @value: the state word if READY, the position to go on at if LAGGED
+ *
+ * A position held BUSY keeps its readers waiting, for it may still become a message, but not for
+ * longer than a lap: once a publisher has come around and passed the slot by, a reader that
+ * stands here has been overtaken like any other.
+ *
+ * Return: one of &enum ronbus_look.
+ */
+static inline enum ronbus_look ronbus_ring_look(const struct ronbus_ring *ring, __u64 pos,
+						__u64 *value)
+{
+	struct ronbus_slot *slot = ronbus_ring_slot(ring, pos);
+	__u64 lap = ronbus_ring_lap(ring, pos);
+	__u64 state = RB_LOAD_ACQUIRE(&slot->state); /* barrier B', with B in commit() */
+	__u64 newest;
+
+	if (ronbus_state_lap(state) < lap) {
+		if (RB_LIKELY(RB_READ(&slot->hole) < lap))
+			return RONBUS_LOOK_EMPTY;
+		/*
+		 * Passed by, unless a claim came between: barrier C', with C in claim(). Either we
+		 * see that claim now, or it sees the mark we saw and makes the position a HOLE.
+		 */
+		RB_MB();
+		state = RB_LOAD_ACQUIRE(&slot->state);
+		if (ronbus_state_lap(state) < lap)
+			return RONBUS_LOOK_HOLE;
+	}
+
+	newest = ronbus_state_lap(state);
+	if (RB_LIKELY(newest == lap)) {
+		if (RB_LIKELY(ronbus_state_kind(state) == RONBUS_KIND_READY)) {
+			*value = state;
+			return RONBUS_LOOK_READY;
+		}
+		if (ronbus_state_kind(state) != RONBUS_KIND_BUSY)
+			return RONBUS_LOOK_HOLE;
+		newest = RB_READ(&slot->hole);
+		if (newest <= lap)
+			return RONBUS_LOOK_EMPTY;
+	}
+	*value = ronbus_ring_oldest(ring, pos, ronbus_ring_pos(ring, newest, pos));
+	return RONBUS_LOOK_LAGGED;
+}
+
+/**
+ * ronbus_ring_unchanged() - was the message still whole after it was read
+ * @ring: the ring
+ * @pos: its position
+ * @state: what ronbus_ring_look() returned
+ */
+static inline int ronbus_ring_unchanged(const struct ronbus_ring *ring, __u64 pos, __u64 state)
+{
+	RB_RMB(); /* barrier A', with A in claim() and begin() */
+	return RB_READ(&ronbus_ring_slot(ring, pos)->state) == state;
+}
+
+/**
+ * ronbus_ring_repair() - take back what a publisher that is gone holds
+ * @ring: the ring
+ * @owner: its number
+ * @first: first slot to look at
+ * @count: slots to look at
+ *
+ * Return: slots taken back.
+ */
+static inline __u32 ronbus_ring_repair(const struct ronbus_ring *ring, __u32 owner, __u32 first,
+				       __u32 count)
+{
+	__u32 repaired = 0;
+
+	for (; count; count--, first++) {
+		struct ronbus_slot *slot = ronbus_ring_slot(ring, first);
+		__u64 state = RB_READ(&slot->state);
+		__u64 lap = ronbus_state_lap(state);
+
+		if (state != RONBUS_STATE(lap, owner, RONBUS_KIND_BUSY))
+			continue;
+		if (RB_CAS(&slot->state, state, RONBUS_STATE(lap, owner, RONBUS_KIND_HOLE)))
+			repaired++;
+	}
+	return repaired;
+}
+
+#endif /* _UAPI_RONBUS_RING_H */
