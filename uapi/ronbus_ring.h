@@ -37,7 +37,7 @@
 #include <linux/compiler.h>
 #include <linux/string.h>
 #include <asm/barrier.h>
-#include <uapi/ronbus.h>
+#include "ronbus.h"
 
 #define RB_READ(p) READ_ONCE(*(p))
 #define RB_WRITE(p, v) WRITE_ONCE(*(p), v)

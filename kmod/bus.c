@@ -1,0 +1,361 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * A bus: creation, names, permissions, end.
+ */
+#include <linux/capability.h>
+#include <linux/cred.h>
+#include <linux/ctype.h>
+#include <linux/log2.h>
+#include <linux/module.h>
+#include <linux/sched.h>
+#include <linux/slab.h>
+#include <linux/uaccess.h>
+#include <linux/user_namespace.h>
+
+#include "compat.h"
+#include "internal.h"
+
+static LIST_HEAD(buses);
+static unsigned int nr_buses;
+static DEFINE_MUTEX(ronbus_registry);
+
+static bool name_valid(const char *name)
+{
+	size_t i, len = strnlen(name, RONBUS_NAME_SIZE);
+
+	if (len == RONBUS_NAME_SIZE || memchr_inv(name + len, 0, RONBUS_NAME_SIZE - len))
+		return false;
+	for (i = 0; i < len; i++)
+		if (!isascii(name[i]) || (!isalnum(name[i]) && !strchr("._-", name[i])))
+			return false;
+	return true;
+}
+
+/* The table of the seed: a ring that fits the first cache serves few readers best. */
+static u32 autotune(u32 subscribers)
+{
+	if (subscribers <= 4)
+		return 64;
+	if (subscribers <= 16)
+		return 128;
+	return 256;
+}
+
+static void choose_geometry(struct ronbus_create *args)
+{
+	if (!args->mode)
+		args->mode = 0600;
+	if (!args->payload)
+		args->payload = RONBUS_PAYLOAD_DEFAULT;
+	if (args->capacity)
+		return;
+	args->capacity = args->features & RONBUS_F_AUTOTUNE_CAP ? autotune(args->subscribers) :
+								  RONBUS_CAPACITY_DEFAULT;
+}
+
+static int check_create(const struct ronbus_create *args)
+{
+	if (args->features & ~RONBUS_FEATURES_KNOWN || args->flags & ~RONBUS_BUS_FLAGS ||
+	    args->mode & ~0666 || args->pad || !name_valid(args->name))
+		return -EINVAL;
+	if (args->flags & RONBUS_BUS_MAP_NONE && args->flags & RONBUS_BUS_MAP_ALL)
+		return -EINVAL;
+	if (args->subscribers > RONBUS_SUBSCRIBERS_MAX ||
+	    (args->subscribers && !(args->features & RONBUS_F_AUTOTUNE_CAP)))
+		return -EINVAL;
+	if (!is_power_of_2(args->capacity) || args->capacity < RONBUS_CAPACITY_MIN ||
+	    args->capacity > RONBUS_CAPACITY_MAX)
+		return -EINVAL;
+	if (args->payload % 8 || args->payload < RONBUS_PAYLOAD_MIN ||
+	    args->payload > RONBUS_PAYLOAD_MAX)
+		return -EINVAL;
+	if (ronbus_ring_bytes(args->capacity, args->payload) > RONBUS_RING_BYTES_MAX)
+		return -EINVAL;
+	if (args->features & ~RONBUS_FEATURES_HERE)
+		return -EOPNOTSUPP;
+	return 0;
+}
+
+static struct ronbus_bus *find(const char *name, const struct ipc_namespace *ns)
+{
+	struct ronbus_bus *bus;
+
+	lockdep_assert_held(&ronbus_registry);
+
+	list_for_each_entry(bus, &buses, node)
+		if (bus->ipc_ns == ns && !strcmp(bus->name, name))
+			return bus;
+	return NULL;
+}
+
+static int enrol(struct ronbus_bus *bus)
+{
+	int err = 0;
+
+	mutex_lock(&ronbus_registry);
+	if (bus->name[0] && find(bus->name, bus->ipc_ns)) {
+		err = -EEXIST;
+	} else if (nr_buses == RONBUS_BUSES_MAX) {
+		err = -ENOSPC;
+	} else {
+		list_add(&bus->node, &buses);
+		nr_buses++;
+	}
+	mutex_unlock(&ronbus_registry);
+	return err;
+}
+
+static void free_bus(struct ronbus_bus *bus)
+{
+	ronbus_ipc_ns_put(bus->ipc_ns);
+	ronbus_region_free(&bus->mem);
+	ronbus_region_free(&bus->info);
+	kfree(bus);
+}
+
+static void fill_info_page(struct ronbus_bus *bus, const struct ronbus_create *args)
+{
+	struct ronbus_info_page *page = bus->info.addr;
+
+	page->abi_version = RONBUS_ABI_VERSION;
+	page->size = sizeof(*page);
+	page->features = args->features;
+	page->flags = args->flags;
+	page->capacity = args->capacity;
+	page->payload = args->payload;
+	bus->page = page;
+}
+
+/**
+ * ronbus_bus_create() - make a bus
+ * @args: what the program asked for; what was chosen is filled in
+ * @busp: returned, with one reference
+ *
+ * Return: 0; -EINVAL or -EOPNOTSUPP for what a bus cannot be; -EEXIST for a name in use; -ENOSPC
+ * for a bus too many; -ENOMEM.
+ */
+int ronbus_bus_create(struct ronbus_create *args, struct ronbus_bus **busp)
+{
+	struct ronbus_bus *bus;
+	int err;
+
+	choose_geometry(args);
+	err = check_create(args);
+	if (err)
+		return err;
+
+	bus = kzalloc(sizeof(*bus), GFP_KERNEL_ACCOUNT);
+	if (!bus)
+		return -ENOMEM;
+	kref_init(&bus->ref);
+	mutex_init(&bus->lock);
+	INIT_LIST_HEAD(&bus->pubs);
+	bus->ipc_ns = get_ipc_ns(current->nsproxy->ipc_ns);
+	bus->uid = current_fsuid();
+	bus->gid = current_fsgid();
+	bus->mode = args->mode;
+	bus->features = args->features;
+	bus->flags = args->flags;
+	bus->autotuned_badly = args->features & RONBUS_F_AUTOTUNE_CAP && args->capacity > 256;
+	memcpy(bus->name, args->name, sizeof(bus->name));
+
+	err = ronbus_region_alloc(&bus->info, sizeof(struct ronbus_info_page));
+	if (err)
+		goto err_bus;
+	err = ronbus_region_alloc(&bus->mem, ronbus_ring_bytes(args->capacity, args->payload));
+	if (err)
+		goto err_bus;
+	fill_info_page(bus, args);
+	ronbus_ring_view(&bus->ring, bus->mem.addr, args->capacity, args->payload);
+	ronbus_ring_reset(&bus->ring);
+
+	err = enrol(bus);
+	if (err)
+		goto err_bus;
+	*busp = bus;
+	return 0;
+
+err_bus:
+	free_bus(bus);
+	return err;
+}
+
+/* May the caller have this access to a bus it has only a name of? As SysV IPC decides. */
+static bool permitted(const struct ronbus_bus *bus, u32 access)
+{
+	umode_t mode = bus->mode;
+
+	if (uid_eq(current_fsuid(), bus->uid))
+		mode >>= 6;
+	else if (in_group_p(bus->gid))
+		mode >>= 3;
+	if ((!(access & RONBUS_ACCESS_SUBSCRIBE) || mode & 04) &&
+	    (!(access & RONBUS_ACCESS_PUBLISH) || mode & 02))
+		return true;
+	return ns_capable(bus->ipc_ns->user_ns, CAP_IPC_OWNER);
+}
+
+/**
+ * ronbus_bus_attach() - find a bus by name
+ * @args: name and access
+ * @busp: returned, with one reference
+ *
+ * Return: 0, -EINVAL, -ENOENT or -EACCES.
+ */
+int ronbus_bus_attach(const struct ronbus_attach *args, struct ronbus_bus **busp)
+{
+	struct ronbus_bus *bus;
+	int err = 0;
+
+	if (args->pad || !args->access ||
+	    args->access & ~(RONBUS_ACCESS_SUBSCRIBE | RONBUS_ACCESS_PUBLISH) ||
+	    !args->name[0] || !name_valid(args->name))
+		return -EINVAL;
+
+	/* Under the lock a bus in the list has a reference left: see ronbus_bus_put(). */
+	mutex_lock(&ronbus_registry);
+	bus = find(args->name, current->nsproxy->ipc_ns);
+	if (!bus)
+		err = -ENOENT;
+	else if (!permitted(bus, args->access))
+		err = -EACCES;
+	else
+		*busp = ronbus_bus_get(bus);
+	mutex_unlock(&ronbus_registry);
+	return err;
+}
+
+struct ronbus_bus *ronbus_bus_get(struct ronbus_bus *bus)
+{
+	kref_get(&bus->ref);
+	return bus;
+}
+
+static void release_bus(struct kref *ref)
+{
+	struct ronbus_bus *bus = container_of(ref, struct ronbus_bus, ref);
+
+	list_del(&bus->node);
+	nr_buses--;
+	mutex_unlock(&ronbus_registry);
+	free_bus(bus);
+}
+
+/**
+ * ronbus_bus_put() - let go of a bus; the last to do so frees it and its name
+ * @bus: the bus
+ */
+void ronbus_bus_put(struct ronbus_bus *bus)
+{
+	kref_put_mutex(&bus->ref, release_bus, &ronbus_registry);
+}
+
+/**
+ * ronbus_bus_may_map() - may the caller publish through a mapping
+ * @bus: the bus
+ */
+bool ronbus_bus_may_map(const struct ronbus_bus *bus)
+{
+	if (bus->flags & RONBUS_BUS_MAP_NONE)
+		return false;
+	return bus->flags & RONBUS_BUS_MAP_ALL || uid_eq(current_fsuid(), bus->uid) ||
+	       ns_capable(bus->ipc_ns->user_ns, CAP_SYS_ADMIN);
+}
+
+/**
+ * ronbus_bus_end() - tell the subscribers that there will be no more
+ * @bus: the bus, its lock held
+ *
+ * Once ended, a bus stays so: a subscriber may have seen it.
+ */
+void ronbus_bus_end(struct ronbus_bus *bus)
+{
+	lockdep_assert_held(&bus->lock);
+
+	if (bus->publishers || bus->page->status & RONBUS_STATUS_ENDED)
+		return;
+	/* Behind all that was ever published: pairs with the acquire of a reader's status. */
+	smp_store_release(&bus->page->status, bus->page->status | RONBUS_STATUS_ENDED);
+	ronbus_notify(bus, ~0ULL, RONBUS_WAKE_CLOSE);
+}
+
+static long seal_ioctl(struct ronbus_bus *bus, u32 access)
+{
+	if (!(access & RONBUS_ACCESS_PUBLISH))
+		return -EACCES;
+
+	mutex_lock(&bus->lock);
+	WRITE_ONCE(bus->page->status, bus->page->status | RONBUS_STATUS_SEALED);
+	ronbus_bus_end(bus);
+	mutex_unlock(&bus->lock);
+	return 0;
+}
+
+static long publisher_ioctl(struct ronbus_bus *bus, u32 access, unsigned int cmd, void __user *arg)
+{
+	struct ronbus_publisher args;
+	struct file *file;
+	int err;
+
+	err = ronbus_get_args(&args, sizeof(args), cmd, arg);
+	if (err)
+		return err;
+	file = ronbus_pub_join(bus, access, &args);
+	return ronbus_install(file, cmd, arg, &args, sizeof(args));
+}
+
+static long subscribe_ioctl(struct ronbus_bus *bus, u32 access, unsigned int cmd, void __user *arg)
+{
+	struct ronbus_subscribe args;
+	struct file *file;
+	int err;
+
+	err = ronbus_get_args(&args, sizeof(args), cmd, arg);
+	if (err)
+		return err;
+	file = ronbus_sub_join(bus, access, &args);
+	return ronbus_install(file, cmd, arg, &args, sizeof(args));
+}
+
+static u32 file_access(const struct file *file)
+{
+	return (file->f_mode & FMODE_READ ? RONBUS_ACCESS_SUBSCRIBE : 0) |
+	       (file->f_mode & FMODE_WRITE ? RONBUS_ACCESS_PUBLISH : 0);
+}
+
+static long bus_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
+{
+	struct ronbus_bus *bus = file->private_data;
+	struct ronbus_info own = { .role = RONBUS_ROLE_BUS, .access = file_access(file) };
+	void __user *uarg = (void __user *)arg;
+
+	switch (RONBUS_CMD(cmd)) {
+	case RONBUS_CMD(RONBUS_IOC_PUBLISHER):
+		return publisher_ioctl(bus, own.access, cmd, uarg);
+	case RONBUS_CMD(RONBUS_IOC_SUBSCRIBE):
+		return subscribe_ioctl(bus, own.access, cmd, uarg);
+	case RONBUS_CMD(RONBUS_IOC_SEAL):
+		return seal_ioctl(bus, own.access);
+	case RONBUS_CMD(RONBUS_IOC_INFO):
+		return ronbus_info_ioctl(bus, &own, cmd, uarg);
+	case RONBUS_CMD(RONBUS_IOC_STATS):
+		return ronbus_stats_ioctl(bus, cmd, uarg);
+	case RONBUS_CMD(RONBUS_IOC_QUERY):
+		return ronbus_query_ioctl(cmd, uarg);
+	}
+	return -ENOTTY;
+}
+
+static int bus_release(struct inode *inode, struct file *file)
+{
+	ronbus_bus_put(file->private_data);
+	return 0;
+}
+
+const struct file_operations ronbus_bus_fops = {
+	.owner = THIS_MODULE,
+	.release = bus_release,
+	.unlocked_ioctl = bus_ioctl,
+	.compat_ioctl = compat_ptr_ioctl,
+	.show_fdinfo = ronbus_show_bus,
+};

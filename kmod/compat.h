@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The differences between the kernels this module is built for, 6.1 to 6.12, and nothing else. The
+ * rest of the module is written against the newest of them.
+ */
+#ifndef _RONBUS_COMPAT_H
+#define _RONBUS_COMPAT_H
+
+#include <linux/eventfd.h>
+#include <linux/ipc_namespace.h>
+#include <linux/mm.h>
+#include <linux/nsproxy.h>
+#include <linux/proc_ns.h>
+#include <linux/version.h>
+
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 1, 0)
+#error "ronbus needs Linux 6.1 or later"
+#endif
+
+#ifndef CONFIG_64BIT
+#error "ronbus needs a 64 bit kernel: the words of its ring are 64 bit"
+#endif
+
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 3, 0)
+static inline void vm_flags_mod(struct vm_area_struct *vma, vm_flags_t set, vm_flags_t clear)
+{
+	vma->vm_flags = (vma->vm_flags | set) & ~clear;
+}
+#endif
+
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 8, 0)
+static inline void ronbus_eventfd_signal(struct eventfd_ctx *ctx)
+{
+	eventfd_signal(ctx, 1);
+}
+#else
+static inline void ronbus_eventfd_signal(struct eventfd_ctx *ctx)
+{
+	eventfd_signal(ctx);
+}
+#endif
+
+/* put_ipc_ns() is not exported everywhere; what namespace files call to let go is reachable. */
+#ifdef CONFIG_IPC_NS
+static inline void ronbus_ipc_ns_put(struct ipc_namespace *ns)
+{
+	ns->ns.ops->put(&ns->ns);
+}
+#else
+static inline void ronbus_ipc_ns_put(struct ipc_namespace *ns)
+{
+}
+#endif
+
+#endif /* _RONBUS_COMPAT_H */

@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What the parts of the module share.
+ *
+ * Lifetime. A bus is held by its bus fds, publishers and subscribers, one reference each, and is
+ * freed with the last of them; a mapping holds its fd. Nothing here looks at processes: death is
+ * the kernel closing what the dead had open.
+ *
+ * Locking. ronbus_registry (bus.c) guards the list of buses. bus->lock guards membership: subs,
+ * pubs, audience, status, retired counters. sub->read_lock makes a read(2) of one message one step.
+ * pub->lock does the same for a publish by system call. sub->event_lock guards the registered
+ * eventfd. They nest in no other way than bus->lock inside none, and event_lock inside RCU.
+ * Waking looks up subscribers under RCU only, so that it may be done from anywhere.
+ */
+#ifndef _RONBUS_INTERNAL_H
+#define _RONBUS_INTERNAL_H
+
+#include <linux/fs.h>
+#include <linux/kref.h>
+#include <linux/list.h>
+#include <linux/mm_types.h>
+#include <linux/mutex.h>
+#include <linux/spinlock.h>
+#include <linux/uidgid.h>
+#include <linux/wait.h>
+
+#include "../uapi/ronbus.h"
+#include "../uapi/ronbus_ring.h"
+#include "limits.h"
+
+struct eventfd_ctx;
+struct ipc_namespace;
+struct seq_file;
+struct user_struct;
+
+#define RONBUS_FEATURES_HERE \
+	(RONBUS_F_EDGE_NOTIFY | RONBUS_F_BATCH | RONBUS_F_AUTOTUNE_CAP | RONBUS_F_METRICS_BUF)
+#define RONBUS_BUS_FLAGS \
+	(RONBUS_BUS_PERSISTENT | RONBUS_BUS_EXCLUSIVE | RONBUS_BUS_MAP_NONE | RONBUS_BUS_MAP_ALL)
+
+/**
+ * struct ronbus_region - zeroed pages that the kernel and programs map
+ * @pages: the pages
+ * @nr: how many
+ * @addr: where the kernel has them, contiguous
+ * @user: whose RLIMIT_MEMLOCK they count against
+ */
+struct ronbus_region {
+	struct page **pages;
+	unsigned int nr;
+	void *addr;
+	struct user_struct *user;
+};
+
+/**
+ * struct ronbus_bus - a bus
+ * @ref: one for each bus fd, publisher and subscriber
+ * @node: in the registry
+ * @ipc_ns: namespace of the name, and whose user namespace the capabilities are asked in
+ * @name: empty for a bus without
+ * @uid: owner
+ * @gid: group
+ * @mode: permissions of a file
+ * @features: &enum ronbus_feature
+ * @flags: &enum ronbus_bus_flag
+ * @info: memory of the info page
+ * @page: the info page; the kernel writes it, everybody reads it
+ * @mem: memory of the ring; untrusted wherever a publisher maps it
+ * @ring: view of it
+ * @lock: see above
+ * @subs: subscribers by index, under RCU
+ * @members: set of indexes in use
+ * @pubs: all publishers
+ * @publishers: how many there are
+ * @ids: numbers of mapped publishers in use
+ * @retired: what members that have left had counted
+ * @autotuned_badly: a capacity beyond the cache's liking was asked for
+ * @notify_calls: NOTIFY ioctls
+ * @repairs: slots taken back
+ */
+struct ronbus_bus {
+	struct kref ref;
+	struct list_head node;
+	struct ipc_namespace *ipc_ns;
+	char name[RONBUS_NAME_SIZE];
+	kuid_t uid;
+	kgid_t gid;
+	umode_t mode;
+	u64 features;
+	u32 flags;
+	struct ronbus_region info;
+	struct ronbus_info_page *page;
+	struct ronbus_region mem;
+	struct ronbus_ring ring;
+	struct mutex lock;
+	struct ronbus_sub __rcu *subs[RONBUS_SUBSCRIBERS_MAX];
+	u64 members;
+	struct list_head pubs;
+	unsigned int publishers;
+	u64 ids;
+	struct ronbus_counters retired;
+	bool autotuned_badly;
+	atomic64_t notify_calls;
+	atomic64_t repairs;
+};
+
+/**
+ * struct ronbus_pub - a publisher
+ * @bus: its bus
+ * @node: in bus->pubs
+ * @id: its number in slots it holds; 0 if it publishes by system call only
+ * @access: what its bus fd could do
+ * @self_mem: memory of its own page
+ * @self: the page; untrusted
+ * @lock: one publish by system call at a time
+ * @bounce: a message on its way in, under @lock
+ * @writable_maps: writable mappings of the ring
+ */
+struct ronbus_pub {
+	struct ronbus_bus *bus;
+	struct list_head node;
+	u32 id;
+	u32 access;
+	struct ronbus_region self_mem;
+	struct ronbus_self *self;
+	struct mutex lock;
+	void *bounce;
+	atomic_t writable_maps;
+};
+
+/**
+ * struct ronbus_sub - a subscriber
+ * @bus: its bus
+ * @index: its bit in every mask
+ * @access: what its bus fd could do
+ * @start: position of its first read
+ * @self_mem: memory of its own page
+ * @self: the page; untrusted, with the cursor that says where it reads
+ * @queue: who sleeps for it
+ * @event_lock: see above
+ * @eventfd: signalled when it is woken, or NULL
+ * @read_lock: one read(2) at a time
+ * @bounce: a record on its way out, under @read_lock
+ * @read_lost: positions lost and not yet told to a reader, under @read_lock
+ * @wakes: times woken, by cause
+ * @waits: times armed
+ * @rcu: frees it when nobody can be waking it any more
+ */
+struct ronbus_sub {
+	struct ronbus_bus *bus;
+	u32 index;
+	u32 access;
+	u64 start;
+	struct ronbus_region self_mem;
+	struct ronbus_self *self;
+	wait_queue_head_t queue;
+	spinlock_t event_lock;
+	struct eventfd_ctx *eventfd;
+	struct mutex read_lock;
+	struct ronbus_record *bounce;
+	u64 read_lost;
+	atomic64_t wakes[RONBUS_WAKE_CAUSES];
+	atomic64_t waits;
+	struct rcu_head rcu;
+};
+
+/* bus.c */
+int ronbus_bus_create(struct ronbus_create *args, struct ronbus_bus **busp);
+int ronbus_bus_attach(const struct ronbus_attach *args, struct ronbus_bus **busp);
+struct ronbus_bus *ronbus_bus_get(struct ronbus_bus *bus);
+void ronbus_bus_put(struct ronbus_bus *bus);
+bool ronbus_bus_may_map(const struct ronbus_bus *bus);
+void ronbus_bus_end(struct ronbus_bus *bus);
+extern const struct file_operations ronbus_bus_fops;
+
+/* main.c */
+#define RONBUS_CMD(cmd) ((cmd) & ~IOCSIZE_MASK)
+int ronbus_get_args(void *args, size_t size, unsigned int cmd, const void __user *from);
+int ronbus_put_args(void __user *to, unsigned int cmd, const void *args, size_t size);
+int ronbus_install(struct file *file, unsigned int cmd, void __user *to, const void *args,
+		   size_t size);
+long ronbus_query_ioctl(unsigned int cmd, void __user *arg);
+
+/* map.c */
+int ronbus_region_alloc(struct ronbus_region *region, size_t bytes);
+void ronbus_region_free(struct ronbus_region *region);
+size_t ronbus_region_bytes(const struct ronbus_region *region);
+int ronbus_region_map(const struct ronbus_region *region, struct vm_area_struct *vma,
+		      bool writable);
+extern const struct vm_operations_struct ronbus_vm_ops;
+int ronbus_vm_may_split(struct vm_area_struct *vma, unsigned long addr);
+int ronbus_vm_mremap(struct vm_area_struct *vma);
+
+/* publish.c */
+struct file *ronbus_pub_join(struct ronbus_bus *bus, u32 access, struct ronbus_publisher *args);
+
+/* subscribe.c */
+struct file *ronbus_sub_join(struct ronbus_bus *bus, u32 access, struct ronbus_subscribe *args);
+
+/* wake.c */
+enum ronbus_ready {
+	RONBUS_READY_DATA = 1 << 0,
+	RONBUS_READY_ENDED = 1 << 1,
+};
+
+unsigned int ronbus_sub_ready(const struct ronbus_sub *sub);
+unsigned int ronbus_sub_arm(struct ronbus_sub *sub);
+int ronbus_sub_wait(struct ronbus_sub *sub, u64 deadline);
+int ronbus_sub_set_eventfd(struct ronbus_sub *sub, int fd);
+unsigned int ronbus_notify(struct ronbus_bus *bus, u64 mask, enum ronbus_wake_cause cause);
+
+/* stats.c */
+void ronbus_retire(struct ronbus_bus *bus, const struct ronbus_pub *pub,
+		   const struct ronbus_sub *sub);
+long ronbus_stats_ioctl(struct ronbus_bus *bus, unsigned int cmd, void __user *arg);
+long ronbus_info_ioctl(struct ronbus_bus *bus, const struct ronbus_info *own, unsigned int cmd,
+		       void __user *arg);
+void ronbus_show_bus(struct seq_file *m, struct file *file);
+void ronbus_show_pub(struct seq_file *m, struct file *file);
+void ronbus_show_sub(struct seq_file *m, struct file *file);
+
+/* Counters in a page that a program shares with us: whole words, and no more faith than that. */
+static inline void ronbus_count(__u64 *counter, u64 add)
+{
+	WRITE_ONCE(*counter, READ_ONCE(*counter) + add);
+}
+
+#endif /* _RONBUS_INTERNAL_H */

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* Every bound of the module that is tighter than the ABI's, in one place. */
+#ifndef _RONBUS_LIMITS_H
+#define _RONBUS_LIMITS_H
+
+#include <linux/sizes.h>
+
+/* Buses that may exist at once, on the whole machine. Memory is charged to their makers besides. */
+#define RONBUS_BUSES_MAX 1024
+
+/* Bytes one ring may have. */
+#define RONBUS_RING_BYTES_MAX SZ_64M
+
+/* Slots a publisher looks at, and a repair walks over, before others may have the CPU. */
+#define RONBUS_CLAIM_CHUNK 256
+#define RONBUS_REPAIR_CHUNK 1024
+
+/* Slots a publish looks at in all, beyond what an honest ring can make it look at. */
+#define RONBUS_CLAIM_LOOKS(capacity) (4 * (capacity) + 4096)
+
+#endif /* _RONBUS_LIMITS_H */

@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * /dev/ronbus: the control device, and what all ioctls share.
+ */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+#include <linux/anon_inodes.h>
+#include <linux/build_bug.h>
+#include <linux/file.h>
+#include <linux/miscdevice.h>
+#include <linux/module.h>
+#include <linux/uaccess.h>
+
+#include "internal.h"
+
+/**
+ * ronbus_get_args() - copy the argument of an ioctl in
+ * @args: where to
+ * @size: its size as this module knows it
+ * @cmd: the ioctl, whose number tells the size as the program knows it
+ * @from: the argument
+ *
+ * All structures are at their first version: nothing smaller than ours exists.
+ *
+ * Return: 0, -EINVAL, -E2BIG or -EFAULT.
+ */
+int ronbus_get_args(void *args, size_t size, unsigned int cmd, const void __user *from)
+{
+	if (_IOC_SIZE(cmd) < size)
+		return -EINVAL;
+	return copy_struct_from_user(args, size, from, _IOC_SIZE(cmd));
+}
+
+/**
+ * ronbus_put_args() - copy the argument of an ioctl out
+ * @to: where to
+ * @cmd: as for ronbus_get_args()
+ * @args: the argument
+ * @size: its size as this module knows it
+ *
+ * Return: 0, -EINVAL or -EFAULT.
+ */
+int ronbus_put_args(void __user *to, unsigned int cmd, const void *args, size_t size)
+{
+	size_t usize = _IOC_SIZE(cmd);
+
+	if (usize < size)
+		return -EINVAL;
+	if (copy_to_user(to, args, size) || clear_user(to + size, usize - size))
+		return -EFAULT;
+	return 0;
+}
+
+/**
+ * ronbus_install() - hand a new file to the program
+ * @file: the file, or an error
+ * @cmd: the ioctl that asked for it
+ * @to: its argument in the program, or NULL if nothing is returned there
+ * @args: the argument as filled in
+ * @size: its size as this module knows it
+ *
+ * The descriptor appears last, so that a program that fails anywhere never had it.
+ *
+ * Return: the descriptor, or an error with @file gone.
+ */
+int ronbus_install(struct file *file, unsigned int cmd, void __user *to, const void *args,
+		   size_t size)
+{
+	int err, fd;
+
+	if (IS_ERR(file))
+		return PTR_ERR(file);
+
+	fd = get_unused_fd_flags(O_CLOEXEC);
+	if (fd < 0) {
+		err = fd;
+		goto err_file;
+	}
+	if (to) {
+		err = ronbus_put_args(to, cmd, args, size);
+		if (err)
+			goto err_fd;
+	}
+	fd_install(fd, file);
+	return fd;
+
+err_fd:
+	put_unused_fd(fd);
+err_file:
+	fput(file);
+	return err;
+}
+
+/**
+ * ronbus_query_ioctl() - RONBUS_IOC_QUERY, on every kind of fd
+ * @cmd: the ioctl
+ * @arg: its argument
+ */
+long ronbus_query_ioctl(unsigned int cmd, void __user *arg)
+{
+	struct ronbus_query query = {
+		.abi_version = RONBUS_ABI_VERSION,
+		.page_size = PAGE_SIZE,
+		.features = RONBUS_FEATURES_HERE,
+		.bus_flags = RONBUS_BUS_FLAGS,
+		.buses_max = RONBUS_BUSES_MAX,
+		.ring_bytes_max = RONBUS_RING_BYTES_MAX,
+		.capacity_min = RONBUS_CAPACITY_MIN,
+		.capacity_max = RONBUS_CAPACITY_MAX,
+		.payload_min = RONBUS_PAYLOAD_MIN,
+		.payload_max = RONBUS_PAYLOAD_MAX,
+		.subscribers_max = RONBUS_SUBSCRIBERS_MAX,
+		.publishers_max = RONBUS_PUBLISHERS_MAX,
+		.topics_max = RONBUS_TOPICS_MAX,
+		.batch_max = RONBUS_BATCH_MAX,
+		.name_size = RONBUS_NAME_SIZE,
+		.create_size = sizeof(struct ronbus_create),
+		.info_size = sizeof(struct ronbus_info),
+		.stats_size = sizeof(struct ronbus_stats),
+		.info_page_size = sizeof(struct ronbus_info_page),
+		.self_page_size = sizeof(struct ronbus_self),
+	};
+
+	return ronbus_put_args(arg, cmd, &query, sizeof(query));
+}
+
+static struct file *bus_file(struct ronbus_bus *bus, int access)
+{
+	struct file *file = anon_inode_getfile("[ronbus]", &ronbus_bus_fops, bus, access);
+
+	if (IS_ERR(file))
+		ronbus_bus_put(bus);
+	return file;
+}
+
+static long create_ioctl(unsigned int cmd, void __user *arg)
+{
+	struct ronbus_create args;
+	struct ronbus_bus *bus;
+	int err;
+
+	err = ronbus_get_args(&args, sizeof(args), cmd, arg);
+	if (err)
+		return err;
+	err = ronbus_bus_create(&args, &bus);
+	if (err)
+		return err;
+	return ronbus_install(bus_file(bus, O_RDWR), cmd, arg, &args, sizeof(args));
+}
+
+static long attach_ioctl(unsigned int cmd, void __user *arg)
+{
+	static const int file_access[] = {
+		[RONBUS_ACCESS_SUBSCRIBE] = O_RDONLY,
+		[RONBUS_ACCESS_PUBLISH] = O_WRONLY,
+		[RONBUS_ACCESS_SUBSCRIBE | RONBUS_ACCESS_PUBLISH] = O_RDWR,
+	};
+	struct ronbus_attach args;
+	struct ronbus_bus *bus;
+	int err;
+
+	err = ronbus_get_args(&args, sizeof(args), cmd, arg);
+	if (err)
+		return err;
+	err = ronbus_bus_attach(&args, &bus);
+	if (err)
+		return err;
+	return ronbus_install(bus_file(bus, file_access[args.access]), cmd, NULL, NULL, 0);
+}
+
+static long control_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
+{
+	void __user *uarg = (void __user *)arg;
+
+	switch (RONBUS_CMD(cmd)) {
+	case RONBUS_CMD(RONBUS_IOC_QUERY):
+		return ronbus_query_ioctl(cmd, uarg);
+	case RONBUS_CMD(RONBUS_IOC_CREATE):
+		return create_ioctl(cmd, uarg);
+	case RONBUS_CMD(RONBUS_IOC_ATTACH):
+		return attach_ioctl(cmd, uarg);
+	}
+	return -ENOTTY;
+}
+
+static const struct file_operations control_fops = {
+	.owner = THIS_MODULE,
+	.unlocked_ioctl = control_ioctl,
+	.compat_ioctl = compat_ptr_ioctl,
+};
+
+static struct miscdevice control_device = {
+	.minor = MISC_DYNAMIC_MINOR,
+	.name = KBUILD_MODNAME,
+	.fops = &control_fops,
+	.mode = 0600,
+};
+module_misc_device(control_device);
+
+/* The ABI, pinned: a change here is a change of what programs were built with. */
+static_assert(sizeof(struct ronbus_query) == 88);
+static_assert(sizeof(struct ronbus_create) == 96);
+static_assert(sizeof(struct ronbus_attach) == 72);
+static_assert(sizeof(struct ronbus_publisher) == 8);
+static_assert(sizeof(struct ronbus_subscribe) == 32);
+static_assert(sizeof(struct ronbus_info) == 136);
+static_assert(sizeof(struct ronbus_wait) == 16);
+static_assert(sizeof(struct ronbus_notify) == 16);
+static_assert(sizeof(struct ronbus_vec) == 16);
+static_assert(sizeof(struct ronbus_publish) == 24);
+static_assert(sizeof(struct ronbus_eventfd) == 8);
+static_assert(sizeof(struct ronbus_counters) == 264);
+static_assert(sizeof(struct ronbus_stats) == 320);
+static_assert(sizeof(struct ronbus_record) == 24);
+static_assert(sizeof(struct ronbus_info_page) == 768);
+static_assert(offsetof(struct ronbus_info_page, armed) == 128);
+static_assert(offsetof(struct ronbus_info_page, audience) == 256);
+static_assert(sizeof(struct ronbus_self) <= PAGE_SIZE);
+static_assert(offsetof(struct ronbus_self, published) == 64);
+static_assert(sizeof(struct ronbus_slot) == 32);
+static_assert(sizeof(struct ronbus_ring_head) == 128);
+
+MODULE_DESCRIPTION("Lossy, never-blocking broadcast bus between processes");
+MODULE_AUTHOR("The ronbus authors");
+MODULE_LICENSE("GPL");
+MODULE_VERSION("0.1.0");

@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Memory that the kernel and programs share: allocation, charge, mapping.
+ */
+#include <linux/capability.h>
+#include <linux/cred.h>
+#include <linux/gfp.h>
+#include <linux/mm.h>
+#include <linux/sched/signal.h>
+#include <linux/sched/user.h>
+#include <linux/slab.h>
+#include <linux/vmalloc.h>
+
+#include "compat.h"
+#include "internal.h"
+
+/* As mlock(2) counts: against the user, whatever happens to the process. */
+static int charge(struct user_struct *user, unsigned long pages)
+{
+	unsigned long limit = rlimit(RLIMIT_MEMLOCK) >> PAGE_SHIFT;
+	long sum, old = atomic_long_read(&user->locked_vm);
+
+	if (capable(CAP_IPC_LOCK))
+		limit = LONG_MAX;
+	do {
+		sum = old + pages;
+		if (sum > limit)
+			return -ENOMEM;
+	} while (!atomic_long_try_cmpxchg(&user->locked_vm, &old, sum));
+	return 0;
+}
+
+static void free_pages_of(struct ronbus_region *region)
+{
+	while (region->nr)
+		__free_page(region->pages[--region->nr]);
+	kvfree(region->pages);
+}
+
+static int alloc_pages_of(struct ronbus_region *region, unsigned int nr)
+{
+	region->nr = 0;
+	region->pages = kvcalloc(nr, sizeof(*region->pages), GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
+	if (!region->pages)
+		return -ENOMEM;
+
+	while (region->nr < nr) {
+		struct page *page = alloc_page(GFP_KERNEL_ACCOUNT | __GFP_ZERO | __GFP_NOWARN);
+
+		if (!page || fatal_signal_pending(current)) {
+			if (page)
+				__free_page(page);
+			free_pages_of(region);
+			return -ENOMEM;
+		}
+		region->pages[region->nr++] = page;
+	}
+	return 0;
+}
+
+/**
+ * ronbus_region_alloc() - allocate a region, charged to the current user
+ * @region: zeroed; unchanged on failure as far as ronbus_region_free() is concerned
+ * @bytes: its size, rounded up to pages
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int ronbus_region_alloc(struct ronbus_region *region, size_t bytes)
+{
+	unsigned int nr = DIV_ROUND_UP(bytes, PAGE_SIZE);
+	struct user_struct *user = get_uid(current_user());
+	int err;
+
+	err = charge(user, nr);
+	if (err)
+		goto err_user;
+	err = alloc_pages_of(region, nr);
+	if (err)
+		goto err_charge;
+	region->addr = vmap(region->pages, nr, VM_MAP, PAGE_KERNEL);
+	if (!region->addr) {
+		err = -ENOMEM;
+		goto err_pages;
+	}
+	region->user = user;
+	return 0;
+
+err_pages:
+	free_pages_of(region);
+err_charge:
+	atomic_long_sub(nr, &user->locked_vm);
+err_user:
+	free_uid(user);
+	return err;
+}
+
+/**
+ * ronbus_region_free() - free a region and take back its charge
+ * @region: from ronbus_region_alloc(), or zeroed
+ */
+void ronbus_region_free(struct ronbus_region *region)
+{
+	if (!region->addr)
+		return;
+	atomic_long_sub(region->nr, &region->user->locked_vm);
+	free_uid(region->user);
+	vunmap(region->addr);
+	region->addr = NULL;
+	free_pages_of(region);
+}
+
+/* The length of a region's mapping. */
+size_t ronbus_region_bytes(const struct ronbus_region *region)
+{
+	return (size_t)region->nr << PAGE_SHIFT;
+}
+
+/* A mapping stays in one piece, where it was made. */
+int ronbus_vm_may_split(struct vm_area_struct *vma, unsigned long addr)
+{
+	return -EINVAL;
+}
+
+int ronbus_vm_mremap(struct vm_area_struct *vma)
+{
+	return -EINVAL;
+}
+
+const struct vm_operations_struct ronbus_vm_ops = {
+	.may_split = ronbus_vm_may_split,
+	.mremap = ronbus_vm_mremap,
+};
+
+/**
+ * ronbus_region_map() - map a region into a program
+ * @region: the region
+ * @vma: where; its offset has chosen the region already
+ * @writable: whether the program may write
+ *
+ * VM_MAYWRITE goes where writing is refused, so that mprotect(2) cannot bring it back. A child does
+ * not inherit the mapping: its parent's death has to be seen, and two readers of one cursor help
+ * nobody. madvise(MADV_DOFORK) can undo that, so nothing but tidiness rests on it.
+ *
+ * Return: 0; -EINVAL for a wrong length or a private mapping; -EACCES for an access that is not
+ * to be had; -ENOMEM.
+ */
+int ronbus_region_map(const struct ronbus_region *region, struct vm_area_struct *vma,
+		      bool writable)
+{
+	if (vma_pages(vma) != region->nr || !(vma->vm_flags & VM_SHARED))
+		return -EINVAL;
+	if (vma->vm_flags & VM_EXEC || (vma->vm_flags & VM_WRITE && !writable))
+		return -EACCES;
+
+	vm_flags_mod(vma, VM_DONTEXPAND | VM_DONTDUMP | VM_DONTCOPY,
+		     VM_MAYEXEC | (vma->vm_flags & VM_WRITE ? 0 : VM_MAYWRITE));
+	vma->vm_ops = &ronbus_vm_ops;
+	return vm_map_pages_zero(vma, region->pages, region->nr);
+}

@@ -1,0 +1,390 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Publishers: joining, publishing by system call, notifying, and what is done when one dies.
+ */
+#include <linux/anon_inodes.h>
+#include <linux/err.h>
+#include <linux/log2.h>
+#include <linux/mm.h>
+#include <linux/module.h>
+#include <linux/sched.h>
+#include <linux/slab.h>
+#include <linux/uaccess.h>
+
+#include "internal.h"
+
+/*
+ * One message. Between claim and commit the CPU is ours: a system call that lost it there would
+ * hold a slot for as long as others run. Nothing can fault or sleep in between, since the message
+ * is in @data already.
+ */
+static int put_message(struct ronbus_bus *bus, u64 audience, u32 topic, const void *data, u32 len,
+		       bool last)
+{
+	u32 looks = RONBUS_CLAIM_LOOKS(bus->ring.mask + 1);
+	struct ronbus_claim claim = { .pos = ronbus_ring_hint(&bus->ring) };
+
+	preempt_disable();
+	while (ronbus_ring_claim(&bus->ring, &claim, 0, RONBUS_CLAIM_CHUNK)) {
+		preempt_enable();
+		if (claim.stalls > bus->ring.mask || looks < RONBUS_CLAIM_CHUNK)
+			return -EAGAIN;
+		looks -= RONBUS_CLAIM_CHUNK;
+		cond_resched();
+		preempt_disable();
+	}
+	ronbus_ring_write(&bus->ring, claim.pos, audience, topic, data, len);
+	if (last)
+		ronbus_ring_commit_last(&bus->ring, claim.pos, 0);
+	else
+		ronbus_ring_commit(&bus->ring, claim.pos, 0);
+	ronbus_ring_advance(&bus->ring, claim.pos + 1);
+	preempt_enable();
+	return 0;
+}
+
+/* Behind commit_last(): who has to be woken for a message. */
+static void notify_audience(struct ronbus_bus *bus, u64 audience)
+{
+	if (bus->features & RONBUS_F_EDGE_NOTIFY)
+		audience &= READ_ONCE(bus->page->armed);
+	if (audience)
+		ronbus_notify(bus, audience, RONBUS_WAKE_DATA);
+}
+
+static int get_message(struct ronbus_pub *pub, const struct ronbus_vec __user *uvec,
+		       struct ronbus_vec *vec)
+{
+	if (copy_from_user(vec, uvec, sizeof(*vec)))
+		return -EFAULT;
+	if (vec->pad)
+		return -EINVAL;
+	if (vec->len > pub->bus->ring.payload)
+		return -EMSGSIZE;
+	if (copy_from_user(pub->bounce, u64_to_user_ptr(vec->data), vec->len))
+		return -EFAULT;
+	return 0;
+}
+
+/*
+ * Messages go out one behind the other, so the last one is known only when it is the last of the
+ * batch or the next one cannot be had. For those that turn out last the wake-up is due in any case:
+ * with an extra barrier, since it was not taken with the commit.
+ */
+static int put_batch(struct ronbus_pub *pub, const struct ronbus_publish *args, u64 audience)
+{
+	const struct ronbus_vec __user *uvec = u64_to_user_ptr(args->vec);
+	bool each = !(pub->bus->features & RONBUS_F_BATCH);
+	struct ronbus_vec vec;
+	u32 done = 0;
+	int err = 0;
+
+	for (; done < args->count; done++) {
+		bool last = each || done + 1 == args->count;
+
+		if (fatal_signal_pending(current))
+			err = -EINTR;
+		else
+			err = get_message(pub, uvec + done, &vec);
+		if (!err && audience)
+			err = put_message(pub->bus, audience, args->topic, pub->bounce, vec.len,
+					  last);
+		if (err)
+			break;
+		if (last && audience)
+			notify_audience(pub->bus, audience);
+	}
+	if (err && done && audience && !each) {
+		smp_mb(); /* barrier D, with D' in arm */
+		notify_audience(pub->bus, audience);
+	}
+	if (err == -EAGAIN)
+		ronbus_count(&pub->self->dropped, 1);
+	return done ? done : err;
+}
+
+static void count_published(struct ronbus_self *self, u32 accepted, u64 audience, u32 asked)
+{
+	if (!audience) {
+		ronbus_count(&self->no_receivers, accepted);
+		return;
+	}
+	ronbus_count(&self->published, accepted);
+	ronbus_count(&self->addressed, (u64)accepted * hweight64(audience));
+	if (asked > 1) {
+		ronbus_count(&self->batches, 1);
+		ronbus_count(&self->batch_len[min(ilog2(accepted), RONBUS_BATCH_BUCKETS - 1)], 1);
+	}
+}
+
+static long publish_ioctl(struct ronbus_pub *pub, unsigned int cmd, void __user *arg)
+{
+	struct ronbus_publish args;
+	u64 audience;
+	int ret;
+
+	ret = ronbus_get_args(&args, sizeof(args), cmd, arg);
+	if (ret)
+		return ret;
+	if (!args.count || args.count > RONBUS_BATCH_MAX || args.topic >= RONBUS_TOPICS_MAX ||
+	    args.flags)
+		return -EINVAL;
+
+	/* Before anything is published: an argument that cannot be written back is an error. */
+	if (put_user(0, &((struct ronbus_publish __user *)arg)->receivers))
+		return -EFAULT;
+
+	if (mutex_lock_interruptible(&pub->lock))
+		return -ERESTARTSYS;
+	audience = READ_ONCE(pub->bus->page->audience[args.topic]);
+	ret = put_batch(pub, &args, audience);
+	if (ret > 0)
+		count_published(pub->self, ret, audience, args.count);
+	mutex_unlock(&pub->lock);
+
+	/* It was writable a moment ago; if it no longer is, what was published still is. */
+	if (ret > 0 && put_user(hweight64(audience),
+				&((struct ronbus_publish __user *)arg)->receivers))
+		return ret;
+	return ret;
+}
+
+static long notify_ioctl(struct ronbus_pub *pub, unsigned int cmd, void __user *arg)
+{
+	struct ronbus_notify args;
+	int err;
+
+	err = ronbus_get_args(&args, sizeof(args), cmd, arg);
+	if (err)
+		return err;
+	if (args.pad)
+		return -EINVAL;
+	atomic64_inc(&pub->bus->notify_calls);
+	args.woken = ronbus_notify(pub->bus, args.subscribers, RONBUS_WAKE_DATA);
+	return ronbus_put_args(arg, cmd, &args, sizeof(args));
+}
+
+static long pub_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
+{
+	struct ronbus_pub *pub = file->private_data;
+	struct ronbus_info own = {
+		.role = RONBUS_ROLE_PUBLISHER,
+		.member = pub->id,
+		.access = pub->access,
+	};
+	void __user *uarg = (void __user *)arg;
+
+	switch (RONBUS_CMD(cmd)) {
+	case RONBUS_CMD(RONBUS_IOC_PUBLISH):
+		return publish_ioctl(pub, cmd, uarg);
+	case RONBUS_CMD(RONBUS_IOC_NOTIFY):
+		return notify_ioctl(pub, cmd, uarg);
+	case RONBUS_CMD(RONBUS_IOC_INFO):
+		return ronbus_info_ioctl(pub->bus, &own, cmd, uarg);
+	case RONBUS_CMD(RONBUS_IOC_STATS):
+		return ronbus_stats_ioctl(pub->bus, cmd, uarg);
+	case RONBUS_CMD(RONBUS_IOC_QUERY):
+		return ronbus_query_ioctl(cmd, uarg);
+	}
+	return -ENOTTY;
+}
+
+/*
+ * A publisher that maps the ring is gone when its last writable mapping is: nobody can finish what
+ * it had begun. Its slots become holes. Then everybody who sleeps is woken, for it may have died
+ * between making a message visible and saying so.
+ */
+static void repair(struct ronbus_pub *pub)
+{
+	struct ronbus_bus *bus = pub->bus;
+	u32 first, repaired = 0;
+
+	for (first = 0; first <= bus->ring.mask; first += RONBUS_REPAIR_CHUNK) {
+		repaired += ronbus_ring_repair(&bus->ring, pub->id, first,
+					       min_t(u32, RONBUS_REPAIR_CHUNK,
+						     bus->ring.mask + 1 - first));
+		cond_resched();
+	}
+	atomic64_add(repaired, &bus->repairs);
+	ronbus_notify(bus, ~0ULL, RONBUS_WAKE_REPAIR);
+}
+
+static void ring_open(struct vm_area_struct *vma)
+{
+	struct ronbus_pub *pub = vma->vm_file->private_data;
+
+	atomic_inc(&pub->writable_maps);
+}
+
+static void ring_close(struct vm_area_struct *vma)
+{
+	struct ronbus_pub *pub = vma->vm_file->private_data;
+
+	if (atomic_dec_and_test(&pub->writable_maps))
+		repair(pub);
+}
+
+static const struct vm_operations_struct ring_vm_ops = {
+	.open = ring_open,
+	.close = ring_close,
+	.may_split = ronbus_vm_may_split,
+	.mremap = ronbus_vm_mremap,
+};
+
+static int map_ring(struct ronbus_pub *pub, struct vm_area_struct *vma)
+{
+	bool writable = vma->vm_flags & VM_WRITE;
+	int err;
+
+	/* To read along is for subscribers, and for those who could overwrite it anyway. */
+	if (!pub->id && !(pub->access & RONBUS_ACCESS_SUBSCRIBE))
+		return -EACCES;
+	err = ronbus_region_map(&pub->bus->mem, vma, pub->id);
+	if (err || !writable)
+		return err;
+	vma->vm_ops = &ring_vm_ops;
+	ring_open(vma);
+	return 0;
+}
+
+static int pub_mmap(struct file *file, struct vm_area_struct *vma)
+{
+	struct ronbus_pub *pub = file->private_data;
+
+	switch (vma->vm_pgoff) {
+	case RONBUS_MMAP_INFO >> PAGE_SHIFT:
+		return ronbus_region_map(&pub->bus->info, vma, false);
+	case RONBUS_MMAP_RING >> PAGE_SHIFT:
+		return map_ring(pub, vma);
+	case RONBUS_MMAP_SELF >> PAGE_SHIFT:
+		return ronbus_region_map(&pub->self_mem, vma, true);
+	}
+	return -EINVAL;
+}
+
+static void free_pub(struct ronbus_pub *pub)
+{
+	ronbus_region_free(&pub->self_mem);
+	kfree(pub->bounce);
+	kfree(pub);
+}
+
+static int pub_release(struct inode *inode, struct file *file)
+{
+	struct ronbus_pub *pub = file->private_data;
+	struct ronbus_bus *bus = pub->bus;
+
+	mutex_lock(&bus->lock);
+	list_del(&pub->node);
+	ronbus_retire(bus, pub, NULL);
+	bus->ids &= ~BIT_ULL(pub->id);
+	bus->publishers--;
+	if (!(bus->flags & RONBUS_BUS_PERSISTENT) || bus->page->status & RONBUS_STATUS_SEALED)
+		ronbus_bus_end(bus);
+	mutex_unlock(&bus->lock);
+
+	free_pub(pub);
+	ronbus_bus_put(bus);
+	return 0;
+}
+
+static const struct file_operations pub_fops = {
+	.owner = THIS_MODULE,
+	.release = pub_release,
+	.unlocked_ioctl = pub_ioctl,
+	.compat_ioctl = compat_ptr_ioctl,
+	.mmap = pub_mmap,
+	.show_fdinfo = ronbus_show_pub,
+};
+
+static int enrol(struct ronbus_pub *pub, bool mapped)
+{
+	struct ronbus_bus *bus = pub->bus;
+	u32 status = bus->page->status;
+	unsigned int id = 0;
+
+	lockdep_assert_held(&bus->lock);
+
+	if (status & RONBUS_STATUS_SEALED)
+		return -EPERM;
+	if (status & RONBUS_STATUS_ENDED)
+		return -ESHUTDOWN;
+	if (bus->flags & RONBUS_BUS_EXCLUSIVE && bus->publishers)
+		return -EBUSY;
+	if (mapped) {
+		/* Fewer than slots: if all of them stall, there is still one to publish in. */
+		id = ffz(bus->ids | 1);
+		if (bus->ids == ~1ULL || id > bus->ring.mask)
+			return -ENOSPC;
+		bus->ids |= BIT_ULL(id);
+	}
+	pub->id = id;
+	bus->publishers++;
+	list_add(&pub->node, &bus->pubs);
+	return 0;
+}
+
+/**
+ * ronbus_pub_join() - make a publisher
+ * @bus: its bus
+ * @access: what the bus fd can do
+ * @args: how it wants to publish; the number it got is filled in
+ *
+ * Return: its file, with a reference to @bus; or -EACCES, -EINVAL, -EPERM, -EBUSY, -ENOSPC,
+ * -ESHUTDOWN, -ENOMEM.
+ */
+struct file *ronbus_pub_join(struct ronbus_bus *bus, u32 access, struct ronbus_publisher *args)
+{
+	bool mapped = args->flags & RONBUS_PUBLISHER_MAPPED;
+	struct ronbus_pub *pub;
+	struct file *file;
+	int err;
+
+	if (args->flags & ~RONBUS_PUBLISHER_MAPPED || args->id)
+		return ERR_PTR(-EINVAL);
+	if (!(access & RONBUS_ACCESS_PUBLISH))
+		return ERR_PTR(-EACCES);
+	if (mapped && !ronbus_bus_may_map(bus))
+		return ERR_PTR(-EPERM);
+
+	pub = kzalloc(sizeof(*pub), GFP_KERNEL_ACCOUNT);
+	if (!pub)
+		return ERR_PTR(-ENOMEM);
+	pub->bus = bus;
+	pub->access = access;
+	mutex_init(&pub->lock);
+
+	err = -ENOMEM;
+	pub->bounce = kmalloc(bus->ring.payload, GFP_KERNEL_ACCOUNT);
+	if (!pub->bounce)
+		goto err_pub;
+	err = ronbus_region_alloc(&pub->self_mem, sizeof(*pub->self));
+	if (err)
+		goto err_pub;
+	pub->self = pub->self_mem.addr;
+
+	mutex_lock(&bus->lock);
+	err = enrol(pub, mapped);
+	mutex_unlock(&bus->lock);
+	if (err)
+		goto err_pub;
+
+	args->id = pub->id;
+	ronbus_bus_get(bus);
+	file = anon_inode_getfile("[ronbus-publisher]", &pub_fops, pub, O_RDWR);
+	if (IS_ERR(file))
+		goto err_enrolled;
+	return file;
+
+err_enrolled:
+	err = PTR_ERR(file);
+	mutex_lock(&bus->lock);
+	list_del(&pub->node);
+	bus->ids &= ~BIT_ULL(pub->id);
+	bus->publishers--;
+	mutex_unlock(&bus->lock);
+	ronbus_bus_put(bus);
+err_pub:
+	free_pub(pub);
+	return ERR_PTR(err);
+}

@@ -1,0 +1,272 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Counters: gathered from the members' own pages and from what the kernel counted.
+ */
+#include <linux/bitops.h>
+#include <linux/err.h>
+#include <linux/seq_file.h>
+#include <linux/slab.h>
+
+#include "internal.h"
+
+static void add_pub(struct ronbus_counters *sum, const struct ronbus_pub *pub)
+{
+	const struct ronbus_self *self = pub->self;
+	unsigned int i;
+
+	sum->published_total += READ_ONCE(self->published);
+	sum->no_receivers_total += READ_ONCE(self->no_receivers);
+	sum->dropped_total += READ_ONCE(self->dropped);
+	sum->addressed_total += READ_ONCE(self->addressed);
+	sum->batch_publish_total += READ_ONCE(self->batches);
+	sum->interest_skips_total += READ_ONCE(self->interest_skips);
+	sum->metrics_tls_flush_total += READ_ONCE(self->flushes);
+	for (i = 0; i < RONBUS_BATCH_BUCKETS; i++)
+		sum->batch_len_histogram[i] += READ_ONCE(self->batch_len[i]);
+}
+
+static void add_sub(struct ronbus_counters *sum, const struct ronbus_sub *sub)
+{
+	const struct ronbus_self *self = sub->self;
+	unsigned int i;
+
+	sum->delivered_total += READ_ONCE(self->delivered);
+	sum->filtered_total += READ_ONCE(self->filtered);
+	sum->holes_total += READ_ONCE(self->holes);
+	sum->receiver_lag_total += READ_ONCE(self->lags);
+	sum->overflow_dropped_total += READ_ONCE(self->lost);
+	sum->waits_total += atomic64_read(&sub->waits);
+	sum->notify_sends_total += atomic64_read(&sub->wakes[RONBUS_WAKE_DATA]);
+	for (i = 0; i < RONBUS_WAKE_CAUSES; i++)
+		sum->wakes_total[i] += atomic64_read(&sub->wakes[i]);
+}
+
+/* What was addressed and needed no waking. The two are read at different moments. */
+static void set_suppressed(struct ronbus_counters *sum, u64 addressed)
+{
+	sum->notify_suppressed_total =
+		addressed > sum->notify_sends_total ? addressed - sum->notify_sends_total : 0;
+}
+
+/**
+ * ronbus_retire() - keep the counters of a member that leaves
+ * @bus: its bus, with its lock held
+ * @pub: the publisher that leaves, or NULL
+ * @sub: the subscriber that leaves, or NULL
+ */
+void ronbus_retire(struct ronbus_bus *bus, const struct ronbus_pub *pub,
+		   const struct ronbus_sub *sub)
+{
+	lockdep_assert_held(&bus->lock);
+
+	if (pub)
+		add_pub(&bus->retired, pub);
+	if (sub)
+		add_sub(&bus->retired, sub);
+}
+
+static void gather_bus(struct ronbus_bus *bus, struct ronbus_stats *stats)
+{
+	const struct ronbus_pub *pub;
+	unsigned int i;
+
+	lockdep_assert_held(&bus->lock);
+
+	stats->counters = bus->retired;
+	list_for_each_entry(pub, &bus->pubs, node)
+		add_pub(&stats->counters, pub);
+	for (i = 0; i < RONBUS_SUBSCRIBERS_MAX; i++) {
+		const struct ronbus_sub *sub = rcu_dereference_protected(
+			bus->subs[i], lockdep_is_held(&bus->lock));
+
+		if (sub)
+			add_sub(&stats->counters, sub);
+	}
+	stats->counters.notify_calls_total = atomic64_read(&bus->notify_calls);
+	stats->counters.repairs_total = atomic64_read(&bus->repairs);
+	stats->counters.autotune_warn_total = bus->autotuned_badly;
+	set_suppressed(&stats->counters, stats->counters.addressed_total);
+	stats->armed = READ_ONCE(bus->page->armed);
+}
+
+static int gather_sub(struct ronbus_bus *bus, u32 index, struct ronbus_stats *stats)
+{
+	const struct ronbus_sub *sub;
+
+	lockdep_assert_held(&bus->lock);
+
+	if (index >= RONBUS_SUBSCRIBERS_MAX)
+		return -EINVAL;
+	sub = rcu_dereference_protected(bus->subs[index], lockdep_is_held(&bus->lock));
+	if (!sub)
+		return -ENOENT;
+	add_sub(&stats->counters, sub);
+	set_suppressed(&stats->counters, stats->counters.delivered_total);
+	stats->armed = READ_ONCE(bus->page->armed) >> index & 1;
+	stats->cursor = READ_ONCE(sub->self->cursor);
+	stats->start = sub->start;
+	return 0;
+}
+
+static int gather(struct ronbus_bus *bus, u32 which, struct ronbus_stats *stats)
+{
+	int err = 0;
+
+	memset(stats, 0, sizeof(*stats));
+	stats->which = which;
+
+	mutex_lock(&bus->lock);
+	if (which == RONBUS_STATS_BUS)
+		gather_bus(bus, stats);
+	else
+		err = gather_sub(bus, which, stats);
+	stats->subscribers = bus->members;
+	stats->publishers = bus->publishers;
+	mutex_unlock(&bus->lock);
+
+	stats->capacity = bus->ring.mask + 1;
+	stats->tail = ronbus_ring_tail(&bus->ring, stats->capacity + 64);
+	return err;
+}
+
+/**
+ * ronbus_stats_ioctl() - RONBUS_IOC_STATS, on every fd of a bus
+ * @bus: the bus
+ * @cmd: the ioctl
+ * @arg: its argument
+ */
+long ronbus_stats_ioctl(struct ronbus_bus *bus, unsigned int cmd, void __user *arg)
+{
+	struct ronbus_stats *stats;
+	int err;
+
+	stats = kmalloc(sizeof(*stats), GFP_KERNEL);
+	if (!stats)
+		return -ENOMEM;
+	err = ronbus_get_args(stats, sizeof(*stats), cmd, arg);
+	if (!err && stats->flags)
+		err = -EINVAL;
+	if (!err)
+		err = gather(bus, stats->which, stats);
+	if (!err)
+		err = ronbus_put_args(arg, cmd, stats, sizeof(*stats));
+	kfree(stats);
+	return err;
+}
+
+static void fill_info(struct ronbus_bus *bus, struct ronbus_info *info)
+{
+	info->features = bus->features;
+	info->flags = bus->flags;
+	info->capacity = bus->ring.mask + 1;
+	info->payload = bus->ring.payload;
+	info->mode = bus->mode;
+	info->ring_bytes = ronbus_region_bytes(&bus->mem);
+	info->info_bytes = ronbus_region_bytes(&bus->info);
+	info->self_bytes = info->role == RONBUS_ROLE_BUS ? 0 : PAGE_SIZE;
+	memcpy(info->name, bus->name, sizeof(info->name));
+
+	mutex_lock(&bus->lock);
+	info->publishers = bus->publishers;
+	info->subscribers = bus->members;
+	info->status = bus->page->status;
+	mutex_unlock(&bus->lock);
+}
+
+/**
+ * ronbus_info_ioctl() - RONBUS_IOC_INFO, on every fd of a bus
+ * @bus: the bus
+ * @own: what the fd itself is: role, member and access
+ * @cmd: the ioctl
+ * @arg: its argument
+ */
+long ronbus_info_ioctl(struct ronbus_bus *bus, const struct ronbus_info *own, unsigned int cmd,
+		       void __user *arg)
+{
+	struct ronbus_info info = *own;
+
+	fill_info(bus, &info);
+	return ronbus_put_args(arg, cmd, &info, sizeof(info));
+}
+
+static void show_counters(struct seq_file *m, const struct ronbus_counters *c)
+{
+	static const char *const causes[] = { "data", "timer", "repair", "close" };
+	unsigned int i;
+
+#define SHOW(name) seq_printf(m, "bus_" #name ":\t%llu\n", c->name)
+	SHOW(published_total);
+	SHOW(no_receivers_total);
+	SHOW(receiver_lag_total);
+	SHOW(overflow_dropped_total);
+	SHOW(dropped_total);
+	SHOW(delivered_total);
+	SHOW(filtered_total);
+	SHOW(holes_total);
+	SHOW(addressed_total);
+	SHOW(notify_calls_total);
+	SHOW(notify_sends_total);
+	SHOW(notify_suppressed_total);
+	for (i = 0; i < RONBUS_WAKE_CAUSES; i++)
+		seq_printf(m, "bus_wakes_total{%s}:\t%llu\n", causes[i], c->wakes_total[i]);
+	SHOW(waits_total);
+	SHOW(repairs_total);
+	SHOW(batch_publish_total);
+	for (i = 0; i < RONBUS_BATCH_BUCKETS; i++)
+		seq_printf(m, "bus_batch_len_histogram{%u}:\t%llu\n", 1U << i,
+			   c->batch_len_histogram[i]);
+	SHOW(metrics_tls_flush_total);
+	SHOW(autotune_warn_total);
+	SHOW(interest_skips_total);
+#undef SHOW
+}
+
+static void show_stats(struct seq_file *m, struct ronbus_bus *bus, u32 which)
+{
+	struct ronbus_stats *stats = kmalloc(sizeof(*stats), GFP_KERNEL);
+
+	if (!stats)
+		return;
+	seq_printf(m, "bus_name:\t%s\n", bus->name);
+	seq_printf(m, "bus_features:\t%#llx\n", bus->features);
+	seq_printf(m, "bus_flags:\t%#x\n", bus->flags);
+	seq_printf(m, "bus_payload:\t%u\n", bus->ring.payload);
+	if (!gather(bus, which, stats)) {
+		seq_printf(m, "bus_cap_selected:\t%u\n", stats->capacity);
+		seq_printf(m, "bus_publishers:\t%u\n", stats->publishers);
+		seq_printf(m, "bus_subscribers:\t%lu\n", hweight64(stats->subscribers));
+		seq_printf(m, "bus_tail:\t%llu\n", stats->tail);
+		/* The complement of armed is what the seed of this project calls pending. */
+		if (which == RONBUS_STATS_BUS) {
+			seq_printf(m, "bus_armed:\t%#llx\n", stats->armed);
+		} else {
+			seq_printf(m, "bus_cursor:\t%llu\n", stats->cursor);
+			seq_printf(m, "bus_start:\t%llu\n", stats->start);
+			seq_printf(m, "bus_sub_pending:\t%u\n", !stats->armed);
+		}
+		show_counters(m, &stats->counters);
+	}
+	kfree(stats);
+}
+
+void ronbus_show_bus(struct seq_file *m, struct file *file)
+{
+	seq_puts(m, "bus_role:\tbus\n");
+	show_stats(m, file->private_data, RONBUS_STATS_BUS);
+}
+
+void ronbus_show_pub(struct seq_file *m, struct file *file)
+{
+	const struct ronbus_pub *pub = file->private_data;
+
+	seq_printf(m, "bus_role:\tpublisher\nbus_member:\t%u\n", pub->id);
+	show_stats(m, pub->bus, RONBUS_STATS_BUS);
+}
+
+void ronbus_show_sub(struct seq_file *m, struct file *file)
+{
+	const struct ronbus_sub *sub = file->private_data;
+
+	seq_printf(m, "bus_role:\tsubscriber\nbus_member:\t%u\n", sub->index);
+	show_stats(m, sub->bus, sub->index);
+}

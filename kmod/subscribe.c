@@ -1,0 +1,382 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Subscribers: joining, waiting, reading by system call.
+ */
+#include <linux/anon_inodes.h>
+#include <linux/err.h>
+#include <linux/eventfd.h>
+#include <linux/mm.h>
+#include <linux/module.h>
+#include <linux/poll.h>
+#include <linux/sched/signal.h>
+#include <linux/slab.h>
+#include <linux/uaccess.h>
+
+#include "internal.h"
+
+static __poll_t sub_poll(struct file *file, struct poll_table_struct *table)
+{
+	struct ronbus_sub *sub = file->private_data;
+	__poll_t events = 0;
+	unsigned int ready;
+
+	/* Into the queue first: what happens after the look finds us there. */
+	poll_wait(file, &sub->queue, table);
+	ready = ronbus_sub_arm(sub);
+	if (ready & RONBUS_READY_DATA)
+		events |= EPOLLIN | EPOLLRDNORM;
+	if (ready & RONBUS_READY_ENDED)
+		events |= EPOLLHUP;
+	return events;
+}
+
+/*
+ * The next message, if it fits. Holes and lag on the way are stepped over; what was lost is told
+ * with the message behind it. One lap of steps is all an honest ring can ask for.
+ *
+ * Return: bytes copied, 0 if there is nothing, or an error with the message still to be read.
+ */
+static ssize_t take_record(struct ronbus_sub *sub, char __user *to, size_t space)
+{
+	const struct ronbus_ring *ring = &sub->bus->ring;
+	struct ronbus_self *self = sub->self;
+	struct ronbus_record *record = sub->bounce;
+	u64 pos = READ_ONCE(self->cursor);
+	u32 steps = ring->mask + 64;
+	struct ronbus_slot *slot;
+	size_t size;
+	u64 value;
+
+	for (; steps; steps--) {
+		switch (ronbus_ring_look(ring, pos, &value)) {
+		case RONBUS_LOOK_EMPTY:
+			return 0;
+		case RONBUS_LOOK_HOLE:
+			ronbus_count(&self->holes, 1);
+			WRITE_ONCE(self->cursor, ++pos);
+			continue;
+		case RONBUS_LOOK_LAGGED:
+			sub->read_lost += value - pos;
+			ronbus_count(&self->lost, value - pos);
+			ronbus_count(&self->lags, 1);
+			pos = value;
+			WRITE_ONCE(self->cursor, pos);
+			continue;
+		case RONBUS_LOOK_READY:
+			break;
+		}
+
+		slot = ronbus_ring_slot(ring, pos);
+		record->position = pos;
+		record->lost = sub->read_lost;
+		record->len = min(READ_ONCE(slot->len), ring->payload);
+		record->topic = READ_ONCE(slot->topic) % RONBUS_TOPICS_MAX;
+		record->publisher = ronbus_state_owner(value);
+		size = sizeof(*record) + round_up(record->len, 8);
+		memset((char *)record + size - 8, 0, record->len ? 8 : 0);
+		ronbus_copy_out(record + 1, ronbus_slot_payload(slot), record->len);
+		if (!ronbus_ring_unchanged(ring, pos, value))
+			continue;
+
+		if (size > space)
+			return -EINVAL;
+		if (copy_to_user(to, record, size))
+			return -EFAULT;
+		sub->read_lost = 0;
+		ronbus_count(&self->delivered, 1);
+		WRITE_ONCE(self->cursor, pos + 1);
+		return size;
+	}
+	return 0;
+}
+
+static ssize_t take_records(struct ronbus_sub *sub, char __user *to, size_t space)
+{
+	size_t done = 0;
+	ssize_t ret;
+
+	do {
+		ret = take_record(sub, to + done, space - done);
+		if (ret > 0)
+			done += ret;
+		cond_resched();
+	} while (ret > 0 && !signal_pending(current));
+	return done ? done : ret;
+}
+
+static ssize_t sub_read(struct file *file, char __user *to, size_t space, loff_t *ppos)
+{
+	struct ronbus_sub *sub = file->private_data;
+	unsigned int ready;
+	ssize_t ret;
+
+	for (;;) {
+		if (mutex_lock_interruptible(&sub->read_lock))
+			return -ERESTARTSYS;
+		/* Asked before the ring is read: what was published before the end is read. */
+		ready = ronbus_sub_ready(sub);
+		ret = take_records(sub, to, space);
+		mutex_unlock(&sub->read_lock);
+
+		if (ret || ready == RONBUS_READY_ENDED)
+			return ret;
+		if (file->f_flags & O_NONBLOCK)
+			return -EAGAIN;
+		ret = ronbus_sub_wait(sub, RONBUS_WAIT_FOREVER);
+		if (ret)
+			return ret;
+	}
+}
+
+static long wait_ioctl(struct ronbus_sub *sub, unsigned int cmd, void __user *arg)
+{
+	struct ronbus_wait args;
+	int err;
+
+	err = ronbus_get_args(&args, sizeof(args), cmd, arg);
+	if (err)
+		return err;
+	if (args.flags || args.pad)
+		return -EINVAL;
+	return ronbus_sub_wait(sub, args.deadline);
+}
+
+static long eventfd_ioctl(struct ronbus_sub *sub, unsigned int cmd, void __user *arg)
+{
+	struct ronbus_eventfd args;
+	int err;
+
+	err = ronbus_get_args(&args, sizeof(args), cmd, arg);
+	if (err)
+		return err;
+	if (args.flags)
+		return -EINVAL;
+	return ronbus_sub_set_eventfd(sub, args.fd);
+}
+
+static long sub_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
+{
+	struct ronbus_sub *sub = file->private_data;
+	struct ronbus_info own = {
+		.role = RONBUS_ROLE_SUBSCRIBER,
+		.member = sub->index,
+		.access = sub->access,
+	};
+	void __user *uarg = (void __user *)arg;
+
+	switch (RONBUS_CMD(cmd)) {
+	case RONBUS_CMD(RONBUS_IOC_WAIT):
+		return wait_ioctl(sub, cmd, uarg);
+	case RONBUS_CMD(RONBUS_IOC_ARM):
+		return ronbus_sub_arm(sub) ? 1 : 0;
+	case RONBUS_CMD(RONBUS_IOC_SET_EVENTFD):
+		return eventfd_ioctl(sub, cmd, uarg);
+	case RONBUS_CMD(RONBUS_IOC_INFO):
+		return ronbus_info_ioctl(sub->bus, &own, cmd, uarg);
+	case RONBUS_CMD(RONBUS_IOC_STATS):
+		return ronbus_stats_ioctl(sub->bus, cmd, uarg);
+	case RONBUS_CMD(RONBUS_IOC_QUERY):
+		return ronbus_query_ioctl(cmd, uarg);
+	}
+	return -ENOTTY;
+}
+
+static int sub_mmap(struct file *file, struct vm_area_struct *vma)
+{
+	struct ronbus_sub *sub = file->private_data;
+
+	switch (vma->vm_pgoff) {
+	case RONBUS_MMAP_INFO >> PAGE_SHIFT:
+		return ronbus_region_map(&sub->bus->info, vma, false);
+	case RONBUS_MMAP_RING >> PAGE_SHIFT:
+		return ronbus_region_map(&sub->bus->mem, vma, false);
+	case RONBUS_MMAP_SELF >> PAGE_SHIFT:
+		return ronbus_region_map(&sub->self_mem, vma, true);
+	}
+	return -EINVAL;
+}
+
+/* A publisher sees a topic's mask before or after, never between: one store each. */
+static void set_audience(struct ronbus_bus *bus)
+{
+	unsigned int topic;
+
+	lockdep_assert_held(&bus->lock);
+
+	for (topic = 0; topic < RONBUS_TOPICS_MAX; topic++)
+		WRITE_ONCE(bus->page->audience[topic], bus->members);
+	WRITE_ONCE(bus->page->generation, bus->page->generation + 1);
+}
+
+static int start_position(const struct ronbus_bus *bus, const struct ronbus_subscribe *args,
+			  u64 *start)
+{
+	u64 capacity = bus->ring.mask + 1;
+	u64 tail = ronbus_ring_tail(&bus->ring, capacity + 64);
+
+	switch (args->start) {
+	case RONBUS_START_LATEST:
+		*start = tail;
+		return 0;
+	case RONBUS_START_OLDEST:
+		*start = max(tail - capacity, capacity);
+		return 0;
+	case RONBUS_START_AT:
+		*start = args->position;
+		return args->position < capacity || args->position > tail ? -ERANGE : 0;
+	}
+	return -EINVAL;
+}
+
+/*
+ * Among the audience first, then where to begin: a message published from here on is either for
+ * the newcomer or was on its way before.
+ */
+static int enrol(struct ronbus_sub *sub, const struct ronbus_subscribe *args)
+{
+	struct ronbus_bus *bus = sub->bus;
+	int err;
+
+	lockdep_assert_held(&bus->lock);
+
+	if (bus->members == ~0ULL)
+		return -ENOSPC;
+	sub->index = ffz(bus->members);
+	clear_bit(sub->index, (unsigned long *)&bus->page->armed);
+	rcu_assign_pointer(bus->subs[sub->index], sub);
+	bus->members |= BIT_ULL(sub->index);
+	set_audience(bus);
+	smp_mb(); /* pairs with barrier D of a publisher that saw the old audience */
+
+	err = start_position(bus, args, &sub->start);
+	if (err) {
+		bus->members &= ~BIT_ULL(sub->index);
+		set_audience(bus);
+		RCU_INIT_POINTER(bus->subs[sub->index], NULL);
+		return err;
+	}
+	WRITE_ONCE(sub->self->cursor, sub->start);
+	return 0;
+}
+
+static void leave(struct ronbus_sub *sub)
+{
+	struct ronbus_bus *bus = sub->bus;
+
+	lockdep_assert_held(&bus->lock);
+
+	bus->members &= ~BIT_ULL(sub->index);
+	set_audience(bus);
+	RCU_INIT_POINTER(bus->subs[sub->index], NULL);
+	clear_bit(sub->index, (unsigned long *)&bus->page->armed);
+}
+
+/* A publisher may be waking it until a grace period has passed; memory it does not touch goes now. */
+static void free_sub(struct ronbus_sub *sub)
+{
+	ronbus_sub_set_eventfd(sub, -1);
+	ronbus_region_free(&sub->self_mem);
+	kfree(sub->bounce);
+	kfree_rcu(sub, rcu);
+}
+
+static int sub_release(struct inode *inode, struct file *file)
+{
+	struct ronbus_sub *sub = file->private_data;
+	struct ronbus_bus *bus = sub->bus;
+
+	mutex_lock(&bus->lock);
+	leave(sub);
+	ronbus_retire(bus, NULL, sub);
+	mutex_unlock(&bus->lock);
+
+	free_sub(sub);
+	ronbus_bus_put(bus);
+	return 0;
+}
+
+static const struct file_operations sub_fops = {
+	.owner = THIS_MODULE,
+	.release = sub_release,
+	.read = sub_read,
+	.poll = sub_poll,
+	.unlocked_ioctl = sub_ioctl,
+	.compat_ioctl = compat_ptr_ioctl,
+	.mmap = sub_mmap,
+	.llseek = noop_llseek,
+	.show_fdinfo = ronbus_show_sub,
+};
+
+static int check_subscribe(const struct ronbus_subscribe *args)
+{
+	if (args->flags || args->pad || args->index || args->start > RONBUS_START_AT)
+		return -EINVAL;
+	if (args->topics != ~0ULL)
+		return -EINVAL;
+	if (args->position && args->start != RONBUS_START_AT)
+		return -EINVAL;
+	return 0;
+}
+
+/**
+ * ronbus_sub_join() - make a subscriber
+ * @bus: its bus
+ * @access: what the bus fd can do
+ * @args: where it begins; index and position are filled in
+ *
+ * Return: its file, with a reference to @bus; or -EINVAL, -EACCES, -ENOSPC, -ERANGE, -ENOMEM.
+ */
+struct file *ronbus_sub_join(struct ronbus_bus *bus, u32 access, struct ronbus_subscribe *args)
+{
+	struct ronbus_sub *sub;
+	struct file *file;
+	int err;
+
+	err = check_subscribe(args);
+	if (err)
+		return ERR_PTR(err);
+	if (!(access & RONBUS_ACCESS_SUBSCRIBE))
+		return ERR_PTR(-EACCES);
+
+	sub = kzalloc(sizeof(*sub), GFP_KERNEL_ACCOUNT);
+	if (!sub)
+		return ERR_PTR(-ENOMEM);
+	sub->bus = bus;
+	sub->access = access;
+	init_waitqueue_head(&sub->queue);
+	spin_lock_init(&sub->event_lock);
+	mutex_init(&sub->read_lock);
+
+	err = -ENOMEM;
+	sub->bounce = kmalloc(sizeof(*sub->bounce) + bus->ring.payload, GFP_KERNEL_ACCOUNT);
+	if (!sub->bounce)
+		goto err_sub;
+	err = ronbus_region_alloc(&sub->self_mem, sizeof(*sub->self));
+	if (err)
+		goto err_sub;
+	sub->self = sub->self_mem.addr;
+
+	mutex_lock(&bus->lock);
+	err = enrol(sub, args);
+	mutex_unlock(&bus->lock);
+	if (err)
+		goto err_sub;
+
+	args->index = sub->index;
+	args->position = sub->start;
+	ronbus_bus_get(bus);
+	file = anon_inode_getfile("[ronbus-subscriber]", &sub_fops, sub, O_RDWR);
+	if (IS_ERR(file))
+		goto err_enrolled;
+	return file;
+
+err_enrolled:
+	err = PTR_ERR(file);
+	mutex_lock(&bus->lock);
+	leave(sub);
+	mutex_unlock(&bus->lock);
+	ronbus_bus_put(bus);
+err_sub:
+	free_sub(sub);
+	return ERR_PTR(err);
+}

@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Sleeping and waking.
+ *
+ * A subscriber that is about to sleep sets its bit in the armed word, which only the kernel writes,
+ * and then looks at the ring once more. A publisher makes its message visible and then looks at
+ * armed. Each side has a full barrier between its two steps (D and D' of ronbus_ring.h), so at
+ * least one of them sees the other: no message is published behind a sleeper's back.
+ *
+ * Whoever clears the bit does the waking: a publisher that finds it clear has nothing to do, since
+ * somebody else's waking is on its way, or the subscriber is awake and has yet to look.
+ */
+#include <linux/eventfd.h>
+#include <linux/hrtimer.h>
+#include <linux/poll.h>
+#include <linux/rcupdate.h>
+#include <linux/sched/signal.h>
+
+#include "compat.h"
+#include "internal.h"
+
+static_assert(sizeof(unsigned long) == sizeof(((struct ronbus_info_page *)0)->armed));
+
+static unsigned long *armed_word(const struct ronbus_bus *bus)
+{
+	return (unsigned long *)&bus->page->armed;
+}
+
+/**
+ * ronbus_sub_ready() - is there something for a subscriber to see
+ * @sub: the subscriber; where it reads is what its own page says, right or wrong
+ *
+ * Return: set of &enum ronbus_ready.
+ */
+unsigned int ronbus_sub_ready(const struct ronbus_sub *sub)
+{
+	unsigned int ready = 0;
+	u64 value;
+
+	/* Before the ring: what was published before the end is seen with it. */
+	if (smp_load_acquire(&sub->bus->page->status) & RONBUS_STATUS_ENDED)
+		ready |= RONBUS_READY_ENDED;
+	if (ronbus_ring_look(&sub->bus->ring, READ_ONCE(sub->self->cursor), &value) !=
+	    RONBUS_LOOK_EMPTY)
+		ready |= RONBUS_READY_DATA;
+	return ready;
+}
+
+static void signal_eventfd(struct ronbus_sub *sub)
+{
+	unsigned long flags;
+
+	if (!READ_ONCE(sub->eventfd))
+		return;
+	spin_lock_irqsave(&sub->event_lock, flags);
+	if (sub->eventfd)
+		ronbus_eventfd_signal(sub->eventfd);
+	spin_unlock_irqrestore(&sub->event_lock, flags);
+}
+
+/**
+ * ronbus_sub_arm() - ask to be woken by the next message, unless there is one
+ * @sub: the subscriber
+ *
+ * Callers that sleep are in its queue already.
+ *
+ * Return: 0 if it is armed; else the set of &enum ronbus_ready it would not have to wait for.
+ */
+unsigned int ronbus_sub_arm(struct ronbus_sub *sub)
+{
+	unsigned int ready = ronbus_sub_ready(sub);
+
+	if (ready)
+		return ready;
+
+	atomic64_inc(&sub->waits);
+	set_bit(sub->index, armed_word(sub->bus));
+	smp_mb__after_atomic(); /* barrier D', with D in publish: ronbus_ring_commit_last() */
+	ready = ronbus_sub_ready(sub);
+	if (!ready)
+		return 0;
+
+	/*
+	 * Not going to sleep after all. Another thread may be asleep on the same bit, and a
+	 * publisher that finds it clear would leave it to us.
+	 */
+	if (test_and_clear_bit(sub->index, armed_word(sub->bus)) && wq_has_sleeper(&sub->queue))
+		wake_up_poll(&sub->queue, EPOLLIN | EPOLLRDNORM);
+	return ready;
+}
+
+/**
+ * ronbus_sub_wait() - sleep until there is something to see
+ * @sub: the subscriber
+ * @deadline: CLOCK_MONOTONIC in nanoseconds, or RONBUS_WAIT_FOREVER
+ *
+ * Return: 0, -ETIMEDOUT or -ERESTARTSYS.
+ */
+int ronbus_sub_wait(struct ronbus_sub *sub, u64 deadline)
+{
+	ktime_t expires = min_t(u64, deadline, KTIME_MAX);
+	ktime_t *timeout = deadline == RONBUS_WAIT_FOREVER ? NULL : &expires;
+	DEFINE_WAIT(wait);
+	int err = 0;
+
+	/* Only a look: nobody will sleep, so nobody need be woken. */
+	if (deadline <= ktime_get_ns())
+		return ronbus_sub_ready(sub) ? 0 : -ETIMEDOUT;
+
+	for (;;) {
+		prepare_to_wait(&sub->queue, &wait, TASK_INTERRUPTIBLE);
+		if (ronbus_sub_arm(sub)) {
+			err = 0; /* even if time was up: what is there is not lost */
+			break;
+		}
+		if (err)
+			break;
+		if (signal_pending(current))
+			err = -ERESTARTSYS;
+		else if (!schedule_hrtimeout_range(timeout, current->timer_slack_ns,
+						   HRTIMER_MODE_ABS))
+			err = -ETIMEDOUT;
+	}
+	finish_wait(&sub->queue, &wait);
+	return err;
+}
+
+static void wake(struct ronbus_sub *sub, enum ronbus_wake_cause cause)
+{
+	__poll_t events = EPOLLIN | EPOLLRDNORM;
+
+	if (cause == RONBUS_WAKE_CLOSE)
+		events |= EPOLLHUP;
+	atomic64_inc(&sub->wakes[cause]);
+	wake_up_poll(&sub->queue, events);
+	signal_eventfd(sub);
+}
+
+/**
+ * ronbus_notify() - wake subscribers
+ * @bus: the bus
+ * @mask: whom
+ * @cause: why
+ *
+ * With EDGE_NOTIFY only those that are armed, and each by one caller. Without it everybody in
+ * @mask. The end of the bus is told to everybody, for there is no later occasion. At most 64 steps
+ * whatever @mask says.
+ *
+ * Return: how many were woken.
+ */
+unsigned int ronbus_notify(struct ronbus_bus *bus, u64 mask, enum ronbus_wake_cause cause)
+{
+	bool edge = bus->features & RONBUS_F_EDGE_NOTIFY && cause != RONBUS_WAKE_CLOSE;
+	unsigned int woken = 0;
+
+	rcu_read_lock();
+	while (mask) {
+		unsigned int i = __ffs64(mask);
+		struct ronbus_sub *sub = rcu_dereference(bus->subs[i]);
+		bool won;
+
+		mask &= mask - 1;
+		if (!sub)
+			continue;
+		/* Full barrier: the message before the wake-up, as for any waitqueue. */
+		won = test_and_clear_bit(i, armed_word(bus));
+		if (!won && edge)
+			continue;
+		wake(sub, cause);
+		woken++;
+	}
+	rcu_read_unlock();
+	return woken;
+}
+
+/**
+ * ronbus_sub_set_eventfd() - signal an eventfd with every wake-up
+ * @sub: the subscriber
+ * @fd: the eventfd, or -1 for none from now on
+ *
+ * Return: 0, or what eventfd_ctx_fdget() makes of @fd: -EBADF or -EINVAL.
+ */
+int ronbus_sub_set_eventfd(struct ronbus_sub *sub, int fd)
+{
+	struct eventfd_ctx *ctx = NULL;
+
+	if (fd != -1) {
+		ctx = eventfd_ctx_fdget(fd);
+		if (IS_ERR(ctx))
+			return PTR_ERR(ctx);
+	}
+	spin_lock_irq(&sub->event_lock);
+	swap(sub->eventfd, ctx);
+	spin_unlock_irq(&sub->event_lock);
+	if (ctx)
+		eventfd_ctx_put(ctx);
+	return 0;
+}
