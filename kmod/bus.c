@@ -49,8 +49,8 @@ static void choose_geometry(struct ronbus_create *args)
 		args->payload = RONBUS_PAYLOAD_DEFAULT;
 	if (args->capacity)
 		return;
-	args->capacity = args->features & RONBUS_F_AUTOTUNE_CAP ? autotune(args->subscribers) :
-								  RONBUS_CAPACITY_DEFAULT;
+	args->capacity = args->features & RONBUS_F_AUTOTUNE_CAP ? autotune(args->subscribers)
+								: RONBUS_CAPACITY_DEFAULT;
 }
 
 static int check_create(const struct ronbus_create *args)
@@ -208,8 +208,8 @@ int ronbus_bus_attach(const struct ronbus_attach *args, struct ronbus_bus **busp
 	int err = 0;
 
 	if (args->pad || !args->access ||
-	    args->access & ~(RONBUS_ACCESS_SUBSCRIBE | RONBUS_ACCESS_PUBLISH) ||
-	    !args->name[0] || !name_valid(args->name))
+	    args->access & ~(RONBUS_ACCESS_SUBSCRIBE | RONBUS_ACCESS_PUBLISH) || !args->name[0] ||
+	    !name_valid(args->name))
 		return -EINVAL;
 
 	/* Under the lock a bus in the list has a reference left: see ronbus_bus_put(). */

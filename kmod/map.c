@@ -144,8 +144,7 @@ const struct vm_operations_struct ronbus_vm_ops = {
  * Return: 0; -EINVAL for a wrong length or a private mapping; -EACCES for an access that is not
  * to be had; -ENOMEM.
  */
-int ronbus_region_map(const struct ronbus_region *region, struct vm_area_struct *vma,
-		      bool writable)
+int ronbus_region_map(const struct ronbus_region *region, struct vm_area_struct *vma, bool writable)
 {
 	if (vma_pages(vma) != region->nr || !(vma->vm_flags & VM_SHARED))
 		return -EINVAL;

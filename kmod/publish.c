@@ -142,10 +142,10 @@ static long publish_ioctl(struct ronbus_pub *pub, unsigned int cmd, void __user 
 		count_published(pub->self, ret, audience, args.count);
 	mutex_unlock(&pub->lock);
 
-	/* It was writable a moment ago; if it no longer is, what was published still is. */
-	if (ret > 0 && put_user(hweight64(audience),
-				&((struct ronbus_publish __user *)arg)->receivers))
-		return ret;
+	/* It could be written a moment ago. If it no longer can, what was published still is. */
+	if (ret > 0)
+		(void)put_user(hweight64(audience),
+			       &((struct ronbus_publish __user *)arg)->receivers);
 	return ret;
 }
 

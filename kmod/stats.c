@@ -76,8 +76,8 @@ static void gather_bus(struct ronbus_bus *bus, struct ronbus_stats *stats)
 	list_for_each_entry(pub, &bus->pubs, node)
 		add_pub(&stats->counters, pub);
 	for (i = 0; i < RONBUS_SUBSCRIBERS_MAX; i++) {
-		const struct ronbus_sub *sub = rcu_dereference_protected(
-			bus->subs[i], lockdep_is_held(&bus->lock));
+		const struct ronbus_sub *sub =
+			rcu_dereference_protected(bus->subs[i], lockdep_is_held(&bus->lock));
 
 		if (sub)
 			add_sub(&stats->counters, sub);

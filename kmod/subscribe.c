@@ -271,7 +271,7 @@ static void leave(struct ronbus_sub *sub)
 	clear_bit(sub->index, (unsigned long *)&bus->page->armed);
 }
 
-/* A publisher may be waking it until a grace period has passed; memory it does not touch goes now. */
+/* A publisher may be waking it for a grace period more. What it does not touch goes now. */
 static void free_sub(struct ronbus_sub *sub)
 {
 	ronbus_sub_set_eventfd(sub, -1);

@@ -257,6 +257,7 @@ enum ronbus_role {
  * @self_bytes: length of this fd's own page
  * @status: set of &enum ronbus_status
  * @mode: mode of the bus
+ * @pad: zero
  * @name: its name, empty if it has none
  */
 struct ronbus_info {
@@ -356,6 +357,7 @@ struct ronbus_eventfd {
  * @RONBUS_WAKE_TIMER: a timer
  * @RONBUS_WAKE_REPAIR: a publisher died
  * @RONBUS_WAKE_CLOSE: the bus ended
+ * @RONBUS_WAKE_CAUSES: how many causes there are
  */
 enum ronbus_wake_cause {
 	RONBUS_WAKE_DATA = 0,
@@ -492,8 +494,10 @@ enum ronbus_status {
  * @payload: bytes a message can have
  * @status: set of &enum ronbus_status
  * @generation: grows with every change of @audience
+ * @reserved0: zero, and the end of two cache lines
  * @armed: set of subscribers to be woken by the next message for them; on a line of its own,
  *	since it changes with every sleep and wake
+ * @reserved1: zero, and the end of two cache lines
  * @audience: for each topic the set of subscribers that want it
  */
 struct ronbus_info_page {
@@ -520,6 +524,7 @@ struct ronbus_info_page {
  * @holes: positions without a message that were read over
  * @lags: times overtaken
  * @lost: positions lost by that
+ * @reserved0: zero, and the end of the subscriber's cache line
  * @published: messages written for at least one subscriber
  * @no_receivers: messages that nobody wanted
  * @dropped: messages given up

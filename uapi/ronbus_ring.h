@@ -191,7 +191,7 @@ struct ronbus_ring {
  * 56 bits of lap and at least two of index: 58 bits of position, nine years at a message a
  * nanosecond.
  */
-#define RONBUS_STATE(lap, owner, kind)                                                     \
+#define RONBUS_STATE(lap, owner, kind)                                                           \
 	(((__u64)(lap) << RONBUS_STATE_LAP_SHIFT) | ((__u64)(owner) << RONBUS_STATE_KIND_BITS) | \
 	 (kind))
 
@@ -423,8 +423,7 @@ static inline void ronbus_ring_begin(const struct ronbus_ring *ring, __u64 pos, 
 {
 	struct ronbus_slot *slot = ronbus_ring_slot(ring, pos);
 
-	RB_WRITE(&slot->state,
-		 RONBUS_STATE(ronbus_ring_lap(ring, pos), owner, RONBUS_KIND_BUSY));
+	RB_WRITE(&slot->state, RONBUS_STATE(ronbus_ring_lap(ring, pos), owner, RONBUS_KIND_BUSY));
 	RB_WMB(); /* barrier A, with A' in unchanged() */
 	RB_STEP(RONBUS_STEP_OWNED);
 }

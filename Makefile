@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: GPL-2.0
+# ronbus: what there is to make. 'make help' says it in a line each.
+#
+# The kernel's own build reads Kbuild, not this file.
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+PREFIX ?= /usr/local
+DESTDIR ?=
+
+# KVER names a kernel of the rig (vm/kernels); without it the running one is built for.
+ifdef KVER
+KDIR = $(CURDIR)/build/kernels/$(KVER)/headers
+MODULE := build/module/$(KVER)
+else
+KDIR = /lib/modules/$(shell uname -r)/build
+MODULE := build/module/$(shell uname -r)
+endif
+
+.PHONY: all
+all: userlib examples ## the library and the examples (and the module: make module)
+
+.PHONY: module
+# Each kernel has its copy of the sources, since a kernel's build leaves its objects beside them.
+module: ## the module for the running kernel, or for KVER=6.1, KVER=6.12: build/module/*/ronbus.ko
+	@tools/deps build
+	@$(if $(KVER),vm/kernel $(KVER) >/dev/null)
+	@test -e $(KDIR)/Makefile || { \
+		echo "make: no kernel headers in $(KDIR): install linux-headers-$$(uname -r)," \
+		     "or build for a kernel of the rig with KVER=6.12" >&2; exit 1; }
+	@mkdir -p $(MODULE)
+	@cp -rup Kbuild kmod uapi $(MODULE)/
+	$(MAKE) -C $(KDIR) M=$(CURDIR)/$(MODULE) $(MODFLAGS) modules
+
+.PHONY: userlib
+userlib: ## libronbus, shared and static: build/userlib
+	@tools/deps build
+	$(MAKE) -C userlib
+
+.PHONY: examples
+examples: userlib ## example programs: build/examples
+	$(MAKE) -C examples
+
+.PHONY: selftests
+selftests: ## kselftests of the module: build/selftests; run them with make -C selftests run_tests
+	@tools/deps build check
+	$(MAKE) -C selftests
+
+.PHONY: demo
+demo: ## see it work, with real events of this machine
+	@tools/demo
+
+.PHONY: check
+check: ## build and test everything, on two kernels; STEPS="name..." for a part of it
+	@tools/check $(STEPS)
+
+.PHONY: baseline
+baseline: ## the cost of publishing and receiving beside tokio's broadcast
+	@bench/baseline
+
+.PHONY: load
+load: module ## insmod
+	insmod $(MODULE)/ronbus.ko
+
+.PHONY: unload
+unload: ## rmmod
+	rmmod ronbus
+
+.PHONY: install
+install: userlib ## library, headers, man pages below PREFIX; module too with: make modules_install
+	$(MAKE) -C userlib install PREFIX=$(PREFIX) DESTDIR=$(DESTDIR)
+	for section in 3 4 7; do \
+		install -d $(DESTDIR)$(PREFIX)/share/man/man$$section; \
+		install -m 644 docs/man/*.$$section $(DESTDIR)$(PREFIX)/share/man/man$$section/; \
+	done
+
+.PHONY: modules_install
+modules_install: module ## the module, into the running kernel's directory
+	$(MAKE) -C $(KDIR) M=$(CURDIR)/$(MODULE) modules_install
+
+.PHONY: clean
+clean: ## what was built; the kernels of the rig stay (make distclean)
+	rm -rf build/module build/userlib* build/examples build/selftests build/bench build/model \
+	       build/check
+
+.PHONY: distclean
+distclean: ## everything that was built or fetched
+	rm -rf build
+
+.PHONY: help
+help: ## this
+	@sed -nE 's/^([a-z_]+):[^#]*## (.*)/  \1\t\2/p' Makefile | expand -t 20
