@@ -43,13 +43,20 @@ static int put_message(struct ronbus_bus *bus, u64 audience, u32 topic, const vo
 	return 0;
 }
 
-/* Behind commit_last(): who has to be woken for a message. */
-static void notify_audience(struct ronbus_bus *bus, u64 audience)
+/*
+ * Behind commit_last(): who has to be woken for a message. The audience is asked for again, since
+ * whoever joined after it was asked first can read the message too, and may have gone to sleep
+ * before it was there. Armed goes first: who is in it has been in the audience before.
+ */
+static void notify_audience(struct ronbus_bus *bus, u32 topic)
 {
+	u64 mask = ~0ULL;
+
 	if (bus->features & RONBUS_F_EDGE_NOTIFY)
-		audience &= READ_ONCE(bus->page->armed);
-	if (audience)
-		ronbus_notify(bus, audience, RONBUS_WAKE_DATA);
+		mask = smp_load_acquire(&bus->page->armed);
+	mask &= READ_ONCE(bus->page->audience[topic]);
+	if (mask)
+		ronbus_notify(bus, mask, RONBUS_WAKE_DATA);
 }
 
 static int get_message(struct ronbus_pub *pub, const struct ronbus_vec __user *uvec,
@@ -92,11 +99,11 @@ static int put_batch(struct ronbus_pub *pub, const struct ronbus_publish *args, 
 		if (err)
 			break;
 		if (last && audience)
-			notify_audience(pub->bus, audience);
+			notify_audience(pub->bus, args->topic);
 	}
 	if (err && done && audience && !each) {
 		smp_mb(); /* barrier D, with D' in arm */
-		notify_audience(pub->bus, audience);
+		notify_audience(pub->bus, args->topic);
 	}
 	if (err == -EAGAIN)
 		ronbus_count(&pub->self->dropped, 1);
