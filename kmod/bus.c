@@ -5,6 +5,7 @@
 #include <linux/capability.h>
 #include <linux/cred.h>
 #include <linux/ctype.h>
+#include <linux/file.h>
 #include <linux/log2.h>
 #include <linux/module.h>
 #include <linux/sched.h>
@@ -263,19 +264,25 @@ bool ronbus_bus_may_map(const struct ronbus_bus *bus)
 }
 
 /**
- * ronbus_bus_end() - tell the subscribers that there will be no more
+ * ronbus_bus_end_if_due() - tell the subscribers if there will be no more
  * @bus: the bus, its lock held
  *
- * Once ended, a bus stays so: a subscriber may have seen it.
+ * Due when nobody publishes, and nobody can join any more or somebody has left a bus that lives by
+ * its publishers. Once ended, a bus stays so: a subscriber may have seen it.
  */
-void ronbus_bus_end(struct ronbus_bus *bus)
+void ronbus_bus_end_if_due(struct ronbus_bus *bus)
 {
+	u32 status = bus->page->status;
+
 	lockdep_assert_held(&bus->lock);
 
-	if (bus->publishers || bus->page->status & RONBUS_STATUS_ENDED)
+	if (bus->publishers || status & RONBUS_STATUS_ENDED)
+		return;
+	if (!(status & RONBUS_STATUS_SEALED) &&
+	    (bus->flags & RONBUS_BUS_PERSISTENT || !bus->abandoned))
 		return;
 	/* Behind all that was ever published: pairs with the acquire of a reader's status. */
-	smp_store_release(&bus->page->status, bus->page->status | RONBUS_STATUS_ENDED);
+	smp_store_release(&bus->page->status, status | RONBUS_STATUS_ENDED);
 	ronbus_notify(bus, ~0ULL, RONBUS_WAKE_CLOSE);
 }
 
@@ -286,7 +293,7 @@ static long seal_ioctl(struct ronbus_bus *bus, u32 access)
 
 	mutex_lock(&bus->lock);
 	WRITE_ONCE(bus->page->status, bus->page->status | RONBUS_STATUS_SEALED);
-	ronbus_bus_end(bus);
+	ronbus_bus_end_if_due(bus);
 	mutex_unlock(&bus->lock);
 	return 0;
 }
@@ -295,13 +302,18 @@ static long publisher_ioctl(struct ronbus_bus *bus, u32 access, unsigned int cmd
 {
 	struct ronbus_publisher args;
 	struct file *file;
-	int err;
+	int err, fd;
 
 	err = ronbus_get_args(&args, sizeof(args), cmd, arg);
 	if (err)
 		return err;
 	file = ronbus_pub_join(bus, access, &args);
-	return ronbus_install(file, cmd, arg, &args, sizeof(args));
+	fd = ronbus_reserve_fd(file, cmd, arg, &args, sizeof(args));
+	if (fd < 0)
+		return fd;
+	ronbus_pub_joined(file);
+	fd_install(fd, file);
+	return fd;
 }
 
 static long subscribe_ioctl(struct ronbus_bus *bus, u32 access, unsigned int cmd, void __user *arg)

@@ -72,6 +72,7 @@ struct ronbus_region {
  * @members: set of indexes in use
  * @pubs: all publishers
  * @publishers: how many there are
+ * @abandoned: one has left, so that the bus ends with the last
  * @ids: numbers of mapped publishers in use
  * @retired: what members that have left had counted
  * @autotuned_badly: a capacity beyond the cache's liking was asked for
@@ -97,6 +98,7 @@ struct ronbus_bus {
 	u64 members;
 	struct list_head pubs;
 	unsigned int publishers;
+	bool abandoned;
 	u64 ids;
 	struct ronbus_counters retired;
 	bool autotuned_badly;
@@ -110,6 +112,7 @@ struct ronbus_bus {
  * @node: in bus->pubs
  * @id: its number in slots it holds; 0 if it publishes by system call only
  * @access: what its bus fd could do
+ * @joined: the program has it: its leaving counts
  * @self_mem: memory of its own page
  * @self: the page; untrusted
  * @lock: one publish by system call at a time
@@ -121,6 +124,7 @@ struct ronbus_pub {
 	struct list_head node;
 	u32 id;
 	u32 access;
+	bool joined;
 	struct ronbus_region self_mem;
 	struct ronbus_self *self;
 	struct mutex lock;
@@ -170,13 +174,15 @@ int ronbus_bus_attach(const struct ronbus_attach *args, struct ronbus_bus **busp
 struct ronbus_bus *ronbus_bus_get(struct ronbus_bus *bus);
 void ronbus_bus_put(struct ronbus_bus *bus);
 bool ronbus_bus_may_map(const struct ronbus_bus *bus);
-void ronbus_bus_end(struct ronbus_bus *bus);
+void ronbus_bus_end_if_due(struct ronbus_bus *bus);
 extern const struct file_operations ronbus_bus_fops;
 
 /* main.c */
 #define RONBUS_CMD(cmd) ((cmd) & ~IOCSIZE_MASK)
 int ronbus_get_args(void *args, size_t size, unsigned int cmd, const void __user *from);
 int ronbus_put_args(void __user *to, unsigned int cmd, const void *args, size_t size);
+int ronbus_reserve_fd(struct file *file, unsigned int cmd, void __user *to, const void *args,
+		      size_t size);
 int ronbus_install(struct file *file, unsigned int cmd, void __user *to, const void *args,
 		   size_t size);
 long ronbus_query_ioctl(unsigned int cmd, void __user *arg);
@@ -193,6 +199,7 @@ int ronbus_vm_mremap(struct vm_area_struct *vma);
 
 /* publish.c */
 struct file *ronbus_pub_join(struct ronbus_bus *bus, u32 access, struct ronbus_publisher *args);
+void ronbus_pub_joined(struct file *file);
 
 /* subscribe.c */
 struct file *ronbus_sub_join(struct ronbus_bus *bus, u32 access, struct ronbus_subscribe *args);

@@ -52,19 +52,20 @@ int ronbus_put_args(void __user *to, unsigned int cmd, const void *args, size_t 
 }
 
 /**
- * ronbus_install() - hand a new file to the program
+ * ronbus_reserve_fd() - take a descriptor for a new file, and tell the program about it
  * @file: the file, or an error
  * @cmd: the ioctl that asked for it
  * @to: its argument in the program, or NULL if nothing is returned there
  * @args: the argument as filled in
  * @size: its size as this module knows it
  *
- * The descriptor appears last, so that a program that fails anywhere never had it.
+ * All that can fail is behind us then: the caller does fd_install(), and a program that saw an
+ * error never had the file.
  *
  * Return: the descriptor, or an error with @file gone.
  */
-int ronbus_install(struct file *file, unsigned int cmd, void __user *to, const void *args,
-		   size_t size)
+int ronbus_reserve_fd(struct file *file, unsigned int cmd, void __user *to, const void *args,
+		      size_t size)
 {
 	int err, fd;
 
@@ -81,7 +82,6 @@ int ronbus_install(struct file *file, unsigned int cmd, void __user *to, const v
 		if (err)
 			goto err_fd;
 	}
-	fd_install(fd, file);
 	return fd;
 
 err_fd:
@@ -89,6 +89,26 @@ err_fd:
 err_file:
 	fput(file);
 	return err;
+}
+
+/**
+ * ronbus_install() - hand a new file to the program
+ * @file: the file, or an error
+ * @cmd: as for ronbus_reserve_fd()
+ * @to: likewise
+ * @args: likewise
+ * @size: likewise
+ *
+ * Return: the descriptor, or an error with @file gone.
+ */
+int ronbus_install(struct file *file, unsigned int cmd, void __user *to, const void *args,
+		   size_t size)
+{
+	int fd = ronbus_reserve_fd(file, cmd, to, args, size);
+
+	if (fd >= 0)
+		fd_install(fd, file);
+	return fd;
 }
 
 /**

@@ -53,7 +53,7 @@ static void notify_audience(struct ronbus_bus *bus, u32 topic)
 	u64 mask = ~0ULL;
 
 	if (bus->features & RONBUS_F_EDGE_NOTIFY)
-		mask = smp_load_acquire(&bus->page->armed);
+		mask = smp_load_acquire(&bus->page->armed); /* with the audience set before */
 	mask &= READ_ONCE(bus->page->audience[topic]);
 	if (mask)
 		ronbus_notify(bus, mask, RONBUS_WAKE_DATA);
@@ -276,9 +276,8 @@ static void free_pub(struct ronbus_pub *pub)
 	kfree(pub);
 }
 
-static int pub_release(struct inode *inode, struct file *file)
+static void leave(struct ronbus_pub *pub)
 {
-	struct ronbus_pub *pub = file->private_data;
 	struct ronbus_bus *bus = pub->bus;
 
 	mutex_lock(&bus->lock);
@@ -286,12 +285,17 @@ static int pub_release(struct inode *inode, struct file *file)
 	ronbus_retire(bus, pub, NULL);
 	bus->ids &= ~BIT_ULL(pub->id);
 	bus->publishers--;
-	if (!(bus->flags & RONBUS_BUS_PERSISTENT) || bus->page->status & RONBUS_STATUS_SEALED)
-		ronbus_bus_end(bus);
+	bus->abandoned |= pub->joined;
+	ronbus_bus_end_if_due(bus);
 	mutex_unlock(&bus->lock);
 
 	free_pub(pub);
 	ronbus_bus_put(bus);
+}
+
+static int pub_release(struct inode *inode, struct file *file)
+{
+	leave(file->private_data);
 	return 0;
 }
 
@@ -347,7 +351,7 @@ struct file *ronbus_pub_join(struct ronbus_bus *bus, u32 access, struct ronbus_p
 	struct file *file;
 	int err;
 
-	if (args->flags & ~RONBUS_PUBLISHER_MAPPED || args->id)
+	if (args->flags & ~RONBUS_PUBLISHER_MAPPED)
 		return ERR_PTR(-EINVAL);
 	if (!(access & RONBUS_ACCESS_PUBLISH))
 		return ERR_PTR(-EACCES);
@@ -380,18 +384,23 @@ struct file *ronbus_pub_join(struct ronbus_bus *bus, u32 access, struct ronbus_p
 	ronbus_bus_get(bus);
 	file = anon_inode_getfile("[ronbus-publisher]", &pub_fops, pub, O_RDWR);
 	if (IS_ERR(file))
-		goto err_enrolled;
+		leave(pub);
 	return file;
 
-err_enrolled:
-	err = PTR_ERR(file);
-	mutex_lock(&bus->lock);
-	list_del(&pub->node);
-	bus->ids &= ~BIT_ULL(pub->id);
-	bus->publishers--;
-	mutex_unlock(&bus->lock);
-	ronbus_bus_put(bus);
 err_pub:
 	free_pub(pub);
 	return ERR_PTR(err);
+}
+
+/**
+ * ronbus_pub_joined() - a program is about to get its publisher
+ * @file: the file, from ronbus_pub_join()
+ *
+ * One that nobody ever had does not end the bus by its leaving.
+ */
+void ronbus_pub_joined(struct file *file)
+{
+	struct ronbus_pub *pub = file->private_data;
+
+	pub->joined = true;
 }

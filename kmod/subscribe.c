@@ -259,18 +259,6 @@ static int enrol(struct ronbus_sub *sub, const struct ronbus_subscribe *args)
 	return 0;
 }
 
-static void leave(struct ronbus_sub *sub)
-{
-	struct ronbus_bus *bus = sub->bus;
-
-	lockdep_assert_held(&bus->lock);
-
-	bus->members &= ~BIT_ULL(sub->index);
-	set_audience(bus);
-	RCU_INIT_POINTER(bus->subs[sub->index], NULL);
-	clear_bit(sub->index, (unsigned long *)&bus->page->armed);
-}
-
 /* A publisher may be waking it for a grace period more. What it does not touch goes now. */
 static void free_sub(struct ronbus_sub *sub)
 {
@@ -280,18 +268,25 @@ static void free_sub(struct ronbus_sub *sub)
 	kfree_rcu(sub, rcu);
 }
 
-static int sub_release(struct inode *inode, struct file *file)
+static void leave(struct ronbus_sub *sub)
 {
-	struct ronbus_sub *sub = file->private_data;
 	struct ronbus_bus *bus = sub->bus;
 
 	mutex_lock(&bus->lock);
-	leave(sub);
+	bus->members &= ~BIT_ULL(sub->index);
+	set_audience(bus);
+	RCU_INIT_POINTER(bus->subs[sub->index], NULL);
+	clear_bit(sub->index, (unsigned long *)&bus->page->armed);
 	ronbus_retire(bus, NULL, sub);
 	mutex_unlock(&bus->lock);
 
 	free_sub(sub);
 	ronbus_bus_put(bus);
+}
+
+static int sub_release(struct inode *inode, struct file *file)
+{
+	leave(file->private_data);
 	return 0;
 }
 
@@ -309,7 +304,7 @@ static const struct file_operations sub_fops = {
 
 static int check_subscribe(const struct ronbus_subscribe *args)
 {
-	if (args->flags || args->pad || args->index || args->start > RONBUS_START_AT)
+	if (args->flags || args->pad || args->start > RONBUS_START_AT)
 		return -EINVAL;
 	if (args->topics != ~0ULL)
 		return -EINVAL;
@@ -367,15 +362,9 @@ struct file *ronbus_sub_join(struct ronbus_bus *bus, u32 access, struct ronbus_s
 	ronbus_bus_get(bus);
 	file = anon_inode_getfile("[ronbus-subscriber]", &sub_fops, sub, O_RDWR);
 	if (IS_ERR(file))
-		goto err_enrolled;
+		leave(sub);
 	return file;
 
-err_enrolled:
-	err = PTR_ERR(file);
-	mutex_lock(&bus->lock);
-	leave(sub);
-	mutex_unlock(&bus->lock);
-	ronbus_bus_put(bus);
 err_sub:
 	free_sub(sub);
 	return ERR_PTR(err);
