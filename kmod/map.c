@@ -14,7 +14,7 @@
 #include "compat.h"
 #include "internal.h"
 
-/* As mlock(2) counts: against the user, whatever happens to the process. */
+/* Against the user and not, as mlock(2), the process: the memory may outlive that. */
 static int charge(struct user_struct *user, unsigned long pages)
 {
 	unsigned long limit = rlimit(RLIMIT_MEMLOCK) >> PAGE_SHIFT;

@@ -110,7 +110,7 @@ static int put_batch(struct ronbus_pub *pub, const struct ronbus_publish *args, 
 	return done ? done : err;
 }
 
-static void count_published(struct ronbus_self *self, u32 accepted, u64 audience, u32 asked)
+static void count_published(struct ronbus_self *self, u32 accepted, u64 audience, bool batch)
 {
 	if (!audience) {
 		ronbus_count(&self->no_receivers, accepted);
@@ -118,7 +118,7 @@ static void count_published(struct ronbus_self *self, u32 accepted, u64 audience
 	}
 	ronbus_count(&self->published, accepted);
 	ronbus_count(&self->addressed, (u64)accepted * hweight64(audience));
-	if (asked > 1) {
+	if (batch) {
 		ronbus_count(&self->batches, 1);
 		ronbus_count(&self->batch_len[min(ilog2(accepted), RONBUS_BATCH_BUCKETS - 1)], 1);
 	}
@@ -146,7 +146,8 @@ static long publish_ioctl(struct ronbus_pub *pub, unsigned int cmd, void __user 
 	audience = READ_ONCE(pub->bus->page->audience[args.topic]);
 	ret = put_batch(pub, &args, audience);
 	if (ret > 0)
-		count_published(pub->self, ret, audience, args.count);
+		count_published(pub->self, ret, audience,
+				args.count > 1 && pub->bus->features & RONBUS_F_BATCH);
 	mutex_unlock(&pub->lock);
 
 	/* It could be written a moment ago. If it no longer can, what was published still is. */

@@ -110,6 +110,8 @@ static ssize_t sub_read(struct file *file, char __user *to, size_t space, loff_t
 	unsigned int ready;
 	ssize_t ret;
 
+	if (!space)
+		return 0;
 	for (;;) {
 		if (mutex_lock_interruptible(&sub->read_lock))
 			return -ERESTARTSYS;

@@ -297,8 +297,8 @@ struct ronbus_wait {
 
 /**
  * struct ronbus_notify - wake subscribers
- * @subscribers: set of subscriber indexes; those that do not exist or do not sleep are passed
- *	over
+ * @subscribers: set of subscriber indexes; those that do not exist are passed over, and with
+ *	RONBUS_F_EDGE_NOTIFY those that do not sleep
  * @woken: returned: how many were woken
  * @pad: zero
  */
@@ -355,7 +355,7 @@ struct ronbus_eventfd {
  * enum ronbus_wake_cause - why a subscriber was woken
  * @RONBUS_WAKE_DATA: a message
  * @RONBUS_WAKE_TIMER: a timer
- * @RONBUS_WAKE_REPAIR: a publisher died
+ * @RONBUS_WAKE_REPAIR: a mapped publisher is gone, and may have died before it notified
  * @RONBUS_WAKE_CLOSE: the bus ended
  * @RONBUS_WAKE_CAUSES: how many causes there are
  */
@@ -373,20 +373,21 @@ enum ronbus_wake_cause {
  * @no_receivers_total: messages that nobody wanted and that were not written (publishers)
  * @receiver_lag_total: times a subscriber found itself overtaken (subscribers)
  * @overflow_dropped_total: positions that subscribers lost by being overtaken (subscribers)
- * @dropped_total: messages given up because every slot was held by a stalled publisher
- *	(publishers)
+ * @dropped_total: messages given up because a lap of slots was held by others, or never stood
+ *	still (publishers)
  * @delivered_total: messages read (subscribers)
  * @filtered_total: messages read over because they were for others (subscribers)
  * @holes_total: positions without a message that subscribers read over (subscribers)
  * @addressed_total: sum over the messages of the subscribers each was for (publishers)
  * @notify_calls_total: notifications that publishers asked for (kernel)
- * @notify_sends_total: subscribers woken by them (kernel)
+ * @notify_sends_total: subscribers woken for a message, by a notification or by a publish by
+ *	system call (kernel)
  * @notify_suppressed_total: subscribers that a message was for and that needed no waking: what
  *	@addressed_total has beyond @notify_sends_total (publishers and kernel)
  * @wakes_total: subscribers woken, by &enum ronbus_wake_cause (kernel)
  * @waits_total: times a subscriber was put to sleep or armed (kernel)
  * @repairs_total: slots taken back from publishers that died (kernel)
- * @batch_publish_total: batches published (publishers)
+ * @batch_publish_total: batches of more than one message, with RONBUS_F_BATCH (publishers)
  * @batch_len_histogram: batches by the logarithm of their length (publishers)
  * @metrics_tls_flush_total: flushes of per-thread counters (members)
  * @autotune_warn_total: capacities above what the cache likes (kernel)
