@@ -147,7 +147,7 @@ static long publish_ioctl(struct ronbus_pub *pub, unsigned int cmd, void __user 
 	ret = put_batch(pub, &args, audience);
 	if (ret > 0)
 		count_published(pub->self, ret, audience,
-				args.count > 1 && pub->bus->features & RONBUS_F_BATCH);
+				ret > 1 && pub->bus->features & RONBUS_F_BATCH);
 	mutex_unlock(&pub->lock);
 
 	/* It could be written a moment ago. If it no longer can, what was published still is. */

@@ -387,7 +387,8 @@ enum ronbus_wake_cause {
  * @wakes_total: subscribers woken, by &enum ronbus_wake_cause (kernel)
  * @waits_total: times a subscriber was put to sleep or armed (kernel)
  * @repairs_total: slots taken back from publishers that died (kernel)
- * @batch_publish_total: batches of more than one message, with RONBUS_F_BATCH (publishers)
+ * @batch_publish_total: batches published, with RONBUS_F_BATCH; by system call those of more
+ *	than one message (publishers)
  * @batch_len_histogram: batches by the logarithm of their length (publishers)
  * @metrics_tls_flush_total: flushes of per-thread counters (members)
  * @autotune_warn_total: capacities above what the cache likes (kernel)

@@ -1,0 +1,1037 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The library on both of its transports: a program cannot tell them apart.
+ *
+ * The ring header marks the moments of publishing with RB_STEP(), and the library's inlines are
+ * compiled here, so a publishing thread can be held at any of them.
+ */
+static void step_reached(int step);
+#define RB_STEP(step) step_reached(step)
+
+#include <pthread.h>
+#include <semaphore.h>
+#include <sys/eventfd.h>
+
+#include "libronbus.h"
+#include "ronbus_kselftest.h"
+
+#define SLOTS 8U
+#define LEN 32U
+
+static __thread int hold_at = -1;
+static sem_t held, go_on;
+
+static void step_reached(int step)
+{
+	if (step != hold_at)
+		return;
+	hold_at = -1;
+	sem_post(&held);
+	while (sem_wait(&go_on))
+		;
+}
+
+static bool sem_soon(sem_t *sem)
+{
+	return wait_until(!sem_trywait(sem));
+}
+
+FIXTURE(api)
+{
+	const char *where;
+	u64 features;
+	struct ronbus *bus;
+	struct ronbus_pub *pub;
+	struct ronbus_sub *sub;
+	unsigned int pub_flags;
+};
+
+FIXTURE_VARIANT(api)
+{
+	const char *where;
+	u64 features;
+	u32 flags;
+	unsigned int pub_flags;
+};
+
+#define ALL (RONBUS_F_EDGE_NOTIFY | RONBUS_F_BATCH | RONBUS_F_METRICS_BUF)
+#define TRANSPORTS(name, ...)                                                  \
+	FIXTURE_VARIANT_ADD(api, device_##name){ RONBUS_DEVICE, __VA_ARGS__ }; \
+	FIXTURE_VARIANT_ADD(api, embedded_##name){ RONBUS_EMBEDDED, __VA_ARGS__ };
+
+TRANSPORTS(baseline, 0, 0, 0)
+TRANSPORTS(recommended, ALL, 0, 0)
+TRANSPORTS(edge_single, RONBUS_F_EDGE_NOTIFY, 0, RONBUS_PUB_SINGLE)
+TRANSPORTS(exclusive, ALL, RONBUS_BUS_EXCLUSIVE, 0)
+TRANSPORTS(syscall_baseline, 0, 0, RONBUS_PUB_SYSCALL)
+TRANSPORTS(syscall, ALL, 0, RONBUS_PUB_SYSCALL)
+TRANSPORTS(map_none, ALL, RONBUS_BUS_MAP_NONE, 0)
+
+static bool no_device(const char *where)
+{
+	return strcmp(where, RONBUS_EMBEDDED) && access(where, F_OK);
+}
+
+static const struct ronbus_options options = { .capacity = SLOTS, .payload = LEN };
+
+static int make_bus(const char *where, u64 features, u32 flags, const char *name,
+		    struct ronbus **bus)
+{
+	struct ronbus_options opts = options;
+
+	opts.features = features;
+	opts.flags = flags;
+	opts.name = name;
+	return ronbus_create(where, &opts, bus);
+}
+
+FIXTURE_SETUP(api)
+{
+	if (no_device(variant->where))
+		SKIP(return, "no %s: the module is not loaded", variant->where);
+	sem_init(&held, 0, 0);
+	sem_init(&go_on, 0, 0);
+	self->where = variant->where;
+	self->features = variant->features;
+	self->pub_flags = variant->pub_flags;
+	ASSERT_EQ(0, make_bus(self->where, self->features, variant->flags, NULL, &self->bus));
+	ASSERT_EQ(0, ronbus_publisher(self->bus, self->pub_flags, &self->pub));
+	ASSERT_EQ(0, ronbus_subscribe(self->bus, NULL, &self->sub));
+}
+
+FIXTURE_TEARDOWN(api)
+{
+	ronbus_sub_close(self->sub);
+	ronbus_pub_close(self->pub);
+	ronbus_close(self->bus);
+}
+
+static int send_number(struct ronbus_pub *pub, unsigned int topic, u64 number)
+{
+	char data[LEN];
+
+	message_fill(data, LEN, number);
+	return ronbus_publish(pub, topic, data, LEN);
+}
+
+#define EXPECT_MESSAGE(sub, number)                                                            \
+	do {                                                                                   \
+		struct ronbus_msg __msg;                                                       \
+		char __buf[LEN];                                                               \
+		memset(&__msg, POISON, sizeof(__msg));                                         \
+		ASSERT_EQ(RONBUS_MESSAGE, ronbus_try_recv(sub, __buf, sizeof(__buf), &__msg)); \
+		EXPECT_EQ(LEN, __msg.len);                                                     \
+		EXPECT_EQ(0, __msg.lost);                                                      \
+		EXPECT_EQ(&__buf[0], (const char *)__msg.data);                                \
+		ASSERT_TRUE(message_whole(__buf, LEN, number));                                \
+	} while (0)
+
+#define EXPECT_NOTHING(sub)                                                             \
+	do {                                                                            \
+		struct ronbus_msg __msg;                                                \
+		char __buf[LEN];                                                        \
+		ASSERT_EQ(-EAGAIN, ronbus_try_recv(sub, __buf, sizeof(__buf), &__msg)); \
+	} while (0)
+
+#define EXPECT_LAG(sub, positions)                                                            \
+	do {                                                                                  \
+		struct ronbus_msg __msg;                                                      \
+		char __buf[LEN];                                                              \
+		memset(&__msg, POISON, sizeof(__msg));                                        \
+		ASSERT_EQ(RONBUS_LAGGED, ronbus_try_recv(sub, __buf, sizeof(__buf), &__msg)); \
+		EXPECT_EQ(positions, __msg.lost);                                             \
+		EXPECT_EQ(NULL, __msg.data);                                                  \
+		EXPECT_EQ(__msg.position, ronbus_sub_position(sub));                          \
+	} while (0)
+
+#define EXPECT_CLOSED(sub)                                                                    \
+	do {                                                                                  \
+		struct ronbus_msg __msg;                                                      \
+		char __buf[LEN];                                                              \
+		ASSERT_EQ(RONBUS_CLOSED, ronbus_try_recv(sub, __buf, sizeof(__buf), &__msg)); \
+	} while (0)
+
+TEST_F(api, what_it_is)
+{
+	bool mapped =
+		!(self->pub_flags & RONBUS_PUB_SYSCALL) && !(variant->flags & RONBUS_BUS_MAP_NONE);
+	bool device = strcmp(self->where, RONBUS_EMBEDDED);
+	struct ronbus_query query;
+	struct ronbus_info info;
+
+	poison(query);
+	ASSERT_EQ(0, ronbus_query(self->where, &query));
+	EXPECT_EQ(RONBUS_ABI_VERSION, query.abi_version);
+	EXPECT_EQ(ALL, query.features & ALL);
+	EXPECT_EQ(64, query.subscribers_max);
+	poison(info);
+	ASSERT_EQ(0, ronbus_bus_info(self->bus, &info));
+	EXPECT_EQ(self->features, info.features);
+	EXPECT_EQ(variant->flags, info.flags);
+	EXPECT_EQ(SLOTS, info.capacity);
+	EXPECT_EQ(LEN, info.payload);
+	EXPECT_EQ(RONBUS_ROLE_BUS, info.role);
+	EXPECT_EQ(3, info.access);
+	EXPECT_EQ(1, info.publishers);
+	EXPECT_EQ(1, info.subscribers);
+	EXPECT_EQ(0600, info.mode);
+	EXPECT_EQ(0, info.status);
+	EXPECT_EQ(mapped, ronbus_pub_mapped(self->pub));
+	EXPECT_EQ(0, ronbus_sub_index(self->sub));
+	EXPECT_EQ(SLOTS, ronbus_sub_position(self->sub));
+	EXPECT_EQ(device, ronbus_bus_fd(self->bus) >= 0);
+	EXPECT_EQ(device, ronbus_pub_fd(self->pub) >= 0);
+	if (!device) {
+		EXPECT_EQ(-EOPNOTSUPP, ronbus_bus_fd(self->bus));
+		EXPECT_EQ(-EOPNOTSUPP, ronbus_pub_fd(self->pub));
+	}
+}
+
+TEST_F(api, in_order)
+{
+	u64 i;
+
+	for (i = 0; i < 5 * SLOTS; i++) {
+		EXPECT_EQ(1, send_number(self->pub, (unsigned int)i % 64, i));
+		if (i % 3 == 2) {
+			EXPECT_MESSAGE(self->sub, i - 2);
+			EXPECT_MESSAGE(self->sub, i - 1);
+			EXPECT_MESSAGE(self->sub, i);
+			EXPECT_NOTHING(self->sub);
+		}
+	}
+}
+
+TEST_F(api, lag)
+{
+	u64 i;
+
+	for (i = 0; i < SLOTS + 3; i++) {
+		EXPECT_EQ(1, send_number(self->pub, 0, i));
+	}
+	EXPECT_LAG(self->sub, 3);
+	for (i = 3; i < SLOTS + 3; i++) {
+		EXPECT_MESSAGE(self->sub, i);
+	}
+	EXPECT_NOTHING(self->sub);
+}
+
+TEST_F(api, arguments)
+{
+	struct ronbus_sub_options sub_opts = { .start = 3 };
+	struct ronbus_options opts = options;
+	char data[LEN + 1] = "";
+	struct iovec vec[3] = {
+		{ data, LEN },
+		{ data, LEN },
+		{ data, LEN + 1 },
+	};
+	struct ronbus_stats stats;
+	struct ronbus_msg msg;
+	struct ronbus *bus;
+	struct ronbus_sub *sub;
+	struct ronbus_pub *pub;
+
+	EXPECT_EQ(-EMSGSIZE, ronbus_publish(self->pub, 0, data, LEN + 1));
+	EXPECT_EQ(-EINVAL, ronbus_publish(self->pub, 64, data, LEN));
+	EXPECT_EQ(-EINVAL, ronbus_publish_many(self->pub, 64, vec, 1));
+	EXPECT_EQ(-EMSGSIZE, ronbus_publish_many(self->pub, 0, vec + 2, 1));
+	EXPECT_NOTHING(self->sub);
+	EXPECT_EQ(2, ronbus_publish_many(self->pub, 0, vec, 3));
+	EXPECT_EQ(1, ronbus_publish(self->pub, 0, NULL, 0));
+	EXPECT_EQ(-EMSGSIZE, ronbus_try_recv(self->sub, data, LEN - 1, &msg));
+	EXPECT_EQ(LEN, msg.len);
+	EXPECT_EQ(RONBUS_MESSAGE, ronbus_try_recv(self->sub, data, LEN, &msg));
+	EXPECT_EQ(RONBUS_MESSAGE, ronbus_try_recv(self->sub, data, LEN, &msg));
+	EXPECT_EQ(RONBUS_MESSAGE, ronbus_try_recv(self->sub, data, 0, &msg));
+	EXPECT_EQ(0, msg.len);
+	EXPECT_NOTHING(self->sub);
+
+	EXPECT_EQ(-EINVAL, ronbus_subscribe(self->bus, &sub_opts, &sub));
+	sub_opts = (struct ronbus_sub_options){ .position = 8 };
+	EXPECT_EQ(-EINVAL, ronbus_subscribe(self->bus, &sub_opts, &sub));
+	sub_opts = (struct ronbus_sub_options){ .topics = 1 };
+	EXPECT_EQ(-EINVAL, ronbus_subscribe(self->bus, &sub_opts, &sub));
+	sub_opts = (struct ronbus_sub_options){ .start = RONBUS_START_AT, .position = SLOTS - 1 };
+	EXPECT_EQ(-ERANGE, ronbus_subscribe(self->bus, &sub_opts, &sub));
+	sub_opts.position = SLOTS + 4;
+	EXPECT_EQ(-ERANGE, ronbus_subscribe(self->bus, &sub_opts, &sub));
+	EXPECT_EQ(-EINVAL, ronbus_publisher(self->bus, 1 << 3, &pub));
+	EXPECT_EQ(-EINVAL,
+		  ronbus_publisher(self->bus, RONBUS_PUB_MAPPED_ONLY | RONBUS_PUB_SYSCALL, &pub));
+	EXPECT_EQ(-ENOENT, ronbus_stats(self->bus, 1, &stats));
+	EXPECT_EQ(-EINVAL, ronbus_stats(self->bus, 64, &stats));
+
+	opts.capacity = 3;
+	EXPECT_EQ(-EINVAL, ronbus_create(self->where, &opts, &bus));
+	opts = options;
+	opts.payload = 9;
+	EXPECT_EQ(-EINVAL, ronbus_create(self->where, &opts, &bus));
+	opts = options;
+	opts.features = RONBUS_FEATURES_KNOWN + 1;
+	EXPECT_EQ(-EINVAL, ronbus_create(self->where, &opts, &bus));
+	opts = options;
+	opts.subscribers = 3;
+	EXPECT_EQ(-EINVAL, ronbus_create(self->where, &opts, &bus));
+	opts = options;
+	opts.name = "white space";
+	EXPECT_EQ(-EINVAL, ronbus_create(self->where, &opts, &bus));
+	opts = options;
+	opts.mode = 0777;
+	EXPECT_EQ(-EINVAL, ronbus_create(self->where, &opts, &bus));
+	EXPECT_EQ(-ENOENT, ronbus_attach(self->where, "no-such-bus", 1, &bus));
+}
+
+TEST_F(api, batches)
+{
+	unsigned char data[3 * SLOTS][LEN];
+	struct iovec vec[3 * SLOTS];
+	struct ronbus_stats stats;
+	u64 i, n;
+
+	for (i = 0; i < ARRAY_SIZE(vec); i++) {
+		message_fill(data[i], LEN, i);
+		vec[i].iov_base = data[i];
+		vec[i].iov_len = LEN;
+	}
+	for (n = 1; n <= SLOTS; n++) {
+		EXPECT_EQ((int)n, ronbus_publish_many(self->pub, 5, vec, (unsigned int)n));
+		for (i = 0; i < n; i++) {
+			EXPECT_MESSAGE(self->sub, i);
+		}
+		EXPECT_NOTHING(self->sub);
+	}
+	EXPECT_EQ(0, ronbus_publish_many(self->pub, 5, vec, 0) > 0);
+	EXPECT_EQ((int)(3 * SLOTS), ronbus_publish_many(self->pub, 5, vec, 3 * SLOTS));
+	EXPECT_LAG(self->sub, 2 * SLOTS);
+	for (i = 2 * SLOTS; i < 3 * SLOTS; i++) {
+		EXPECT_MESSAGE(self->sub, i);
+	}
+	ASSERT_EQ(0, ronbus_stats(self->bus, RONBUS_STATS_BUS, &stats));
+	EXPECT_EQ(SLOTS + SLOTS * (SLOTS + 1) / 2 + 3 * SLOTS, stats.tail);
+}
+
+TEST_F(api, peek)
+{
+	struct ronbus_msg msg;
+	u64 i;
+
+	EXPECT_EQ(-EINVAL, ronbus_release(self->sub));
+	EXPECT_EQ(-EAGAIN, ronbus_peek(self->sub, &msg));
+	EXPECT_EQ(1, send_number(self->pub, 7, 1));
+	for (i = 0; i < 3; i++) {
+		ASSERT_EQ(RONBUS_MESSAGE, ronbus_peek(self->sub, &msg));
+		EXPECT_EQ(7, msg.topic);
+		EXPECT_EQ(SLOTS, msg.position);
+		EXPECT_TRUE(message_whole(msg.data, msg.len, 1));
+	}
+	EXPECT_EQ(0, ronbus_release(self->sub));
+	EXPECT_EQ(-EINVAL, ronbus_release(self->sub));
+	EXPECT_EQ(-EAGAIN, ronbus_peek(self->sub, &msg));
+	/* Overwritten under our eyes. */
+	EXPECT_EQ(1, send_number(self->pub, 7, 2));
+	ASSERT_EQ(RONBUS_MESSAGE, ronbus_peek(self->sub, &msg));
+	for (i = 0; i < SLOTS; i++) {
+		EXPECT_EQ(1, send_number(self->pub, 7, 10 + i));
+	}
+	EXPECT_EQ(-ESTALE, ronbus_release(self->sub));
+	EXPECT_LAG(self->sub, 1);
+	for (i = 0; i < SLOTS; i++) {
+		EXPECT_MESSAGE(self->sub, 10 + i);
+	}
+}
+
+struct drained {
+	u64 numbers[64];
+	u64 lost;
+	int n;
+	int stop_after;
+};
+
+static int drain_one(void *arg, int what, const struct ronbus_msg *msg)
+{
+	struct drained *d = arg;
+
+	if (what == RONBUS_LAGGED)
+		d->lost += msg->lost;
+	else
+		d->numbers[d->n++] = message_whole(msg->data, msg->len, message_number(msg->data))
+					     ? message_number(msg->data)
+					     : ~0ULL;
+	return d->n == d->stop_after;
+}
+
+TEST_F(api, drain)
+{
+	struct drained d = { .stop_after = -1 };
+	u64 i;
+
+	EXPECT_EQ(-EAGAIN, ronbus_drain(self->sub, drain_one, &d, 10));
+	for (i = 0; i < SLOTS + 2; i++) {
+		EXPECT_EQ(1, send_number(self->pub, 0, i));
+	}
+	EXPECT_EQ(3, ronbus_drain(self->sub, drain_one, &d, 3));
+	EXPECT_EQ(2, d.lost);
+	EXPECT_EQ(2, d.n);
+	d.stop_after = 3;
+	EXPECT_EQ(1, ronbus_drain(self->sub, drain_one, &d, 100));
+	d.stop_after = -1;
+	EXPECT_EQ((int)SLOTS - 3, ronbus_drain(self->sub, drain_one, &d, 100));
+	for (i = 0; i < SLOTS; i++) {
+		EXPECT_EQ(i + 2, d.numbers[i]);
+	}
+	EXPECT_EQ(-EAGAIN, ronbus_drain(self->sub, drain_one, &d, 100));
+	EXPECT_EQ(1, send_number(self->pub, 0, 77));
+	ronbus_pub_close(self->pub);
+	self->pub = NULL;
+	EXPECT_EQ(1, ronbus_drain(self->sub, drain_one, &d, 100));
+	EXPECT_EQ(77, d.numbers[SLOTS]);
+	EXPECT_EQ(RONBUS_CLOSED, ronbus_drain(self->sub, drain_one, &d, 100));
+}
+
+/* ---- membership ------------------------------------------------------------------------- */
+
+TEST_F(api, names)
+{
+	struct ronbus *bus, *other, *third;
+
+	ASSERT_EQ(0, make_bus(self->where, self->features, 0, "api-names", &bus));
+	EXPECT_EQ(-EEXIST, make_bus(self->where, self->features, 0, "api-names", &other));
+	ASSERT_EQ(0, ronbus_attach(self->where, "api-names", RONBUS_ACCESS_SUBSCRIBE, &other));
+	EXPECT_EQ(-EACCES, ronbus_publisher(other, 0, &self->pub));
+	EXPECT_EQ(-EACCES, ronbus_seal(other));
+	EXPECT_EQ(0, ronbus_attach(self->where, "api-names", RONBUS_ACCESS_PUBLISH, &third));
+	EXPECT_EQ(-EACCES, ronbus_subscribe(third, NULL, &self->sub));
+	EXPECT_EQ(-EINVAL, ronbus_attach(self->where, "api-names", 0, &third));
+	EXPECT_EQ(-EINVAL, ronbus_attach(self->where, "", 1, &third));
+	ronbus_close(bus);
+	EXPECT_EQ(-EEXIST, make_bus(self->where, self->features, 0, "api-names", &bus));
+	ronbus_close(other);
+	ronbus_close(third);
+	ASSERT_EQ(0, make_bus(self->where, self->features, 0, "api-names", &bus));
+	ronbus_close(bus);
+	ronbus_close(NULL);
+	EXPECT_EQ(-ENOENT, ronbus_attach(self->where, "api-names", 3, &bus));
+}
+
+TEST_F(api, ends)
+{
+	struct ronbus_pub *pub;
+	struct ronbus_info info;
+
+	if (!(variant->flags & RONBUS_BUS_EXCLUSIVE)) {
+		ASSERT_EQ(0, ronbus_publisher(self->bus, 0, &pub));
+		ronbus_pub_close(pub);
+		EXPECT_NOTHING(self->sub);
+	} else {
+		EXPECT_EQ(-EBUSY, ronbus_publisher(self->bus, 0, &pub));
+		EXPECT_EQ(-EBUSY, ronbus_publisher(self->bus, RONBUS_PUB_SYSCALL, &pub));
+	}
+	EXPECT_EQ(1, send_number(self->pub, 0, 1));
+	ronbus_pub_close(self->pub);
+	self->pub = NULL;
+	ronbus_pub_close(NULL);
+	EXPECT_EQ(-ESHUTDOWN, ronbus_publisher(self->bus, 0, &pub));
+	ASSERT_EQ(0, ronbus_bus_info(self->bus, &info));
+	EXPECT_EQ(RONBUS_STATUS_ENDED, info.status);
+	EXPECT_EQ(0, ronbus_wait(self->sub, -1));
+	EXPECT_EQ(1, ronbus_arm(self->sub));
+	EXPECT_MESSAGE(self->sub, 1);
+	EXPECT_CLOSED(self->sub);
+	EXPECT_CLOSED(self->sub);
+	EXPECT_EQ(0, ronbus_wait(self->sub, -1));
+	EXPECT_EQ(1, ronbus_arm(self->sub));
+}
+
+TEST_F(api, sealed)
+{
+	struct ronbus_pub *pub;
+
+	EXPECT_EQ(0, ronbus_seal(self->bus));
+	EXPECT_EQ(-EPERM, ronbus_publisher(self->bus, 0, &pub));
+	EXPECT_EQ(1, send_number(self->pub, 0, 1));
+	EXPECT_MESSAGE(self->sub, 1);
+	EXPECT_NOTHING(self->sub);
+	ronbus_pub_close(self->pub);
+	self->pub = NULL;
+	EXPECT_CLOSED(self->sub);
+}
+
+TEST_F(api, starts)
+{
+	struct ronbus_sub_options opts = { 0 };
+	struct ronbus_sub *sub;
+	u64 i;
+
+	for (i = 0; i < SLOTS + 4; i++) {
+		EXPECT_EQ(1, send_number(self->pub, 0, i));
+	}
+	ASSERT_EQ(0, ronbus_subscribe(self->bus, &opts, &sub));
+	EXPECT_EQ(2 * SLOTS + 4, ronbus_sub_position(sub));
+	EXPECT_NOTHING(sub);
+	ronbus_sub_close(sub);
+	opts.start = RONBUS_START_OLDEST;
+	ASSERT_EQ(0, ronbus_subscribe(self->bus, &opts, &sub));
+	EXPECT_EQ(1, ronbus_sub_index(sub));
+	EXPECT_EQ(SLOTS + 4, ronbus_sub_position(sub));
+	for (i = 4; i < SLOTS + 4; i++) {
+		EXPECT_MESSAGE(sub, i);
+	}
+	ronbus_sub_close(sub);
+	opts.start = RONBUS_START_AT;
+	opts.position = SLOTS + 1;
+	ASSERT_EQ(0, ronbus_subscribe(self->bus, &opts, &sub));
+	EXPECT_LAG(sub, 3);
+	EXPECT_MESSAGE(sub, 4);
+	ronbus_sub_close(sub);
+	ronbus_sub_close(NULL);
+}
+
+TEST_F(api, as_many_as_there_may_be)
+{
+	struct ronbus_sub *subs[64];
+	struct ronbus_stats stats;
+	int i;
+
+	for (i = 1; i < 64; i++) {
+		ASSERT_EQ(0, ronbus_subscribe(self->bus, NULL, &subs[i]));
+		EXPECT_EQ(i, (int)ronbus_sub_index(subs[i]));
+	}
+	EXPECT_EQ(-ENOSPC, ronbus_subscribe(self->bus, NULL, &subs[0]));
+	EXPECT_EQ(64, send_number(self->pub, 63, 9));
+	EXPECT_MESSAGE(self->sub, 9);
+	for (i = 1; i < 64; i++) {
+		EXPECT_MESSAGE(subs[i], 9);
+		ronbus_sub_close(subs[i]);
+	}
+	EXPECT_EQ(1, send_number(self->pub, 63, 10));
+	ronbus_sub_close(self->sub);
+	self->sub = NULL;
+	EXPECT_EQ(0, send_number(self->pub, 63, 11));
+	ronbus_pub_close(self->pub);
+	self->pub = NULL;
+	ASSERT_EQ(0, ronbus_stats(self->bus, RONBUS_STATS_BUS, &stats));
+	EXPECT_EQ(2, stats.counters.published_total);
+	EXPECT_EQ(65, stats.counters.addressed_total);
+	EXPECT_EQ(1, stats.counters.no_receivers_total);
+	EXPECT_EQ(64, stats.counters.delivered_total);
+}
+
+TEST_F(api, publishers)
+{
+	struct ronbus_pub *pubs[SLOTS + 1];
+	int i, n = 0;
+
+	if (variant->flags & RONBUS_BUS_EXCLUSIVE)
+		return;
+	while (n < (int)SLOTS && !ronbus_publisher(self->bus, RONBUS_PUB_MAPPED_ONLY, &pubs[n]))
+		n++;
+	if (variant->flags & RONBUS_BUS_MAP_NONE) {
+		EXPECT_EQ(0, n);
+		EXPECT_EQ(-EPERM, ronbus_publisher(self->bus, RONBUS_PUB_MAPPED_ONLY, &pubs[n]));
+	} else {
+		EXPECT_EQ((int)SLOTS - 1 - ronbus_pub_mapped(self->pub), n);
+		EXPECT_EQ(-ENOSPC, ronbus_publisher(self->bus, RONBUS_PUB_MAPPED_ONLY, &pubs[n]));
+	}
+	/* Whoever does not insist publishes by system call. */
+	ASSERT_EQ(0, ronbus_publisher(self->bus, 0, &pubs[n]));
+	EXPECT_EQ(0, ronbus_pub_mapped(pubs[n]));
+	for (i = 0; i <= n; i++) {
+		EXPECT_EQ(1, send_number(pubs[i], 0, (u64)i));
+		EXPECT_MESSAGE(self->sub, (u64)i);
+		ronbus_pub_close(pubs[i]);
+	}
+	EXPECT_NOTHING(self->sub);
+}
+
+/* ---- sleeping --------------------------------------------------------------------------- */
+
+struct sleeper {
+	struct ronbus_sub *sub;
+	int64_t timeout;
+	struct ronbus_msg msg;
+	char buf[LEN];
+	int ret;
+	bool done;
+	pthread_t thread;
+};
+
+static void *sleeper_recv(void *arg)
+{
+	struct sleeper *s = arg;
+
+	s->ret = ronbus_recv(s->sub, s->buf, sizeof(s->buf), &s->msg, s->timeout);
+	__atomic_store_n(&s->done, true, __ATOMIC_SEQ_CST);
+	return NULL;
+}
+
+static bool armed(struct ronbus *bus, unsigned int index)
+{
+	struct ronbus_stats stats;
+
+	return !ronbus_stats(bus, RONBUS_STATS_BUS, &stats) && stats.armed >> index & 1;
+}
+
+TEST_F(api, sleep)
+{
+	struct sleeper s = { .sub = self->sub, .timeout = -1 };
+	u64 i;
+
+	for (i = 0; i < 20; i++) {
+		s.done = false;
+		ASSERT_EQ(0, pthread_create(&s.thread, NULL, sleeper_recv, &s));
+		ASSERT_TRUE(wait_until(armed(self->bus, 0)));
+		EXPECT_FALSE(s.done);
+		EXPECT_EQ(1, send_number(self->pub, 0, i));
+		ASSERT_TRUE(wait_until(__atomic_load_n(&s.done, __ATOMIC_SEQ_CST)));
+		ASSERT_EQ(0, pthread_join(s.thread, NULL));
+		EXPECT_EQ(RONBUS_MESSAGE, s.ret);
+		EXPECT_TRUE(message_whole(s.buf, s.msg.len, i));
+	}
+	s.done = false;
+	ASSERT_EQ(0, pthread_create(&s.thread, NULL, sleeper_recv, &s));
+	ASSERT_TRUE(wait_until(armed(self->bus, 0)));
+	ronbus_pub_close(self->pub);
+	self->pub = NULL;
+	ASSERT_TRUE(wait_until(__atomic_load_n(&s.done, __ATOMIC_SEQ_CST)));
+	ASSERT_EQ(0, pthread_join(s.thread, NULL));
+	EXPECT_EQ(RONBUS_CLOSED, s.ret);
+}
+
+TEST_F(api, timeouts)
+{
+	struct ronbus_msg msg;
+	char buf[LEN];
+	u64 began;
+
+	EXPECT_EQ(-ETIMEDOUT, ronbus_wait(self->sub, 0));
+	EXPECT_EQ(-ETIMEDOUT, ronbus_recv(self->sub, buf, sizeof(buf), &msg, 0));
+	began = now_ns();
+	EXPECT_EQ(-ETIMEDOUT, ronbus_wait(self->sub, (int64_t)SEC / 50));
+	EXPECT_LE(began + SEC / 50, now_ns());
+	began = now_ns();
+	EXPECT_EQ(-ETIMEDOUT, ronbus_recv(self->sub, buf, sizeof(buf), &msg, (int64_t)SEC / 50));
+	EXPECT_LE(began + SEC / 50, now_ns());
+	EXPECT_EQ(1, send_number(self->pub, 0, 1));
+	EXPECT_EQ(0, ronbus_wait(self->sub, 0));
+	EXPECT_EQ(0, ronbus_wait(self->sub, INT64_MAX));
+	EXPECT_EQ(RONBUS_MESSAGE, ronbus_recv(self->sub, buf, sizeof(buf), &msg, 0));
+}
+
+/* Drain, arm, poll: the order the header promises to be reliable. */
+TEST_F(api, poll)
+{
+	int fd = ronbus_sub_fd(self->sub), i;
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+
+	ASSERT_LE(0, fd);
+	EXPECT_EQ(fd, ronbus_sub_fd(self->sub));
+	for (i = 0; i < 10; i++) {
+		ASSERT_EQ(0, ronbus_arm(self->sub));
+		EXPECT_EQ(0, poll(&p, 1, 0));
+		EXPECT_EQ(1, send_number(self->pub, 0, (u64)i));
+		EXPECT_EQ(1, poll(&p, 1, 10000));
+		EXPECT_TRUE(p.revents & POLLIN);
+		EXPECT_EQ(1, ronbus_arm(self->sub));
+		EXPECT_MESSAGE(self->sub, (u64)i);
+		EXPECT_NOTHING(self->sub);
+	}
+	ASSERT_EQ(0, ronbus_arm(self->sub));
+	ronbus_pub_close(self->pub);
+	self->pub = NULL;
+	EXPECT_EQ(1, poll(&p, 1, 10000));
+	EXPECT_EQ(1, ronbus_arm(self->sub));
+	EXPECT_CLOSED(self->sub);
+}
+
+TEST_F(api, eventfd)
+{
+	int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	uint64_t value;
+	int i;
+
+	ASSERT_LE(0, fd);
+	EXPECT_EQ(-EBADF, ronbus_set_eventfd(self->sub, 1000));
+	EXPECT_EQ(-EINVAL, ronbus_set_eventfd(self->sub, STDERR_FILENO));
+	EXPECT_EQ(0, ronbus_set_eventfd(self->sub, fd));
+	for (i = 0; i < 5; i++) {
+		ASSERT_EQ(0, ronbus_arm(self->sub));
+		EXPECT_EQ(1, send_number(self->pub, 0, (u64)i));
+		EXPECT_EQ(8, read(fd, &value, sizeof(value)));
+		EXPECT_EQ(1, value);
+		EXPECT_MESSAGE(self->sub, (u64)i);
+	}
+	EXPECT_EQ(0, ronbus_set_eventfd(self->sub, -1));
+	ASSERT_EQ(0, ronbus_arm(self->sub));
+	EXPECT_EQ(1, send_number(self->pub, 0, 9));
+	EXPECT_EQ(-1, read(fd, &value, sizeof(value)));
+	EXPECT_EQ(EAGAIN, errno);
+	close(fd);
+}
+
+/* ---- held in the middle of a message ---------------------------------------------------- */
+
+struct held {
+	struct ronbus_pub *pub;
+	int step;
+	int ret;
+	bool many;
+	pthread_t thread;
+};
+
+static void *held_publish(void *arg)
+{
+	struct held *h = arg;
+
+	hold_at = h->step;
+	if (h->many) {
+		char data[LEN];
+		struct iovec vec = { data, LEN };
+
+		message_fill(data, LEN, 55);
+		h->ret = ronbus_publish_many(h->pub, 0, &vec, 1);
+	} else {
+		h->ret = send_number(h->pub, 0, 55);
+	}
+	return NULL;
+}
+
+/*
+ * Somebody joins while a message is written for those who were there before, finds it not there
+ * yet, and sleeps. It is a message for him as well, and he must not sleep through it.
+ */
+TEST_F(api, joins_while_it_is_written)
+{
+	struct ronbus_sub_options opts = { .start = RONBUS_START_OLDEST };
+	struct sleeper s = { .timeout = -1 };
+	/* Without it a batch is published inside the library, which has no steps. */
+	int many, ways = self->features & RONBUS_F_BATCH ? 2 : 1;
+
+	if (!ronbus_pub_mapped(self->pub))
+		return; /* no code of ours runs while the kernel publishes */
+	for (many = 0; many < ways; many++) {
+		struct held h = { .pub = self->pub, .step = RONBUS_STEP_WRITTEN, .many = many };
+
+		ASSERT_EQ(0, pthread_create(&h.thread, NULL, held_publish, &h));
+		ASSERT_TRUE(sem_soon(&held));
+		ASSERT_EQ(0, ronbus_subscribe(self->bus, &opts, &s.sub));
+		if (many) {
+			char buf[LEN];
+
+			/* The one before is there. */
+			EXPECT_MESSAGE(s.sub, 55);
+			EXPECT_EQ(-EAGAIN, ronbus_try_recv(s.sub, buf, LEN, &s.msg));
+		}
+		s.done = false;
+		ASSERT_EQ(0, pthread_create(&s.thread, NULL, sleeper_recv, &s));
+		ASSERT_TRUE(wait_until(armed(self->bus, 1)));
+		EXPECT_FALSE(s.done);
+		sem_post(&go_on);
+		ASSERT_EQ(0, pthread_join(h.thread, NULL));
+		EXPECT_EQ(1, h.ret);
+		ASSERT_TRUE(wait_until(__atomic_load_n(&s.done, __ATOMIC_SEQ_CST)));
+		ASSERT_EQ(0, pthread_join(s.thread, NULL));
+		EXPECT_EQ(RONBUS_MESSAGE, s.ret);
+		EXPECT_TRUE(message_whole(s.buf, s.msg.len, 55));
+		ronbus_sub_close(s.sub);
+		EXPECT_MESSAGE(self->sub, 55);
+	}
+}
+
+/* One that does not get on holds nobody up, at whatever step it stands. */
+TEST_F(api, held_at_each_step)
+{
+	static const int steps[] = {
+		RONBUS_STEP_CLAIMED,
+		RONBUS_STEP_OWNED,
+		RONBUS_STEP_WRITING,
+		RONBUS_STEP_WRITTEN,
+	};
+	struct ronbus_pub *other;
+	struct ronbus_msg msg;
+	char buf[LEN];
+	size_t i;
+	u64 n, last;
+
+	if (!ronbus_pub_mapped(self->pub) || variant->flags & RONBUS_BUS_EXCLUSIVE)
+		return;
+	ASSERT_EQ(0, ronbus_publisher(self->bus, self->pub_flags, &other));
+	for (i = 0; i < ARRAY_SIZE(steps); i++) {
+		struct held h = { .pub = self->pub, .step = steps[i] };
+		int ret, seen = 0;
+
+		ASSERT_EQ(0, pthread_create(&h.thread, NULL, held_publish, &h));
+		ASSERT_TRUE(sem_soon(&held));
+		for (n = 0; n < 3 * SLOTS; n++) {
+			ASSERT_EQ(1, send_number(other, 0, 100 + n));
+		}
+		for (last = 0; (ret = ronbus_try_recv(self->sub, buf, LEN, &msg)) > 0;) {
+			if (ret == RONBUS_LAGGED)
+				continue;
+			ASSERT_LT(last, message_number(buf));
+			last = message_number(buf);
+		}
+		EXPECT_EQ(-EAGAIN, ret);
+		EXPECT_EQ(100 + 3 * SLOTS - 1, last);
+		sem_post(&go_on);
+		ASSERT_EQ(0, pthread_join(h.thread, NULL));
+		EXPECT_EQ(1, h.ret);
+		while (ronbus_try_recv(self->sub, buf, LEN, &msg) == RONBUS_MESSAGE)
+			seen += message_whole(buf, LEN, 55) ? 1 : 100;
+		EXPECT_EQ(steps[i] == RONBUS_STEP_CLAIMED, seen) TH_LOG("step %d", steps[i]);
+		for (n = 0; n < 2 * SLOTS; n++) {
+			ASSERT_EQ(1, send_number(other, 0, n));
+			EXPECT_MESSAGE(self->sub, n);
+		}
+	}
+	ronbus_pub_close(other);
+}
+
+/* ---- threads ---------------------------------------------------------------------------- */
+
+#define THREADS 3
+#define EACH 300
+
+struct worker {
+	struct ronbus_pub *pub;
+	u64 who;
+	int bad;
+	pthread_t thread;
+};
+
+static void *worker_main(void *arg)
+{
+	struct worker *w = arg;
+	u64 i;
+
+	for (i = 0; i < EACH; i++) {
+		if (send_number(w->pub, 0, w->who << 32 | i) != 1)
+			w->bad++;
+		if (i % 32 == w->who)
+			nap();
+	}
+	return NULL;
+}
+
+/* One handle for all, or each its own: every message is counted, every one is whole. */
+TEST_F(api, threads)
+{
+	bool single = variant->flags & RONBUS_BUS_EXCLUSIVE || self->pub_flags & RONBUS_PUB_SINGLE;
+	int n = single ? 1 : THREADS, i, alive, ret;
+	struct worker workers[THREADS] = { 0 };
+	u64 next[THREADS] = { 0 }, got = 0, lost = 0;
+	struct ronbus_stats stats;
+	struct ronbus_msg msg;
+	char buf[LEN];
+
+	for (i = 0; i < n; i++) {
+		workers[i].pub = self->pub;
+		workers[i].who = (u64)i;
+		ASSERT_EQ(0, pthread_create(&workers[i].thread, NULL, worker_main, &workers[i]));
+	}
+	for (alive = n;;) {
+		u64 number;
+
+		ret = ronbus_recv(self->sub, buf, sizeof(buf), &msg, (int64_t)SEC / 100);
+		if (ret == -ETIMEDOUT) {
+			if (!alive)
+				break;
+			if (!pthread_tryjoin_np(workers[alive - 1].thread, NULL))
+				alive--;
+			continue;
+		}
+		if (ret == RONBUS_LAGGED) {
+			lost += msg.lost;
+			continue;
+		}
+		ASSERT_EQ(RONBUS_MESSAGE, ret);
+		number = message_number(buf);
+		ASSERT_TRUE(message_whole(buf, msg.len, number));
+		ASSERT_GT((u64)n, number >> 32);
+		ASSERT_LE(next[number >> 32], number & 0xffffffff);
+		next[number >> 32] = (number & 0xffffffff) + 1;
+		got++;
+	}
+	for (i = 0; i < n; i++) {
+		EXPECT_EQ(0, workers[i].bad);
+	}
+	ronbus_pub_close(self->pub);
+	self->pub = NULL;
+	ASSERT_EQ(0, ronbus_stats(self->bus, RONBUS_STATS_BUS, &stats));
+	EXPECT_EQ((u64)n * EACH, stats.counters.published_total);
+	EXPECT_EQ((u64)n * EACH, stats.counters.addressed_total);
+	EXPECT_EQ(got, stats.counters.delivered_total);
+	EXPECT_EQ(lost, stats.counters.overflow_dropped_total);
+	EXPECT_EQ(stats.tail - SLOTS, got + lost + stats.counters.holes_total);
+}
+
+/* ---- the same on both ------------------------------------------------------------------- */
+
+FIXTURE(both)
+{
+	int unused;
+};
+
+struct ways {
+	u64 features;
+	u32 flags;
+	unsigned int pub_flags;
+};
+
+FIXTURE_VARIANT(both)
+{
+	struct ways ways;
+};
+
+FIXTURE_VARIANT_ADD(both, baseline){ { 0, 0, 0 } };
+FIXTURE_VARIANT_ADD(both, recommended){ { ALL, 0, 0 } };
+FIXTURE_VARIANT_ADD(both, edge){ { RONBUS_F_EDGE_NOTIFY, 0, 0 } };
+FIXTURE_VARIANT_ADD(both, batch){ { RONBUS_F_BATCH, 0, 0 } };
+FIXTURE_VARIANT_ADD(both, exclusive){ { ALL, RONBUS_BUS_EXCLUSIVE, 0 } };
+FIXTURE_VARIANT_ADD(both, syscall_baseline){ { 0, 0, RONBUS_PUB_SYSCALL } };
+FIXTURE_VARIANT_ADD(both, syscall){ { ALL, 0, RONBUS_PUB_SYSCALL } };
+
+FIXTURE_SETUP(both)
+{
+	if (no_device(RONBUS_DEVICE))
+		SKIP(return, "no %s: the module is not loaded", RONBUS_DEVICE);
+}
+
+FIXTURE_TEARDOWN(both)
+{
+}
+
+/* One thread does a bit of everything; what was counted is the result. */
+static int scenario(const char *where, const struct ways *ways, struct ronbus_stats *stats,
+		    int rets[64])
+{
+	unsigned char data[20][LEN];
+	struct iovec vec[20];
+	struct ronbus_sub *subs[3];
+	struct ronbus_pub *pub;
+	struct ronbus_msg msg;
+	struct ronbus *bus;
+	int i, n = 0;
+
+	memset(rets, 0, 64 * sizeof(*rets));
+	for (i = 0; i < 20; i++) {
+		message_fill(data[i], LEN, (u64)i);
+		vec[i].iov_base = data[i];
+		vec[i].iov_len = LEN;
+	}
+	if (make_bus(where, ways->features, ways->flags, NULL, &bus) ||
+	    ronbus_publisher(bus, ways->pub_flags, &pub))
+		return -1;
+	rets[n++] = send_number(pub, 1, 1);
+	rets[n++] = ronbus_publish_many(pub, 2, vec, 3);
+	for (i = 0; i < 3; i++)
+		if (ronbus_subscribe(bus, NULL, &subs[i]))
+			return -1;
+	rets[n++] = send_number(pub, 1, 1);
+	rets[n++] = ronbus_try_recv(subs[0], data, LEN, &msg);
+	rets[n++] = ronbus_try_recv(subs[0], data, LEN, &msg);
+	rets[n++] = ronbus_arm(subs[0]);
+	rets[n++] = ronbus_arm(subs[1]);
+	rets[n++] = ronbus_publish_many(pub, 2, vec, 5);
+	rets[n++] = ronbus_publish_many(pub, 2, vec, 20);
+	for (i = 0; i < 3; i++) {
+		rets[n++] = ronbus_try_recv(subs[i], data, LEN, &msg);
+		rets[n++] = (int)msg.lost;
+		rets[n++] = ronbus_try_recv(subs[i], data, LEN, &msg);
+		rets[n++] = (int)msg.position;
+	}
+	ronbus_sub_close(subs[1]);
+	rets[n++] = send_number(pub, 1, 1);
+	vec[2].iov_len = LEN + 1;
+	rets[n++] = ronbus_publish_many(pub, 2, vec, 5);
+	rets[n++] = ronbus_publish_many(pub, 2, vec + 2, 5);
+	for (i = 0; ronbus_try_recv(subs[0], data, LEN, &msg) > 0; i++)
+		;
+	rets[n++] = i;
+	rets[n++] = ronbus_arm(subs[0]);
+	rets[n++] = send_number(pub, 1, 1);
+	rets[n++] = ronbus_seal(bus);
+	rets[n++] = ronbus_stats(bus, RONBUS_STATS_BUS, &stats[0]);
+	rets[n++] = ronbus_stats(bus, 0, &stats[1]);
+	rets[n++] = ronbus_stats(bus, 1, &stats[2]);
+	rets[n++] = ronbus_stats(bus, 2, &stats[3]);
+	ronbus_sub_close(subs[0]);
+	ronbus_sub_close(subs[2]);
+	ronbus_pub_close(pub);
+	/* What was still with the thread is counted now. */
+	rets[n++] = ronbus_stats(bus, RONBUS_STATS_BUS, &stats[4]);
+	ronbus_close(bus);
+	return n;
+}
+
+TEST_F(both, count_the_same)
+{
+	struct ronbus_stats device[5], embedded[5];
+	int device_rets[64], embedded_rets[64], n, i;
+	size_t k;
+
+	memset(device, 0, sizeof(device));
+	memset(embedded, 0, sizeof(embedded));
+	n = scenario(RONBUS_DEVICE, &variant->ways, device, device_rets);
+	ASSERT_LT(0, n);
+	ASSERT_EQ(n, scenario(RONBUS_EMBEDDED, &variant->ways, embedded, embedded_rets));
+	for (i = 0; i < n; i++) {
+		EXPECT_EQ(device_rets[i], embedded_rets[i]) TH_LOG("result %d", i);
+	}
+	for (i = 0; i < 5; i++) {
+		for (k = 0; k < sizeof(device[0]) / 4; k++) {
+			EXPECT_EQ(((u32 *)&device[i])[k], ((u32 *)&embedded[i])[k])
+			TH_LOG("look %d, word at %zu of struct ronbus_stats", i, 4 * k);
+		}
+	}
+	EXPECT_LT(0, device[4].counters.published_total);
+	EXPECT_LT(0, device[0].counters.overflow_dropped_total);
+}
+
+/* ---- the device alone ------------------------------------------------------------------- */
+
+TEST_F(both, adopt)
+{
+	struct ronbus *bus, *adopted;
+	struct ronbus_sub *sub;
+	struct ronbus_pub *pub;
+	int fd;
+
+	ASSERT_EQ(0,
+		  make_bus(RONBUS_DEVICE, variant->ways.features, variant->ways.flags, NULL, &bus));
+	fd = dup(ronbus_bus_fd(bus));
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, ronbus_adopt(fd, &adopted));
+	EXPECT_EQ(fd, ronbus_bus_fd(adopted));
+	ASSERT_EQ(0, ronbus_publisher(bus, variant->ways.pub_flags, &pub));
+	ASSERT_EQ(0, ronbus_subscribe(adopted, NULL, &sub));
+	ronbus_close(bus);
+	ronbus_close(adopted);
+	EXPECT_EQ(1, send_number(pub, 0, 3));
+	EXPECT_MESSAGE(sub, 3);
+
+	/* What is no bus fd stays the caller's. */
+	EXPECT_GT(0, ronbus_adopt(ronbus_pub_fd(pub), &adopted));
+	EXPECT_LE(0, fcntl(ronbus_pub_fd(pub), F_GETFD));
+	EXPECT_EQ(-EBADF, ronbus_adopt(1000, &adopted));
+	fd = open("/dev/null", O_RDWR);
+	EXPECT_EQ(-ENOTTY, ronbus_adopt(fd, &adopted));
+	EXPECT_EQ(0, close(fd));
+	ronbus_pub_close(pub);
+	EXPECT_CLOSED(sub);
+	ronbus_sub_close(sub);
+}
+
+TEST_F(both, no_device)
+{
+	struct ronbus *bus;
+	struct ronbus_query query;
+
+	EXPECT_EQ(-ENOENT, ronbus_create("/nonexistent/ronbus", NULL, &bus));
+	EXPECT_LT(10, (int)strlen(ronbus_why("/nonexistent/ronbus", -ENOENT)));
+	EXPECT_GT(0, ronbus_create("/dev/null", NULL, &bus));
+	EXPECT_GT(0, ronbus_query("/dev/null", &query));
+	EXPECT_STRNE("", ronbus_version());
+}
+
+TEST_HARNESS_MAIN

@@ -1,0 +1,881 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Publishers and subscribers that die, or stop, at the worst moment: nobody else is held up, and
+ * nothing stays behind.
+ *
+ * The ring header marks the moments with RB_STEP(). Here a publisher stops itself at a chosen one,
+ * so that each is hit for certain; what the parent does then (kill, continue) is the test.
+ */
+static void step_reached(int step);
+#define RB_STEP(step) step_reached(step)
+
+#include "ronbus_kselftest.h"
+
+#define SLOTS 8U
+#define LEN 256U
+
+static int stop_at = -1;
+static int stop_countdown; /* so many times the step is passed before */
+
+static void step_reached(int step)
+{
+	if (step == stop_at && !stop_countdown--)
+		raise(SIGSTOP);
+}
+
+/* ---- a reader in a process of its own --------------------------------------------------- */
+
+#define LOG_MAX 256
+
+/**
+ * struct reader_log - what a reader has seen, shared with the test
+ * @index: which subscriber it is
+ * @joined: it has joined
+ * @n: messages
+ * @bad: messages that were torn, twice there, or out of order
+ * @numbers: the messages, as far as there is room
+ */
+struct reader_log {
+	u32 index;
+	u32 joined;
+	u64 n;
+	u64 bad;
+	u64 numbers[LOG_MAX];
+};
+
+static int reader_main(int bus, struct reader_log *log, bool kernel)
+{
+	struct subscriber s;
+	struct message msg;
+	u64 position = 0;
+	int ret;
+
+	if (subscriber_join(&s, bus, RONBUS_START_LATEST, 0))
+		return 1;
+	log->index = s.index;
+	__atomic_store_n(&log->joined, 1, __ATOMIC_SEQ_CST);
+	for (;;) {
+		u64 number;
+
+		ret = kernel ? subscriber_read_kernel(&s, &msg) : subscriber_read(&s, &msg);
+		if (!ret)
+			break;
+		if (ret == -EAGAIN) {
+			/* No limit: a reader that is forgotten stays forgotten. */
+			ret = fd_wait(s.m.fd, RONBUS_WAIT_FOREVER);
+			if (ret)
+				return 2;
+			continue;
+		}
+		if (ret < 0)
+			return 3;
+		number = message_number(msg.data);
+		if (msg.position <= position || !message_whole(msg.data, msg.len, number))
+			log->bad++;
+		position = msg.position;
+		if (log->n < LOG_MAX)
+			log->numbers[log->n] = number;
+		__atomic_store_n(&log->n, log->n + 1, __ATOMIC_SEQ_CST);
+	}
+	if (!subscriber_identity(&s))
+		return 4;
+	subscriber_leave(&s);
+	return 0;
+}
+
+static pid_t reader_start(int bus, struct reader_log *log, bool kernel)
+{
+	pid_t pid = fork();
+
+	if (!pid)
+		_exit(reader_main(bus, log, kernel));
+	if (pid > 0 && !wait_until(__atomic_load_n(&log->joined, __ATOMIC_SEQ_CST))) {
+		kill(pid, SIGKILL);
+		child_status(pid);
+		return -1;
+	}
+	return pid;
+}
+
+static u64 reader_count(struct reader_log *log)
+{
+	return __atomic_load_n(&log->n, __ATOMIC_SEQ_CST);
+}
+
+/* How often it saw that number. */
+static int reader_saw(struct reader_log *log, u64 number)
+{
+	u64 i, n = reader_count(log);
+	int seen = 0;
+
+	for (i = 0; i < n && i < LOG_MAX; i++)
+		seen += log->numbers[i] == number;
+	return seen;
+}
+
+/* ---- one publisher, at each step -------------------------------------------------------- */
+
+#define BEFORE 5U /* messages that go well */
+
+/* What the victim and the test share. */
+struct shared {
+	int go;
+	int result;
+	u32 id;
+};
+
+FIXTURE(step)
+{
+	int control;
+	int bus;
+	struct reader_log *log;
+	pid_t reader;
+	pid_t victim;
+	struct shared *shared;
+};
+
+FIXTURE_VARIANT(step)
+{
+	u32 bus_flags;
+	u64 features;
+	int step;
+};
+
+#define STEPS(name, flags, features)                                                       \
+	FIXTURE_VARIANT_ADD(step, name##_owned){ flags, features, RONBUS_STEP_OWNED };     \
+	FIXTURE_VARIANT_ADD(step, name##_writing){ flags, features, RONBUS_STEP_WRITING }; \
+	FIXTURE_VARIANT_ADD(step, name##_written){ flags, features, RONBUS_STEP_WRITTEN }; \
+	FIXTURE_VARIANT_ADD(step, name##_notifying){ flags, features, RONBUS_STEP_NOTIFYING };
+
+/* An exclusive publisher does not claim; without EDGE_NOTIFY there is nothing after the commit. */
+STEPS(many_edge, 0, RONBUS_F_EDGE_NOTIFY)
+FIXTURE_VARIANT_ADD(step, many_edge_claimed){ 0, RONBUS_F_EDGE_NOTIFY, RONBUS_STEP_CLAIMED };
+FIXTURE_VARIANT_ADD(step, many_edge_committed){ 0, RONBUS_F_EDGE_NOTIFY, RONBUS_STEP_COMMITTED };
+STEPS(many_baseline, 0, 0)
+FIXTURE_VARIANT_ADD(step, many_baseline_claimed){ 0, 0, RONBUS_STEP_CLAIMED };
+STEPS(exclusive_edge, RONBUS_BUS_EXCLUSIVE, RONBUS_F_EDGE_NOTIFY)
+FIXTURE_VARIANT_ADD(step, exclusive_edge_committed){ RONBUS_BUS_EXCLUSIVE, RONBUS_F_EDGE_NOTIFY,
+						     RONBUS_STEP_COMMITTED };
+STEPS(exclusive_baseline, RONBUS_BUS_EXCLUSIVE, 0)
+
+static bool reader_armed(int bus, struct reader_log *log)
+{
+	struct ronbus_stats stats;
+
+	return !fd_stats(bus, RONBUS_STATS_BUS, &stats) && stats.armed >> log->index & 1;
+}
+
+/* The reader has had @n messages, and sleeps. */
+static bool reader_idle(int bus, struct reader_log *log, u64 n)
+{
+	return reader_count(log) == n && reader_armed(bus, log);
+}
+
+static int victim_main(int bus, struct shared *shared, int step)
+{
+	struct publisher p;
+	u64 i;
+
+	if (publisher_join(&p, bus, RONBUS_PUBLISHER_MAPPED))
+		return 1;
+	shared->id = p.id;
+	for (i = 0; i < BEFORE; i++)
+		if (publish_number(&p, i) != 1)
+			return 2;
+	while (!__atomic_load_n(&shared->go, __ATOMIC_SEQ_CST))
+		nap();
+	stop_at = step;
+	shared->result = publish_number(&p, BEFORE);
+	publisher_leave(&p);
+	return 0;
+}
+
+FIXTURE_SETUP(step)
+{
+	int status;
+
+	self->control = OPEN_CONTROL();
+	self->log = shared_memory(sizeof(*self->log));
+	self->shared = shared_memory(sizeof(*self->shared));
+	ASSERT_NE(NULL, self->log);
+	ASSERT_NE(NULL, self->shared);
+	self->bus =
+		bus_create(self->control, (struct ronbus_create){ .flags = variant->bus_flags |
+									   RONBUS_BUS_PERSISTENT,
+								  .features = variant->features,
+								  .capacity = SLOTS,
+								  .payload = LEN });
+	ASSERT_LE(0, self->bus);
+	self->reader = reader_start(self->bus, self->log, false);
+	ASSERT_LT(0, self->reader);
+
+	self->victim = fork();
+	ASSERT_LE(0, self->victim);
+	if (!self->victim)
+		_exit(victim_main(self->bus, self->shared, variant->step));
+	ASSERT_TRUE(wait_until(reader_idle(self->bus, self->log, BEFORE)));
+	__atomic_store_n(&self->shared->go, 1, __ATOMIC_SEQ_CST);
+	ASSERT_EQ(self->victim, waitpid(self->victim, &status, WUNTRACED));
+	ASSERT_TRUE(WIFSTOPPED(status));
+	ASSERT_EQ(SIGSTOP, WSTOPSIG(status));
+}
+
+FIXTURE_TEARDOWN(step)
+{
+	kill(self->victim, SIGKILL);
+	kill(self->reader, SIGKILL);
+	close(self->bus);
+	close(self->control);
+}
+
+static bool step_committed(int step)
+{
+	return step == RONBUS_STEP_COMMITTED || step == RONBUS_STEP_NOTIFYING;
+}
+
+/* The bus ends, and with it the reader, who has nothing to complain about. */
+#define EXPECT_READER_CONTENT()                           \
+	do {                                              \
+		EXPECT_EQ(0, bus_seal(self->bus));        \
+		EXPECT_EQ(0, child_status(self->reader)); \
+		EXPECT_EQ(0, self->log->bad);             \
+	} while (0)
+
+TEST_F(step, killed)
+{
+	bool committed = step_committed(variant->step);
+	struct ronbus_stats before, after;
+	struct publisher next;
+	u64 i;
+
+	ASSERT_EQ(0, fd_stats(self->bus, RONBUS_STATS_BUS, &before));
+	EXPECT_EQ(1, before.publishers);
+	EXPECT_EQ(0, before.counters.repairs_total);
+	EXPECT_EQ(BEFORE, reader_count(self->log));
+	EXPECT_EQ(1ULL << self->log->index, before.armed);
+
+	ASSERT_EQ(0, kill(self->victim, SIGKILL));
+	EXPECT_EQ(-SIGKILL, child_status(self->victim));
+
+	/* What it held is a hole by now; who slept has been woken. */
+	ASSERT_EQ(0, fd_stats(self->bus, RONBUS_STATS_BUS, &after));
+	EXPECT_EQ(0, after.publishers);
+	EXPECT_EQ(committed ? 0 : 1, after.counters.repairs_total);
+	EXPECT_EQ(before.counters.wakes_total[RONBUS_WAKE_REPAIR] + 1,
+		  after.counters.wakes_total[RONBUS_WAKE_REPAIR]);
+
+	/* The reader needs nobody to publish in order to get on. */
+	ASSERT_TRUE(wait_until(reader_idle(self->bus, self->log, BEFORE + committed)));
+	ASSERT_TRUE(wait_until(!fd_stats(self->bus, self->log->index, &after) &&
+			       after.cursor == SLOTS + BEFORE + 1));
+	EXPECT_EQ(committed ? 0 : 1, after.counters.holes_total);
+	EXPECT_EQ(BEFORE + committed, after.counters.delivered_total);
+	EXPECT_EQ(0, after.counters.receiver_lag_total);
+
+	/* The next one gets its number, and goes on behind it: more than a lap. */
+	ASSERT_EQ(0, publisher_join(&next, self->bus, RONBUS_PUBLISHER_MAPPED));
+	EXPECT_EQ(self->shared->id, next.id);
+	for (i = 0; i < 3 * SLOTS; i++) {
+		ASSERT_EQ(1, publish_number(&next, 100 + i));
+		ASSERT_TRUE(wait_until(reader_count(self->log) == BEFORE + committed + i + 1));
+	}
+	ASSERT_EQ(0, fd_stats(self->bus, RONBUS_STATS_BUS, &after));
+	EXPECT_EQ(SLOTS + BEFORE + 1 + 3 * SLOTS, after.tail);
+	EXPECT_EQ(0, after.counters.dropped_total);
+	EXPECT_EQ(committed ? 0 : 1, after.counters.repairs_total);
+	publisher_leave(&next);
+	EXPECT_READER_CONTENT();
+	EXPECT_EQ(committed, reader_saw(self->log, BEFORE));
+}
+
+/* By system call one goes on just as well. */
+TEST_F(step, killed_and_followed_by_syscall)
+{
+	bool committed = step_committed(variant->step);
+	struct publisher next;
+	u64 i;
+
+	ASSERT_EQ(0, kill(self->victim, SIGKILL));
+	EXPECT_EQ(-SIGKILL, child_status(self->victim));
+	ASSERT_EQ(0, publisher_join(&next, self->bus, 0));
+	for (i = 0; i < 3 * SLOTS; i++) {
+		ASSERT_EQ(1, publish_number(&next, 100 + i));
+		ASSERT_TRUE(wait_until(reader_count(self->log) == BEFORE + committed + i + 1));
+	}
+	publisher_leave(&next);
+	EXPECT_READER_CONTENT();
+	EXPECT_EQ(committed, reader_saw(self->log, BEFORE));
+}
+
+/* It never was dead, only slow: for a while, or for more than a lap of others' messages. */
+TEST_F(step, stopped)
+{
+	bool exclusive = variant->bus_flags & RONBUS_BUS_EXCLUSIVE;
+	bool committed = step_committed(variant->step);
+	struct ronbus_stats stats;
+	struct publisher other;
+	u64 i, n = 0;
+
+	if (!exclusive) {
+		ASSERT_EQ(0, publisher_join(&other, self->bus, RONBUS_PUBLISHER_MAPPED));
+		for (i = 0; i < 3 * SLOTS; i++) {
+			/* Publishing goes on, whatever is held. */
+			ASSERT_EQ(1, publish_number(&other, 100 + i));
+			if (committed) {
+				ASSERT_TRUE(wait_until(reader_count(self->log) == BEFORE + 2 + i));
+			}
+		}
+		/* So does the reader, who has given the position up. */
+		ASSERT_TRUE(wait_until(reader_saw(self->log, 100 + 3 * SLOTS - 1) == 1));
+		ASSERT_TRUE(wait_until(reader_armed(self->bus, self->log)));
+		n = 3 * SLOTS;
+		ASSERT_EQ(0, fd_stats(self->bus, RONBUS_STATS_BUS, &stats));
+		EXPECT_EQ(0, stats.counters.dropped_total);
+		/* Nobody waited for it, so it may have been overtaken more than once. */
+		if (committed) {
+			EXPECT_EQ(0, stats.counters.receiver_lag_total);
+		} else {
+			EXPECT_LE(1, stats.counters.receiver_lag_total);
+		}
+		EXPECT_EQ(0, stats.counters.repairs_total);
+	}
+
+	ASSERT_EQ(0, kill(self->victim, SIGCONT));
+	EXPECT_EQ(0, child_status(self->victim));
+	EXPECT_EQ(1, self->shared->result);
+	if (exclusive || committed || variant->step == RONBUS_STEP_CLAIMED) {
+		/* In time, or it saw that it was not and took another position. */
+		ASSERT_TRUE(wait_until(reader_saw(self->log, BEFORE) == 1));
+	}
+	if (!exclusive) {
+		for (i = 0; i < 3 * SLOTS; i++) {
+			ASSERT_EQ(1, publish_number(&other, 200 + i));
+			ASSERT_TRUE(wait_until(reader_saw(self->log, 200 + i) == 1));
+		}
+		publisher_leave(&other);
+	}
+	ASSERT_EQ(0, fd_stats(self->bus, RONBUS_STATS_BUS, &stats));
+	EXPECT_EQ(BEFORE + 1 + 2 * n, stats.counters.published_total);
+	EXPECT_EQ(0, stats.counters.repairs_total);
+	EXPECT_READER_CONTENT();
+	EXPECT_GE(1, reader_saw(self->log, BEFORE));
+	/* Overtaken while it wrote: nobody saw that, and nobody sees it later. */
+	if (!exclusive && !committed && variant->step != RONBUS_STEP_CLAIMED) {
+		EXPECT_EQ(0, reader_saw(self->log, BEFORE));
+	}
+}
+
+/* Stopped, overtaken, and then killed. */
+TEST_F(step, stopped_and_killed)
+{
+	bool committed = step_committed(variant->step);
+	struct ronbus_stats stats;
+	struct publisher other;
+	u64 i;
+
+	if (variant->bus_flags & RONBUS_BUS_EXCLUSIVE) {
+		/* Its place is taken for as long as it lives. */
+		EXPECT_EQ(-EBUSY, fd_publisher(self->bus, 0, NULL));
+		ASSERT_EQ(0, kill(self->victim, SIGKILL));
+		EXPECT_EQ(-SIGKILL, child_status(self->victim));
+		ASSERT_EQ(0, publisher_join(&other, self->bus, RONBUS_PUBLISHER_MAPPED));
+	} else {
+		ASSERT_EQ(0, publisher_join(&other, self->bus, RONBUS_PUBLISHER_MAPPED));
+		for (i = 0; i < 3 * SLOTS; i++) {
+			ASSERT_EQ(1, publish_number(&other, 100 + i));
+		}
+		ASSERT_EQ(0, kill(self->victim, SIGKILL));
+		EXPECT_EQ(-SIGKILL, child_status(self->victim));
+	}
+	ASSERT_EQ(0, fd_stats(self->bus, RONBUS_STATS_BUS, &stats));
+	EXPECT_EQ(committed ? 0 : 1, stats.counters.repairs_total);
+	for (i = 0; i < 3 * SLOTS; i++) {
+		ASSERT_EQ(1, publish_number(&other, 200 + i));
+		ASSERT_TRUE(wait_until(reader_saw(self->log, 200 + i) == 1));
+	}
+	publisher_leave(&other);
+	EXPECT_READER_CONTENT();
+}
+
+/* ---- other ways to go ------------------------------------------------------------------- */
+
+FIXTURE(gone)
+{
+	int control;
+	int bus;
+	struct subscriber s;
+};
+
+FIXTURE_SETUP(gone)
+{
+	self->control = OPEN_CONTROL();
+	self->bus =
+		bus_create(self->control, (struct ronbus_create){ .flags = RONBUS_BUS_PERSISTENT,
+								  .features = RONBUS_F_EDGE_NOTIFY,
+								  .capacity = SLOTS,
+								  .payload = LEN });
+	ASSERT_LE(0, self->bus);
+	ASSERT_EQ(0, subscriber_join(&self->s, self->bus, RONBUS_START_LATEST, 0));
+}
+
+FIXTURE_TEARDOWN(gone)
+{
+	subscriber_leave(&self->s);
+	close(self->bus);
+	close(self->control);
+}
+
+static int hold(struct publisher *p, int n)
+{
+	while (n--) {
+		struct ronbus_claim claim = { .pos = ronbus_ring_hint(&p->m.ring) };
+
+		if (publisher_claim(p, &claim))
+			return -EAGAIN;
+		ronbus_ring_advance(&p->m.ring, claim.pos + 1);
+	}
+	return 0;
+}
+
+/* Whatever way the memory goes, the slots come back, every one. */
+TEST_F(gone, every_way)
+{
+	enum {
+		KILL,
+		EXIT,
+		CRASH,
+		EXEC,
+		UNMAP,
+		CLOSE_AND_EXIT,
+		WAYS
+	} way;
+	struct ronbus_stats stats;
+	struct publisher next;
+	struct message msg;
+	u64 repairs = 0, n = 0;
+	int slots;
+
+	for (way = 0; way < WAYS; way++) {
+		for (slots = 1; slots <= (int)SLOTS; slots += 3) {
+			pid_t pid = fork();
+			struct publisher p;
+
+			ASSERT_LE(0, pid);
+			if (!pid) {
+				if (publisher_join(&p, self->bus, RONBUS_PUBLISHER_MAPPED) ||
+				    hold(&p, slots))
+					_exit(77);
+				switch (way) {
+				case KILL:
+					raise(SIGKILL);
+					break;
+				case CRASH:
+					raise(SIGSEGV);
+					break;
+				case EXEC:
+					/* Anything that ends; its fds do not come along. */
+					dup2(open("/dev/null", O_WRONLY), STDOUT_FILENO);
+					dup2(STDOUT_FILENO, STDERR_FILENO);
+					execl("/proc/self/exe", "death_test", "-h", NULL);
+					break;
+				case UNMAP:
+					munmap(p.m.ring.head, p.m.info.ring_bytes);
+					break;
+				case CLOSE_AND_EXIT:
+					close(p.m.fd);
+					break;
+				default:
+					break;
+				}
+				_exit(0);
+			}
+			ASSERT_NE(77, child_status(pid));
+			repairs += (u64)slots;
+			ASSERT_EQ(0, fd_stats(self->bus, RONBUS_STATS_BUS, &stats));
+			EXPECT_EQ(repairs, stats.counters.repairs_total)
+			TH_LOG("way %d, %d slots", way, slots);
+			EXPECT_EQ(0, stats.publishers);
+			ASSERT_EQ(0, publisher_join(&next, self->bus, RONBUS_PUBLISHER_MAPPED));
+			ASSERT_EQ(1, publish_number(&next, n));
+			publisher_leave(&next);
+			ASSERT_EQ(1, subscriber_read(&self->s, &msg));
+			EXPECT_TRUE(message_whole(msg.data, msg.len, n));
+			n++;
+		}
+	}
+	EXPECT_TRUE(subscriber_identity(&self->s));
+	EXPECT_EQ(repairs, self->s.m.self->holes + self->s.m.self->lost);
+}
+
+/*
+ * A hole is something to look at, and nothing to read. With EDGE_NOTIFY those that sleep are told of
+ * it, else everybody.
+ */
+TEST_F(gone, hole)
+{
+	const u64 features[] = { RONBUS_F_EDGE_NOTIFY, 0 };
+	char buf[sizeof(struct ronbus_record) + LEN];
+	struct ronbus_stats stats;
+	struct publisher p;
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(features); i++) {
+		struct subscriber asleep, awake;
+		int bus;
+
+		bus = bus_create(self->control,
+				 (struct ronbus_create){ .flags = RONBUS_BUS_PERSISTENT,
+							 .features = features[i],
+							 .capacity = SLOTS,
+							 .payload = LEN });
+		ASSERT_LE(0, bus);
+		ASSERT_EQ(0, subscriber_join(&asleep, bus, RONBUS_START_LATEST, 0));
+		ASSERT_EQ(0, subscriber_join(&awake, bus, RONBUS_START_LATEST, 0));
+		ASSERT_EQ(0, publisher_join(&p, bus, RONBUS_PUBLISHER_MAPPED));
+		ASSERT_EQ(0, hold(&p, 1));
+		EXPECT_EQ(-ETIMEDOUT, fd_wait(awake.m.fd, 0));
+		ASSERT_EQ(0, fd_notify(p.m.fd, 2, NULL));
+		EXPECT_EQ(0, fd_arm(asleep.m.fd));
+		EXPECT_EQ(1, RB_READ(&asleep.m.page->armed));
+		publisher_leave(&p);
+		EXPECT_EQ(0, RB_READ(&asleep.m.page->armed));
+		ASSERT_EQ(0, fd_stats(bus, 0, &stats));
+		EXPECT_EQ(1, stats.counters.wakes_total[RONBUS_WAKE_REPAIR]);
+		ASSERT_EQ(0, fd_stats(bus, 1, &stats));
+		EXPECT_EQ(!features[i], stats.counters.wakes_total[RONBUS_WAKE_REPAIR]);
+
+		EXPECT_EQ(0, fd_wait(asleep.m.fd, 0));
+		EXPECT_EQ(1, fd_arm(asleep.m.fd));
+		EXPECT_EQ(POLLIN, fd_poll(asleep.m.fd, POLLIN));
+		ASSERT_EQ(0, fd_nonblock(asleep.m.fd));
+		EXPECT_EQ(-EAGAIN, fd_read(asleep.m.fd, buf, sizeof(buf)));
+		EXPECT_EQ(-ETIMEDOUT, fd_wait(asleep.m.fd, 0));
+		EXPECT_EQ(0, fd_poll(asleep.m.fd, POLLIN));
+		EXPECT_EQ(1, asleep.m.self->holes);
+		EXPECT_TRUE(subscriber_identity(&asleep));
+		subscriber_leave(&asleep);
+		subscriber_leave(&awake);
+		close(bus);
+	}
+}
+
+/* In the middle of a batch: what is committed is there, the rest is not. */
+TEST_F(gone, in_a_batch)
+{
+	static const int steps[] = {
+		RONBUS_STEP_CLAIMED,
+		RONBUS_STEP_OWNED,
+		RONBUS_STEP_WRITING,
+		RONBUS_STEP_WRITTEN,
+	};
+	struct message msg;
+	size_t i;
+	int k;
+
+	for (i = 0; i < ARRAY_SIZE(steps); i++) {
+		pid_t pid = fork();
+		int status;
+
+		ASSERT_LE(0, pid);
+		if (!pid) {
+			struct publisher p;
+
+			if (publisher_join(&p, self->bus, RONBUS_PUBLISHER_MAPPED))
+				_exit(77);
+			stop_at = steps[i];
+			stop_countdown = 3;
+			publish_numbers(&p, i * 10, 6, LEN, 6);
+			_exit(78);
+		}
+		ASSERT_EQ(pid, waitpid(pid, &status, WUNTRACED));
+		ASSERT_TRUE(WIFSTOPPED(status));
+		ASSERT_EQ(0, kill(pid, SIGKILL));
+		EXPECT_EQ(-SIGKILL, child_status(pid));
+		for (k = 0; k < 3; k++) {
+			ASSERT_EQ(1, subscriber_read(&self->s, &msg));
+			EXPECT_TRUE(message_whole(msg.data, msg.len, i * 10 + (u64)k));
+			EXPECT_EQ(SLOTS + i * 4 + (u64)k, msg.position);
+		}
+		EXPECT_EQ(-EAGAIN, subscriber_read(&self->s, &msg));
+		EXPECT_EQ(i + 1, self->s.m.self->holes);
+	}
+	EXPECT_TRUE(subscriber_identity(&self->s));
+}
+
+/* A whole lap held by one that dies: the next one can publish at once. */
+TEST_F(gone, with_every_slot)
+{
+	struct publisher p, other;
+	struct ronbus_stats stats;
+	struct message msg;
+
+	ASSERT_EQ(0, publisher_join(&p, self->bus, RONBUS_PUBLISHER_MAPPED));
+	ASSERT_EQ(0, publisher_join(&other, self->bus, RONBUS_PUBLISHER_MAPPED));
+	ASSERT_EQ(0, hold(&p, SLOTS));
+	EXPECT_EQ(0, fd_arm(self->s.m.fd));
+	EXPECT_EQ(-EAGAIN, publish_number(&other, 1));
+	EXPECT_TRUE(subscriber_armed(&self->s));
+	member_unmap(&p.m);
+	EXPECT_FALSE(subscriber_armed(&self->s));
+	ASSERT_EQ(0, fd_stats(self->bus, RONBUS_STATS_BUS, &stats));
+	EXPECT_EQ(SLOTS, stats.counters.repairs_total);
+	EXPECT_EQ(1, stats.counters.wakes_total[RONBUS_WAKE_REPAIR]);
+	EXPECT_EQ(1, publish_number(&other, 2));
+	ASSERT_EQ(1, subscriber_read(&self->s, &msg));
+	EXPECT_TRUE(message_whole(msg.data, msg.len, 2));
+	EXPECT_TRUE(subscriber_identity(&self->s));
+	publisher_leave(&other);
+	close(p.m.fd);
+}
+
+/* What another one holds is none of the dead one's business. */
+TEST_F(gone, others_keep_theirs)
+{
+	unsigned char data[LEN];
+	struct publisher a, b;
+	struct ronbus_claim claims[4];
+	struct ronbus_stats stats;
+	struct message msg;
+	int i;
+
+	ASSERT_EQ(0, publisher_join(&a, self->bus, RONBUS_PUBLISHER_MAPPED));
+	ASSERT_EQ(0, publisher_join(&b, self->bus, RONBUS_PUBLISHER_MAPPED));
+	for (i = 0; i < 4; i++) {
+		claims[i].pos = ronbus_ring_hint(&a.m.ring);
+		ASSERT_EQ(0, publisher_claim(i % 2 ? &a : &b, &claims[i]));
+		ronbus_ring_advance(&a.m.ring, claims[i].pos + 1);
+	}
+	publisher_leave(&a);
+	ASSERT_EQ(0, fd_stats(self->bus, RONBUS_STATS_BUS, &stats));
+	EXPECT_EQ(2, stats.counters.repairs_total);
+	for (i = 0; i < 4; i += 2) {
+		message_fill(data, LEN, (u64)i);
+		ronbus_ring_write(&b.m.ring, claims[i].pos, 1, 0, data, LEN);
+		ronbus_ring_commit(&b.m.ring, claims[i].pos, b.id);
+		ASSERT_EQ(1, subscriber_read(&self->s, &msg));
+		EXPECT_TRUE(message_whole(msg.data, msg.len, (u64)i));
+		EXPECT_EQ(SLOTS + (u64)i, msg.position);
+	}
+	publisher_leave(&b);
+	ASSERT_EQ(0, fd_stats(self->bus, RONBUS_STATS_BUS, &stats));
+	EXPECT_EQ(2, stats.counters.repairs_total);
+}
+
+/* A publisher that only ever leaves in order repairs nothing and wakes only those who sleep. */
+TEST_F(gone, in_order)
+{
+	struct ronbus_stats stats;
+	struct publisher p;
+	int i;
+
+	for (i = 0; i < 5; i++) {
+		ASSERT_EQ(0, publisher_join(&p, self->bus, RONBUS_PUBLISHER_MAPPED));
+		ASSERT_EQ(1, publish_number(&p, 1));
+		publisher_leave(&p);
+	}
+	ASSERT_EQ(0, fd_stats(self->bus, RONBUS_STATS_BUS, &stats));
+	EXPECT_EQ(0, stats.counters.repairs_total);
+	EXPECT_EQ(0, stats.counters.wakes_total[RONBUS_WAKE_REPAIR]);
+}
+
+/* ---- a subscriber that dies in its sleep ------------------------------------------------ */
+
+TEST_F(gone, subscriber_asleep)
+{
+	enum {
+		IN_WAIT,
+		IN_READ,
+		IN_POLL,
+		WAYS
+	} way;
+	struct ronbus_info info;
+	struct publisher p;
+	struct message msg;
+	u64 n = 0;
+
+	ASSERT_EQ(0, publisher_join(&p, self->bus, RONBUS_PUBLISHER_MAPPED));
+	for (way = 0; way < WAYS; way++) {
+		pid_t pid = fork();
+
+		ASSERT_LE(0, pid);
+		if (!pid) {
+			struct subscriber s;
+			struct pollfd poll_fd = { .events = POLLIN };
+
+			if (subscriber_join(&s, self->bus, RONBUS_START_LATEST, 0))
+				_exit(77);
+			poll_fd.fd = s.m.fd;
+			if (way == IN_WAIT)
+				fd_wait(s.m.fd, RONBUS_WAIT_FOREVER);
+			else if (way == IN_READ)
+				subscriber_read_kernel(&s, &msg);
+			else
+				poll(&poll_fd, 1, -1);
+			_exit(78);
+		}
+		ASSERT_TRUE(wait_until(RB_READ(&self->s.m.page->armed) == 2));
+		ASSERT_EQ(0, kill(pid, SIGKILL));
+		EXPECT_EQ(-SIGKILL, child_status(pid));
+		EXPECT_EQ(0, RB_READ(&self->s.m.page->armed));
+		EXPECT_EQ(1, RB_READ(&self->s.m.page->audience[0]));
+		ASSERT_EQ(0, fd_info(self->bus, &info));
+		EXPECT_EQ(1, info.subscribers);
+		ASSERT_EQ(1, publish_number(&p, n));
+		EXPECT_EQ(0, p.notifies);
+		ASSERT_EQ(1, subscriber_read(&self->s, &msg));
+		EXPECT_TRUE(message_whole(msg.data, msg.len, n++));
+	}
+	publisher_leave(&p);
+}
+
+/* ---- many, at random, under load -------------------------------------------------------- */
+
+#define VICTIMS 3
+#define STORM_SLOTS 64U
+
+FIXTURE(storm)
+{
+	int control;
+	int bus;
+	u64 seed;
+};
+
+FIXTURE_VARIANT(storm)
+{
+	u32 bus_flags;
+	u64 features;
+	int victims;
+	unsigned int ms;
+};
+
+FIXTURE_VARIANT_ADD(storm, many_edge){ 0, RONBUS_F_EDGE_NOTIFY, VICTIMS, 3000 };
+FIXTURE_VARIANT_ADD(storm, many_baseline){ 0, 0, VICTIMS, 1000 };
+FIXTURE_VARIANT_ADD(storm, exclusive_edge){ RONBUS_BUS_EXCLUSIVE, RONBUS_F_EDGE_NOTIFY, 1, 1000 };
+
+FIXTURE_SETUP(storm)
+{
+	self->control = OPEN_CONTROL();
+	self->seed = random_seed();
+	self->bus =
+		bus_create(self->control, (struct ronbus_create){ .flags = variant->bus_flags |
+									   RONBUS_BUS_PERSISTENT,
+								  .features = variant->features,
+								  .capacity = STORM_SLOTS,
+								  .payload = LEN });
+	ASSERT_LE(0, self->bus);
+}
+
+FIXTURE_TEARDOWN(storm)
+{
+	if (_metadata->exit_code == KSFT_FAIL)
+		TH_LOG("to repeat it: RONBUS_SEED=%llu", (unsigned long long)self->seed);
+	close(self->bus);
+	close(self->control);
+}
+
+/* Publish for ever: the number says which life it is in the upper half. */
+static pid_t storm_victim(int bus, u64 life)
+{
+	pid_t pid = fork();
+	struct publisher p;
+	u64 i;
+
+	if (pid)
+		return pid;
+	if (publisher_join(&p, bus, RONBUS_PUBLISHER_MAPPED))
+		_exit(77);
+	for (i = 0;; i++) {
+		int ret = i % 8 ? publish_number(&p, life << 32 | i)
+				: (int)publish_numbers(&p, life << 32 | i, 5, LEN, 5);
+
+		if (ret < 0 && ret != -EAGAIN)
+			_exit(78);
+		if (!(i % 8))
+			i += 4;
+	}
+}
+
+TEST_F(storm, random_deaths)
+{
+	struct reader_log *logs = shared_memory(2 * sizeof(*logs));
+	u64 end, life = 1, deaths = 0, stops = 0, random = self->seed;
+	pid_t victims[VICTIMS], readers[2];
+	struct ronbus_stats stats;
+	struct publisher last;
+	struct subscriber s;
+	u64 i;
+	int k;
+
+	ASSERT_NE(NULL, logs);
+	for (k = 0; k < 2; k++) {
+		readers[k] = reader_start(self->bus, &logs[k], k);
+		ASSERT_LT(0, readers[k]);
+	}
+	for (k = 0; k < variant->victims; k++) {
+		victims[k] = storm_victim(self->bus, life++);
+		ASSERT_LT(0, victims[k]);
+	}
+	end = now_ns() + variant->ms * (SEC / 1000);
+	while (now_ns() < end) {
+		random = random_next(random);
+		k = (int)((random >> 40) % (u32)variant->victims);
+		usleep((random >> 50) % 8000);
+		if (random >> 33 & 1) {
+			kill(victims[k], SIGSTOP);
+			usleep((random >> 45) % 4000);
+			stops++;
+			if (random >> 34 & 1) {
+				kill(victims[k], SIGCONT);
+				continue;
+			}
+		}
+		kill(victims[k], SIGKILL);
+		ASSERT_EQ(-SIGKILL, child_status(victims[k]));
+		deaths++;
+		victims[k] = storm_victim(self->bus, life++);
+		ASSERT_LT(0, victims[k]);
+	}
+	for (k = 0; k < variant->victims; k++) {
+		kill(victims[k], SIGKILL);
+		ASSERT_EQ(-SIGKILL, child_status(victims[k]));
+		deaths++;
+	}
+
+	/* Nobody is there any more; nothing is held. */
+	ASSERT_EQ(0, fd_stats(self->bus, RONBUS_STATS_BUS, &stats));
+	EXPECT_EQ(0, stats.publishers);
+	EXPECT_EQ(life - 1, deaths);
+	ASSERT_EQ(0, subscriber_join(&s, self->bus, RONBUS_START_LATEST, 0));
+	for (i = 0; i < STORM_SLOTS; i++) {
+		EXPECT_NE(RONBUS_KIND_BUSY,
+			  ronbus_state_kind(RB_READ(&ronbus_ring_slot(&s.m.ring, i)->state)));
+	}
+
+	/* A lap without a gap, for a reader that keeps up. */
+	ASSERT_EQ(0, publisher_join(&last, self->bus, RONBUS_PUBLISHER_MAPPED));
+	EXPECT_EQ(1, last.id);
+	ASSERT_EQ(STORM_SLOTS, publish_numbers(&last, 0, STORM_SLOTS, LEN, 4));
+	for (i = 0; i < STORM_SLOTS; i++) {
+		struct message msg;
+
+		ASSERT_EQ(1, subscriber_read(&s, &msg));
+		ASSERT_TRUE(message_whole(msg.data, msg.len, i));
+		ASSERT_EQ(0, msg.lost);
+	}
+	publisher_leave(&last);
+	subscriber_leave(&s);
+
+	EXPECT_EQ(0, bus_seal(self->bus));
+	for (k = 0; k < 2; k++) {
+		EXPECT_EQ(0, child_status(readers[k]));
+		EXPECT_EQ(0, logs[k].bad);
+		EXPECT_LT(0, logs[k].n);
+	}
+	ASSERT_EQ(0, fd_stats(self->bus, RONBUS_STATS_BUS, &stats));
+	TH_LOG("seed %llu: %llu deaths, %llu stops, %llu slots repaired, %llu and %llu read",
+	       (unsigned long long)self->seed, (unsigned long long)deaths,
+	       (unsigned long long)stops, (unsigned long long)stats.counters.repairs_total,
+	       (unsigned long long)logs[0].n, (unsigned long long)logs[1].n);
+}
+
+TEST_HARNESS_MAIN

@@ -1,0 +1,780 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Helpers of the ronbus selftests: a publisher and a subscriber as plain as they can be, on the
+ * ioctls and on ronbus_ring.h, so that what is tested is the module and not a library.
+ *
+ * Functions return -errno on failure, so that a test says which error it wants in one expression.
+ */
+#ifndef RONBUS_KSELFTEST_H
+#define RONBUS_KSELFTEST_H
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/types.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "ronbus.h"
+#include "ronbus_ring.h"
+#include "kselftest_harness.h"
+
+#define DEVICE "/dev/ronbus"
+#define SEC 1000000000ULL
+/* How long a test waits for what must happen before it calls that a failure. */
+#define WATCHDOG (20 * SEC)
+#define POISON 0xcc
+
+typedef __u64 u64;
+typedef __u32 u32;
+
+#define poison(thing) memset(&(thing), POISON, sizeof(thing))
+
+/* Open the control device, or skip the test. */
+#define OPEN_CONTROL()                                                           \
+	({                                                                       \
+		int __fd = open(DEVICE, O_RDWR | O_CLOEXEC);                     \
+		if (__fd < 0 && (errno == ENOENT || errno == ENXIO))             \
+			SKIP(return, "no %s: the module is not loaded", DEVICE); \
+		ASSERT_LE(0, __fd);                                              \
+		__fd;                                                            \
+	})
+
+static inline u64 now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (u64)ts.tv_sec * SEC + (u64)ts.tv_nsec;
+}
+
+static inline void nap(void)
+{
+	usleep(500);
+}
+
+/* Chance that can be repeated: a failing test prints its seed. */
+static inline u64 random_seed(void)
+{
+	const char *given = getenv("RONBUS_SEED");
+
+	return given ? strtoull(given, NULL, 0) : now_ns() | 1;
+}
+
+static inline u64 random_next(u64 random)
+{
+	return random * 6364136223846793005ULL + 1442695040888963407ULL;
+}
+
+/* Until @what is true; false if the watchdog came first. */
+#define wait_until(what)                                     \
+	({                                                   \
+		u64 __end = now_ns() + WATCHDOG;             \
+		bool __is;                                   \
+		while (!(__is = (what)) && now_ns() < __end) \
+			nap();                               \
+		__is;                                        \
+	})
+
+/* The same for what is a matter of microseconds. */
+#define spin_until(what)                                     \
+	({                                                   \
+		u64 __end = now_ns() + WATCHDOG;             \
+		bool __is;                                   \
+		while (!(__is = (what)) && now_ns() < __end) \
+			;                                    \
+		__is;                                        \
+	})
+
+static inline int do_ioctl(int fd, unsigned long cmd, const void *arg)
+{
+	int ret = ioctl(fd, cmd, arg);
+
+	return ret < 0 ? -errno : ret;
+}
+
+/* The same ioctl for a program whose structure has @size bytes. */
+static inline unsigned long cmd_sized(unsigned long cmd, unsigned int size)
+{
+	return (cmd & ~((unsigned long)_IOC_SIZEMASK << _IOC_SIZESHIFT)) |
+	       (unsigned long)size << _IOC_SIZESHIFT;
+}
+
+/* ---- the ioctls ------------------------------------------------------------------------ */
+
+static inline int bus_create(int control, struct ronbus_create args)
+{
+	return do_ioctl(control, RONBUS_IOC_CREATE, &args);
+}
+
+static inline int bus_attach(int control, const char *name, u32 access)
+{
+	struct ronbus_attach args = { .access = access };
+
+	strncpy(args.name, name, sizeof(args.name));
+	return do_ioctl(control, RONBUS_IOC_ATTACH, &args);
+}
+
+static inline int bus_seal(int bus)
+{
+	return do_ioctl(bus, RONBUS_IOC_SEAL, NULL);
+}
+
+static inline int fd_info(int fd, struct ronbus_info *info)
+{
+	poison(*info);
+	return do_ioctl(fd, RONBUS_IOC_INFO, info);
+}
+
+static inline int fd_stats(int fd, u32 which, struct ronbus_stats *stats)
+{
+	poison(*stats);
+	stats->which = which;
+	stats->flags = 0;
+	return do_ioctl(fd, RONBUS_IOC_STATS, stats);
+}
+
+static inline int fd_publisher(int bus, u32 flags, u32 *id)
+{
+	struct ronbus_publisher args = { .flags = flags };
+	int fd;
+
+	fd = do_ioctl(bus, RONBUS_IOC_PUBLISHER, &args);
+	if (id)
+		*id = args.id;
+	return fd;
+}
+
+static inline int fd_subscribe(int bus, u32 start, u64 position, struct ronbus_subscribe *out)
+{
+	struct ronbus_subscribe args = {
+		.start = start,
+		.position = position,
+		.topics = ~0ULL,
+	};
+	int fd;
+
+	fd = do_ioctl(bus, RONBUS_IOC_SUBSCRIBE, &args);
+	if (out)
+		*out = args;
+	return fd;
+}
+
+static inline int fd_notify(int fd, u64 subscribers, u32 *woken)
+{
+	struct ronbus_notify args;
+	int ret;
+
+	poison(args);
+	args.subscribers = subscribers;
+	args.pad = 0;
+	ret = do_ioctl(fd, RONBUS_IOC_NOTIFY, &args);
+	if (woken)
+		*woken = args.woken;
+	return ret;
+}
+
+static inline int fd_publish(int fd, u32 topic, const struct ronbus_vec *vec, u32 count,
+			     u32 *receivers)
+{
+	struct ronbus_publish args;
+	int ret;
+
+	poison(args);
+	args.vec = (uintptr_t)vec;
+	args.count = count;
+	args.topic = topic;
+	args.flags = 0;
+	ret = do_ioctl(fd, RONBUS_IOC_PUBLISH, &args);
+	if (receivers)
+		*receivers = args.receivers;
+	return ret;
+}
+
+static inline int fd_wait(int fd, u64 deadline)
+{
+	struct ronbus_wait args = { .deadline = deadline };
+
+	return do_ioctl(fd, RONBUS_IOC_WAIT, &args);
+}
+
+static inline int fd_arm(int fd)
+{
+	return do_ioctl(fd, RONBUS_IOC_ARM, NULL);
+}
+
+static inline int fd_set_eventfd(int fd, int eventfd)
+{
+	struct ronbus_eventfd args = { .fd = eventfd };
+
+	return do_ioctl(fd, RONBUS_IOC_SET_EVENTFD, &args);
+}
+
+/* What poll(2) says at once. */
+static inline int fd_poll(int fd, short events)
+{
+	struct pollfd p = { .fd = fd, .events = events };
+	int ret = poll(&p, 1, 0);
+
+	return ret < 0 ? -errno : p.revents;
+}
+
+/* read(2) itself: some of what it is given here is wrong on purpose. */
+static inline long fd_read(int fd, void *buf, size_t size)
+{
+	long ret = syscall(SYS_read, fd, buf, size);
+
+	return ret < 0 ? -errno : ret;
+}
+
+static inline int fd_nonblock(int fd)
+{
+	return fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK) ? -errno : 0;
+}
+
+/* ---- mappings --------------------------------------------------------------------------- */
+
+/**
+ * struct member - an fd and what it maps
+ * @fd: a publisher, subscriber or bus fd
+ * @info: what RONBUS_IOC_INFO says
+ * @page: the info mapping
+ * @self: the fd's own page
+ * @ring: view of the ring, if it is mapped
+ */
+struct member {
+	int fd;
+	struct ronbus_info info;
+	const struct ronbus_info_page *page;
+	struct ronbus_self *self;
+	struct ronbus_ring ring;
+};
+
+static inline void *fd_map(int fd, size_t size, int prot, unsigned long offset)
+{
+	return mmap(NULL, size, prot, MAP_SHARED, fd, (off_t)offset);
+}
+
+/* @ring: protection of the ring mapping, 0 for none. */
+static inline int member_map(struct member *m, int fd, int ring)
+{
+	void *p;
+	int err;
+
+	memset(m, 0, sizeof(*m));
+	m->fd = fd;
+	err = fd_info(fd, &m->info);
+	if (err)
+		return err;
+	p = fd_map(fd, m->info.info_bytes, PROT_READ, RONBUS_MMAP_INFO);
+	if (p == MAP_FAILED)
+		return -errno;
+	m->page = p;
+	p = fd_map(fd, m->info.self_bytes, PROT_READ | PROT_WRITE, RONBUS_MMAP_SELF);
+	if (p == MAP_FAILED)
+		return -errno;
+	m->self = p;
+	if (!ring)
+		return 0;
+	p = fd_map(fd, m->info.ring_bytes, ring, RONBUS_MMAP_RING);
+	if (p == MAP_FAILED)
+		return -errno;
+	ronbus_ring_view(&m->ring, p, m->info.capacity, m->info.payload);
+	return 0;
+}
+
+static inline void member_unmap(struct member *m)
+{
+	if (m->ring.head)
+		munmap(m->ring.head, m->info.ring_bytes);
+	if (m->self)
+		munmap(m->self, m->info.self_bytes);
+	if (m->page)
+		munmap((void *)m->page, m->info.info_bytes);
+	m->ring.head = NULL;
+	m->self = NULL;
+	m->page = NULL;
+}
+
+static inline void count(__u64 *counter, u64 add)
+{
+	RB_WRITE(counter, RB_READ(counter) + add);
+}
+
+/* ---- a publisher ------------------------------------------------------------------------ */
+
+/**
+ * struct publisher - one that publishes through a mapping, or by system call
+ * @m: its fd and mappings
+ * @id: its number in the ring, 0 if it is not mapped
+ * @next: on an exclusive bus where the next message goes
+ * @notifies: notifications it asked for
+ * @woken: subscribers they woke, as the kernel told
+ */
+struct publisher {
+	struct member m;
+	u32 id;
+	u64 next;
+	u64 notifies;
+	u64 woken;
+};
+
+static inline int publisher_join(struct publisher *p, int bus, u32 flags)
+{
+	int fd, err;
+
+	memset(p, 0, sizeof(*p));
+	fd = fd_publisher(bus, flags, &p->id);
+	if (fd < 0)
+		return fd;
+	err = member_map(&p->m, fd, flags & RONBUS_PUBLISHER_MAPPED ? PROT_READ | PROT_WRITE : 0);
+	if (err) {
+		close(fd);
+		return err;
+	}
+	if (p->id)
+		p->next = ronbus_ring_tail(&p->m.ring, p->m.info.capacity + 1);
+	return 0;
+}
+
+static inline void publisher_leave(struct publisher *p)
+{
+	member_unmap(&p->m);
+	close(p->m.fd);
+}
+
+/* Take the next position: BUSY, and nobody else's. */
+static inline int publisher_claim(struct publisher *p, struct ronbus_claim *claim)
+{
+	const struct ronbus_ring *ring = &p->m.ring;
+
+	if (p->m.info.flags & RONBUS_BUS_EXCLUSIVE) {
+		claim->pos = p->next++;
+		ronbus_ring_begin(ring, claim->pos, p->id);
+		return 0;
+	}
+	claim->stalls = 0;
+	if (ronbus_ring_claim(ring, claim, p->id, 4 * ring->mask + 4096)) {
+		count(&p->m.self->dropped, 1);
+		return -EAGAIN;
+	}
+	return 0;
+}
+
+/*
+ * Wake who has to be woken, behind the last message: the audience as it is now, since somebody who
+ * joined meanwhile may have found the message being written, and sleep.
+ */
+static inline int publisher_wake(struct publisher *p, u32 topic)
+{
+	u64 audience = ~0ULL;
+	u32 woken;
+	int err;
+
+	if (p->m.info.features & RONBUS_F_EDGE_NOTIFY)
+		audience = RB_LOAD_ACQUIRE(&p->m.page->armed);
+	audience &= RB_READ(&p->m.page->audience[topic]);
+	if (!audience)
+		return 0;
+	RB_STEP(RONBUS_STEP_NOTIFYING);
+	err = fd_notify(p->m.fd, audience, &woken);
+	if (err)
+		return err;
+	p->notifies++;
+	p->woken += woken;
+	return 0;
+}
+
+/* Publish @n messages; how many were accepted, or an error if none was. */
+static inline int publisher_send(struct publisher *p, u32 topic, const struct ronbus_vec *vec,
+				 u32 n)
+{
+	const struct ronbus_ring *ring = &p->m.ring;
+	struct ronbus_claim claim;
+	u64 audience;
+	u32 done;
+	int err = 0;
+
+	if (!p->id)
+		return fd_publish(p->m.fd, topic, vec, n, NULL);
+
+	audience = RB_LOAD_ACQUIRE(&p->m.page->audience[topic]);
+	if (!audience) {
+		count(&p->m.self->no_receivers, n);
+		return (int)n;
+	}
+	claim.pos = ronbus_ring_hint(ring);
+	for (done = 0; done < n; done++) {
+		err = publisher_claim(p, &claim);
+		if (err)
+			break;
+		ronbus_ring_write(ring, claim.pos, audience, topic,
+				  (const void *)(uintptr_t)vec[done].data, vec[done].len);
+		if (done == n - 1 && p->m.info.features & RONBUS_F_EDGE_NOTIFY)
+			ronbus_ring_commit_last(ring, claim.pos, p->id);
+		else
+			ronbus_ring_commit(ring, claim.pos, p->id);
+		claim.pos++;
+		ronbus_ring_advance(ring, claim.pos);
+	}
+	if (!done)
+		return err;
+	if (done < n || !(p->m.info.features & RONBUS_F_EDGE_NOTIFY))
+		RB_MB(); /* barrier D, which no commit_last() was */
+	count(&p->m.self->published, done);
+	count(&p->m.self->addressed, (u64)done * (u32)__builtin_popcountll(audience));
+	if (n > 1 && p->m.info.features & RONBUS_F_BATCH) {
+		count(&p->m.self->batches, 1);
+		count(&p->m.self->batch_len[31 - __builtin_clz(done)], 1);
+	}
+	err = publisher_wake(p, topic);
+	return err ? err : (int)done;
+}
+
+/* Messages that can be told apart: 8 bytes of number, then bytes that follow from it. */
+static inline void message_fill(void *buf, u32 len, u64 number)
+{
+	unsigned char *p = buf;
+	u32 i;
+
+	memcpy(p, &number, sizeof(number));
+	for (i = sizeof(number); i < len; i++)
+		p[i] = (unsigned char)(number * 31 + i);
+}
+
+static inline bool message_whole(const void *buf, u32 len, u64 number)
+{
+	const unsigned char *p = buf;
+	u64 seen;
+	u32 i;
+
+	if (len < sizeof(seen))
+		return false;
+	memcpy(&seen, p, sizeof(seen));
+	if (seen != number)
+		return false;
+	for (i = sizeof(seen); i < len; i++)
+		if (p[i] != (unsigned char)(number * 31 + i))
+			return false;
+	return true;
+}
+
+static inline u64 message_number(const void *buf)
+{
+	u64 number;
+
+	memcpy(&number, buf, sizeof(number));
+	return number;
+}
+
+/* Publish numbers @first and on, @n of them, in batches of at most @batch. */
+static inline long publish_numbers(struct publisher *p, u64 first, u64 n, u32 len, u32 batch)
+{
+	struct ronbus_vec *vec;
+	unsigned char *data;
+	long done = 0;
+	u32 i, now;
+	int ret;
+
+	vec = calloc(batch, sizeof(*vec));
+	data = calloc(batch, len);
+	if (!vec || !data) {
+		free(vec);
+		free(data);
+		return -ENOMEM;
+	}
+	while (n) {
+		now = n < batch ? (u32)n : batch;
+		for (i = 0; i < now; i++) {
+			message_fill(data + (size_t)i * len, len, first + i);
+			vec[i].data = (uintptr_t)(data + (size_t)i * len);
+			vec[i].len = len;
+		}
+		ret = publisher_send(p, 0, vec, now);
+		if (ret < 0) {
+			done = done ? done : ret;
+			break;
+		}
+		done += ret;
+		first += (u32)ret;
+		n -= (u32)ret;
+		if ((u32)ret < now)
+			break;
+	}
+	free(vec);
+	free(data);
+	return done;
+}
+
+static inline int publish_number(struct publisher *p, u64 number)
+{
+	unsigned char data[RONBUS_PAYLOAD_MAX];
+	struct ronbus_vec vec = { .data = (uintptr_t)data, .len = p->m.info.payload };
+
+	message_fill(data, vec.len, number);
+	return publisher_send(p, 0, &vec, 1);
+}
+
+/* ---- a subscriber ----------------------------------------------------------------------- */
+
+/**
+ * struct subscriber - one that reads the mapped ring
+ * @m: its fd and mappings; the cursor is in its own page
+ * @index: its bit
+ * @start: the position it began at
+ */
+struct subscriber {
+	struct member m;
+	u32 index;
+	u64 start;
+};
+
+/**
+ * struct message - what a subscriber got
+ * @position: where it stood
+ * @lost: positions lost since the message before
+ * @len: bytes
+ * @topic: its topic
+ * @publisher: who wrote it
+ * @data: its bytes
+ */
+struct message {
+	u64 position;
+	u64 lost;
+	u32 len;
+	u32 topic;
+	u32 publisher;
+	unsigned char data[RONBUS_PAYLOAD_MAX];
+};
+
+static inline int subscriber_join(struct subscriber *s, int bus, u32 start, u64 position)
+{
+	struct ronbus_subscribe args;
+	int fd, err;
+
+	memset(s, 0, sizeof(*s));
+	fd = fd_subscribe(bus, start, position, &args);
+	if (fd < 0)
+		return fd;
+	err = member_map(&s->m, fd, PROT_READ);
+	if (err) {
+		close(fd);
+		return err;
+	}
+	s->index = args.index;
+	s->start = args.position;
+	return 0;
+}
+
+static inline void subscriber_leave(struct subscriber *s)
+{
+	member_unmap(&s->m);
+	close(s->m.fd);
+}
+
+static inline u64 subscriber_cursor(const struct subscriber *s)
+{
+	return RB_READ(&s->m.self->cursor);
+}
+
+static inline bool subscriber_armed(const struct subscriber *s)
+{
+	return RB_READ(&s->m.page->armed) >> s->index & 1;
+}
+
+/* 1 with a message, 0 at the end of the bus, -EAGAIN if there is none now. */
+static inline int subscriber_read(struct subscriber *s, struct message *msg)
+{
+	const struct ronbus_ring *ring = &s->m.ring;
+	struct ronbus_self *self = s->m.self;
+	u64 pos = RB_READ(&self->cursor), value;
+	bool ended = false;
+
+	msg->lost = 0;
+	for (;;) {
+		struct ronbus_slot *slot = ronbus_ring_slot(ring, pos);
+
+		switch (ronbus_ring_look(ring, pos, &value)) {
+		case RONBUS_LOOK_EMPTY:
+			if (ended)
+				return 0;
+			/* A message may have come before the end did. */
+			ended = RB_LOAD_ACQUIRE(&s->m.page->status) & RONBUS_STATUS_ENDED;
+			if (!ended)
+				return -EAGAIN;
+			continue;
+		case RONBUS_LOOK_HOLE:
+			count(&self->holes, 1);
+			RB_WRITE(&self->cursor, ++pos);
+			continue;
+		case RONBUS_LOOK_LAGGED:
+			count(&self->lags, 1);
+			count(&self->lost, value - pos);
+			msg->lost += value - pos;
+			pos = value;
+			RB_WRITE(&self->cursor, pos);
+			continue;
+		case RONBUS_LOOK_READY:
+			break;
+		}
+		msg->position = pos;
+		msg->len = RB_READ(&slot->len);
+		msg->topic = RB_READ(&slot->topic);
+		msg->publisher = ronbus_state_owner(value);
+		if (msg->len <= ring->payload)
+			ronbus_copy_out(msg->data, ronbus_slot_payload(slot), msg->len);
+		if (!ronbus_ring_unchanged(ring, pos, value))
+			continue;
+		count(&self->delivered, 1);
+		RB_WRITE(&self->cursor, pos + 1);
+		return 1;
+	}
+}
+
+/* The same by read(2), which must have room for no more than one message. */
+static inline int subscriber_read_kernel(struct subscriber *s, struct message *msg)
+{
+	struct {
+		struct ronbus_record head;
+		unsigned char data[RONBUS_PAYLOAD_MAX];
+	} buf;
+	long ret;
+
+	poison(buf);
+	ret = fd_read(s->m.fd, &buf, sizeof(buf.head) + s->m.info.payload);
+	if (ret <= 0)
+		return (int)ret;
+	if (ret < (long)sizeof(buf.head) || buf.head.len > s->m.info.payload ||
+	    ret != (long)(sizeof(buf.head) + ((buf.head.len + 7) & ~7U)))
+		return -EPROTO;
+	msg->position = buf.head.position;
+	msg->lost = buf.head.lost;
+	msg->len = buf.head.len;
+	msg->topic = buf.head.topic;
+	msg->publisher = buf.head.publisher;
+	memcpy(msg->data, buf.data, buf.head.len);
+	return 1;
+}
+
+/* Positions passed = delivered + filtered + holes + lost. */
+static inline bool subscriber_identity(const struct subscriber *s)
+{
+	const struct ronbus_self *self = s->m.self;
+
+	return RB_READ(&self->cursor) - s->start ==
+	       RB_READ(&self->delivered) + RB_READ(&self->filtered) + RB_READ(&self->holes) +
+		       RB_READ(&self->lost);
+}
+
+/* ---- processes -------------------------------------------------------------------------- */
+
+/* Exit status of a child, or minus the signal that ended it. */
+static inline int child_status(pid_t pid)
+{
+	int status;
+
+	while (waitpid(pid, &status, 0) < 0)
+		if (errno != EINTR)
+			return -1000 - errno;
+	return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+}
+
+/* Memory that a test shares with its children; zeroed. */
+static inline void *shared_memory(size_t size)
+{
+	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	return p == MAP_FAILED ? NULL : p;
+}
+
+static inline int send_fd(int socket, int fd)
+{
+	char control[CMSG_SPACE(sizeof(fd))] = { 0 };
+	char byte = 0;
+	struct iovec iov = { .iov_base = &byte, .iov_len = 1 };
+	struct msghdr msg = {
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = control,
+		.msg_controllen = sizeof(control),
+	};
+	struct cmsghdr *cmsg = CMSG_FIRSTHDR(&msg);
+
+	cmsg->cmsg_level = SOL_SOCKET;
+	cmsg->cmsg_type = SCM_RIGHTS;
+	cmsg->cmsg_len = CMSG_LEN(sizeof(fd));
+	memcpy(CMSG_DATA(cmsg), &fd, sizeof(fd));
+	return sendmsg(socket, &msg, 0) == 1 ? 0 : -errno;
+}
+
+static inline int recv_fd(int socket)
+{
+	int fd = -1;
+	char control[CMSG_SPACE(sizeof(fd))] = { 0 };
+	char byte;
+	struct iovec iov = { .iov_base = &byte, .iov_len = 1 };
+	struct msghdr msg = {
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = control,
+		.msg_controllen = sizeof(control),
+	};
+	struct cmsghdr *cmsg;
+
+	if (recvmsg(socket, &msg, MSG_CMSG_CLOEXEC) != 1)
+		return -errno;
+	cmsg = CMSG_FIRSTHDR(&msg);
+	if (!cmsg || cmsg->cmsg_type != SCM_RIGHTS)
+		return -ENOMSG;
+	memcpy(&fd, CMSG_DATA(cmsg), sizeof(fd));
+	return fd;
+}
+
+/* The fd that the next call gets: one that has leaked, or is only reserved, is in its way. */
+static inline int fd_next(void)
+{
+	int fd = fcntl(STDERR_FILENO, F_DUPFD, 0);
+
+	close(fd);
+	return fd;
+}
+
+/* A value of /proc/self/fdinfo/@fd, or of any file of "key:\tvalue" lines. */
+static inline int fdinfo_value(int fd, const char *key, u64 *value)
+{
+	char path[64], line[256];
+	size_t len = strlen(key);
+	int ret = -ENOENT;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+	file = fopen(path, "r");
+	if (!file)
+		return -errno;
+	while (fgets(line, sizeof(line), file)) {
+		char *end;
+
+		if (strncmp(line, key, len) || strncmp(line + len, ":\t", 2))
+			continue;
+		*value = strtoull(line + len + 2, &end, 0);
+		ret = end > line + len + 2 && *end == '\n' ? 0 : -EPROTO;
+		break;
+	}
+	fclose(file);
+	return ret;
+}
+
+#endif /* RONBUS_KSELFTEST_H */

@@ -1,0 +1,655 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Counters: each moves when it should and stands still when it should not, members that left stay
+ * counted, and /proc shows the same as RONBUS_IOC_STATS.
+ */
+#include "ronbus_kselftest.h"
+
+#define SLOTS 8U
+#define LEN 32U
+
+/* Every counter, under the name it has everywhere. */
+static const struct counter {
+	const char *name;
+	size_t offset;
+} counters[] = {
+#define COUNTER(name)                                                \
+	{                                                            \
+		"bus_" #name, offsetof(struct ronbus_counters, name) \
+	}
+#define ELEMENT(name, i, label)                                                      \
+	{                                                                            \
+		"bus_" #name "{" label "}",                                          \
+			offsetof(struct ronbus_counters, name) + (i) * sizeof(__u64) \
+	}
+	COUNTER(published_total),
+	COUNTER(no_receivers_total),
+	COUNTER(receiver_lag_total),
+	COUNTER(overflow_dropped_total),
+	COUNTER(dropped_total),
+	COUNTER(delivered_total),
+	COUNTER(filtered_total),
+	COUNTER(holes_total),
+	COUNTER(addressed_total),
+	COUNTER(notify_calls_total),
+	COUNTER(notify_sends_total),
+	COUNTER(notify_suppressed_total),
+	ELEMENT(wakes_total, RONBUS_WAKE_DATA, "data"),
+	ELEMENT(wakes_total, RONBUS_WAKE_TIMER, "timer"),
+	ELEMENT(wakes_total, RONBUS_WAKE_REPAIR, "repair"),
+	ELEMENT(wakes_total, RONBUS_WAKE_CLOSE, "close"),
+	COUNTER(waits_total),
+	COUNTER(repairs_total),
+	COUNTER(batch_publish_total),
+	ELEMENT(batch_len_histogram, 0, "1"),
+	ELEMENT(batch_len_histogram, 1, "2"),
+	ELEMENT(batch_len_histogram, 2, "4"),
+	ELEMENT(batch_len_histogram, 3, "8"),
+	ELEMENT(batch_len_histogram, 4, "16"),
+	ELEMENT(batch_len_histogram, 5, "32"),
+	ELEMENT(batch_len_histogram, 6, "64"),
+	ELEMENT(batch_len_histogram, 7, "128"),
+	ELEMENT(batch_len_histogram, 8, "256"),
+	ELEMENT(batch_len_histogram, 9, "512"),
+	ELEMENT(batch_len_histogram, 10, "1024"),
+	COUNTER(metrics_tls_flush_total),
+	COUNTER(autotune_warn_total),
+	COUNTER(interest_skips_total),
+#undef COUNTER
+#undef ELEMENT
+};
+
+_Static_assert(ARRAY_SIZE(counters) == sizeof(struct ronbus_counters) / 8, "none is forgotten");
+
+static u64 counter(const struct ronbus_counters *c, size_t i)
+{
+	u64 value;
+
+	memcpy(&value, (const char *)c + counters[i].offset, sizeof(value));
+	return value;
+}
+
+FIXTURE(stats)
+{
+	int control;
+	int bus;
+	struct publisher pub;
+	struct subscriber s;
+	struct ronbus_counters last; /* as of the last look */
+};
+
+FIXTURE_VARIANT(stats)
+{
+	u64 features;
+	u32 publisher;
+};
+
+FIXTURE_VARIANT_ADD(stats, mapped_baseline){ 0, RONBUS_PUBLISHER_MAPPED };
+FIXTURE_VARIANT_ADD(stats, mapped_edge){ RONBUS_F_EDGE_NOTIFY, RONBUS_PUBLISHER_MAPPED };
+FIXTURE_VARIANT_ADD(stats, syscall_baseline){ 0, 0 };
+FIXTURE_VARIANT_ADD(stats, syscall_edge){ RONBUS_F_EDGE_NOTIFY, 0 };
+FIXTURE_VARIANT_ADD(stats, mapped_edge_batch){ RONBUS_F_EDGE_NOTIFY | RONBUS_F_BATCH,
+					       RONBUS_PUBLISHER_MAPPED };
+FIXTURE_VARIANT_ADD(stats, syscall_batch){ RONBUS_F_BATCH, 0 };
+FIXTURE_VARIANT_ADD(stats, syscall_edge_batch){ RONBUS_F_EDGE_NOTIFY | RONBUS_F_BATCH, 0 };
+
+FIXTURE_SETUP(stats)
+{
+	self->control = OPEN_CONTROL();
+	self->bus =
+		bus_create(self->control, (struct ronbus_create){ .features = variant->features,
+								  .flags = RONBUS_BUS_PERSISTENT,
+								  .capacity = SLOTS,
+								  .payload = LEN,
+								  .name = "stats-test" });
+	ASSERT_LE(0, self->bus);
+	ASSERT_EQ(0, publisher_join(&self->pub, self->bus, variant->publisher));
+	ASSERT_EQ(0, subscriber_join(&self->s, self->bus, RONBUS_START_LATEST, 0));
+	ASSERT_EQ(0, fd_nonblock(self->s.m.fd));
+}
+
+FIXTURE_TEARDOWN(stats)
+{
+	subscriber_leave(&self->s);
+	publisher_leave(&self->pub);
+	close(self->bus);
+	close(self->control);
+}
+
+/* Since the last look these moved by so much, and all the others not at all. */
+#define EXPECT_MOVED(...)                                                                      \
+	do {                                                                                   \
+		const struct {                                                                 \
+			const char *name;                                                      \
+			u64 by;                                                                \
+		} moves[] = { __VA_ARGS__ };                                                   \
+		struct ronbus_stats __stats;                                                   \
+		size_t __i, __k;                                                               \
+		ASSERT_EQ(0, fd_stats(self->bus, RONBUS_STATS_BUS, &__stats));                 \
+		for (__i = 0; __i < ARRAY_SIZE(counters); __i++) {                             \
+			u64 __by = 0;                                                          \
+			for (__k = 0; __k < ARRAY_SIZE(moves); __k++)                          \
+				if (!strcmp(counters[__i].name + 4, moves[__k].name))          \
+					__by = moves[__k].by;                                  \
+			EXPECT_EQ(__by,                                                        \
+				  counter(&__stats.counters, __i) - counter(&self->last, __i)) \
+			TH_LOG("%s", counters[__i].name);                                      \
+		}                                                                              \
+		self->last = __stats.counters;                                                 \
+	} while (0)
+
+/* What it costs to wake: NOTIFYs by the publisher, sends by the kernel. */
+#define EDGE (variant->features & RONBUS_F_EDGE_NOTIFY ? 1 : 0)
+#define BATCH (variant->features & RONBUS_F_BATCH ? 1 : 0)
+#define MAPPED (variant->publisher ? 1 : 0)
+
+TEST_F(stats, nothing_yet)
+{
+	EXPECT_MOVED({ "published_total", 0 });
+}
+
+TEST_F(stats, published)
+{
+	char buf[256];
+	u64 i;
+
+	/* Each by itself: no batch, one notification each without EDGE_NOTIFY. */
+	for (i = 0; i < 3; i++) {
+		ASSERT_EQ(1, publish_number(&self->pub, i));
+	}
+	EXPECT_MOVED({ "published_total", 3 }, { "addressed_total", 3 },
+		     { "notify_calls_total", MAPPED && !EDGE ? 3 : 0 },
+		     { "notify_sends_total", EDGE ? 0 : 3 },
+		     { "notify_suppressed_total", EDGE ? 3 : 0 },
+		     { "wakes_total{data}", EDGE ? 0 : 3 });
+	EXPECT_EQ(3 * (sizeof(struct ronbus_record) + LEN),
+		  fd_read(self->s.m.fd, buf, sizeof(buf)));
+	EXPECT_MOVED({ "delivered_total", 3 });
+	EXPECT_EQ(-EAGAIN, fd_read(self->s.m.fd, buf, sizeof(buf)));
+	EXPECT_MOVED({ "delivered_total", 0 });
+}
+
+TEST_F(stats, no_receivers)
+{
+	subscriber_leave(&self->s);
+	ASSERT_EQ(5, publish_numbers(&self->pub, 0, 5, LEN, 5));
+	EXPECT_MOVED({ "no_receivers_total", 5 });
+	ASSERT_EQ(1, publish_number(&self->pub, 0));
+	EXPECT_MOVED({ "no_receivers_total", 1 });
+}
+
+TEST_F(stats, lag)
+{
+	char buf[sizeof(struct ronbus_record) + LEN];
+	struct ronbus_counters c;
+	struct ronbus_stats stats;
+
+	ASSERT_EQ(SLOTS + 5, (u32)publish_numbers(&self->pub, 0, SLOTS + 5, LEN, 1));
+	ASSERT_EQ(0, fd_stats(self->bus, RONBUS_STATS_BUS, &stats));
+	self->last = stats.counters;
+	EXPECT_EQ(sizeof(buf), fd_read(self->s.m.fd, buf, sizeof(buf)));
+	EXPECT_MOVED({ "receiver_lag_total", 1 }, { "overflow_dropped_total", 5 },
+		     { "delivered_total", 1 });
+	/* The identity, with the kernel's own numbers. */
+	ASSERT_EQ(0, fd_stats(self->s.m.fd, self->s.index, &stats));
+	c = stats.counters;
+	EXPECT_EQ(stats.cursor - stats.start,
+		  c.delivered_total + c.filtered_total + c.holes_total + c.overflow_dropped_total);
+}
+
+TEST_F(stats, dropped_and_repaired)
+{
+	struct publisher holder;
+	char buf[256];
+	u32 i;
+
+	ASSERT_EQ(0, publisher_join(&holder, self->bus, RONBUS_PUBLISHER_MAPPED));
+	for (i = 0; i < SLOTS; i++) {
+		struct ronbus_claim claim = { .pos = ronbus_ring_hint(&holder.m.ring) };
+
+		ASSERT_EQ(0, publisher_claim(&holder, &claim));
+		ronbus_ring_advance(&holder.m.ring, claim.pos + 1);
+	}
+	EXPECT_MOVED({ "dropped_total", 0 });
+	EXPECT_EQ(-EAGAIN, publish_number(&self->pub, 0));
+	EXPECT_EQ(-EAGAIN, publish_number(&self->pub, 0));
+	EXPECT_MOVED({ "dropped_total", 2 });
+	/* Armed, so that there is somebody to wake; it has been overtaken, though. */
+	publisher_leave(&holder);
+	{
+		struct ronbus_stats stats;
+
+		ASSERT_EQ(0, fd_stats(self->bus, RONBUS_STATS_BUS, &stats));
+		EXPECT_EQ(SLOTS, stats.counters.repairs_total);
+		self->last = stats.counters;
+	}
+	EXPECT_EQ(-EAGAIN, fd_read(self->s.m.fd, buf, sizeof(buf)));
+	{
+		struct ronbus_stats stats;
+
+		/* What was passed over was lost or a hole, by the subscriber's own account. */
+		ASSERT_EQ(0, fd_stats(self->s.m.fd, self->s.index, &stats));
+		EXPECT_LT(0, stats.cursor - stats.start);
+		EXPECT_EQ(stats.cursor - stats.start,
+			  stats.counters.holes_total + stats.counters.overflow_dropped_total);
+		EXPECT_EQ(0, stats.counters.delivered_total);
+	}
+}
+
+TEST_F(stats, holes)
+{
+	struct ronbus_claim claim;
+	struct publisher holder;
+	char buf[256];
+
+	ASSERT_EQ(0, fd_arm(self->s.m.fd));
+	EXPECT_MOVED({ "waits_total", 1 });
+	ASSERT_EQ(0, publisher_join(&holder, self->bus, RONBUS_PUBLISHER_MAPPED));
+	claim.pos = ronbus_ring_hint(&holder.m.ring);
+	ASSERT_EQ(0, publisher_claim(&holder, &claim));
+	publisher_leave(&holder);
+	EXPECT_MOVED({ "repairs_total", 1 }, { "wakes_total{repair}", 1 });
+	EXPECT_EQ(-EAGAIN, fd_read(self->s.m.fd, buf, sizeof(buf)));
+	EXPECT_MOVED({ "holes_total", 1 });
+}
+
+TEST_F(stats, waits_and_wakes)
+{
+	struct ronbus_stats stats;
+	u32 woken;
+
+	EXPECT_EQ(0, fd_poll(self->s.m.fd, POLLIN));
+	EXPECT_MOVED({ "waits_total", 1 });
+	ASSERT_EQ(0, fd_stats(self->bus, RONBUS_STATS_BUS, &stats));
+	EXPECT_EQ(1, stats.armed);
+	ASSERT_EQ(0, fd_stats(self->bus, 0, &stats));
+	EXPECT_EQ(1, stats.armed);
+	EXPECT_EQ(0, fd_notify(self->pub.m.fd, 1, &woken));
+	EXPECT_EQ(1, woken);
+	EXPECT_MOVED({ "notify_calls_total", 1 }, { "notify_sends_total", 1 },
+		     { "wakes_total{data}", 1 });
+	ASSERT_EQ(0, fd_stats(self->bus, 0, &stats));
+	EXPECT_EQ(0, stats.armed);
+	/* Nobody there to wake: the call alone counts. */
+	EXPECT_EQ(0, fd_notify(self->pub.m.fd, ~1ULL, &woken));
+	EXPECT_EQ(0, woken);
+	EXPECT_MOVED({ "notify_calls_total", 1 });
+	/* Awake: with EDGE_NOTIFY nothing to do. */
+	EXPECT_EQ(0, fd_notify(self->pub.m.fd, 1, &woken));
+	EXPECT_EQ(!EDGE, woken);
+	EXPECT_MOVED({ "notify_calls_total", 1 }, { "notify_sends_total", !EDGE },
+		     { "wakes_total{data}", !EDGE });
+	/* Something to read is no reason to wait. */
+	ASSERT_EQ(1, publish_number(&self->pub, 0));
+	ASSERT_EQ(0, fd_stats(self->bus, RONBUS_STATS_BUS, &stats));
+	self->last = stats.counters;
+	EXPECT_EQ(1, fd_arm(self->s.m.fd));
+	EXPECT_EQ(POLLIN, fd_poll(self->s.m.fd, POLLIN));
+	EXPECT_EQ(0, fd_wait(self->s.m.fd, 0));
+	EXPECT_MOVED({ "waits_total", 0 });
+}
+
+TEST_F(stats, end)
+{
+	struct ronbus_stats stats;
+
+	ASSERT_EQ(0, fd_arm(self->s.m.fd));
+	close(self->pub.m.fd);
+	member_unmap(&self->pub.m);
+	self->pub.m.fd = -1;
+	ASSERT_EQ(0, fd_stats(self->bus, RONBUS_STATS_BUS, &stats));
+	EXPECT_EQ(0, stats.publishers);
+	EXPECT_EQ(0, stats.counters.wakes_total[RONBUS_WAKE_CLOSE]);
+	EXPECT_EQ(0, bus_seal(self->bus));
+	ASSERT_EQ(0, fd_stats(self->bus, RONBUS_STATS_BUS, &stats));
+	EXPECT_EQ(1, stats.counters.wakes_total[RONBUS_WAKE_CLOSE]);
+	EXPECT_EQ(0, stats.counters.wakes_total[RONBUS_WAKE_TIMER]);
+}
+
+/* Batches by their length: the kernel counts those that come by system call. */
+TEST_F(stats, batches)
+{
+	static const struct {
+		u32 len;
+		const char *bucket;
+	} cases[] = {
+		{ 2, "{2}" },	  { 3, "{2}" },	     { 4, "{4}" },	 { 7, "{4}" },
+		{ 8, "{8}" },	  { 15, "{8}" },     { 16, "{16}" },	 { 31, "{16}" },
+		{ 32, "{32}" },	  { 63, "{32}" },    { 64, "{64}" },	 { 127, "{64}" },
+		{ 128, "{128}" }, { 255, "{128}" },  { 256, "{256}" },	 { 511, "{256}" },
+		{ 512, "{512}" }, { 1023, "{512}" }, { 1024, "{1024}" },
+	};
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(cases); i++) {
+		u64 calls = !BATCH && !MAPPED ? cases[i].len : 1; /* occasions to notify */
+		char name[64];
+
+		snprintf(name, sizeof(name), "batch_len_histogram%s", cases[i].bucket);
+		ASSERT_EQ(cases[i].len,
+			  (u32)publish_numbers(&self->pub, 0, cases[i].len, LEN, cases[i].len));
+		if (EDGE) {
+			EXPECT_MOVED({ "published_total", cases[i].len },
+				     { "addressed_total", cases[i].len },
+				     { "notify_suppressed_total", cases[i].len },
+				     { "batch_publish_total", BATCH }, { name, BATCH });
+		} else {
+			EXPECT_MOVED({ "published_total", cases[i].len },
+				     { "addressed_total", cases[i].len },
+				     { "notify_calls_total", MAPPED },
+				     { "notify_sends_total", calls },
+				     { "wakes_total{data}", calls },
+				     { "notify_suppressed_total", cases[i].len - calls },
+				     { "batch_publish_total", BATCH }, { name, BATCH });
+		}
+	}
+}
+
+/* What members count themselves the kernel adds up, each to the counter it belongs to. */
+TEST_F(stats, own_pages)
+{
+	static const struct {
+		size_t offset;
+		const char *name;
+		bool publisher;
+	} words[] = {
+#define WORD(member, name, publisher) { offsetof(struct ronbus_self, member), name, publisher }
+		WORD(delivered, "delivered_total", false),
+		WORD(filtered, "filtered_total", false),
+		WORD(holes, "holes_total", false),
+		WORD(lags, "receiver_lag_total", false),
+		WORD(lost, "overflow_dropped_total", false),
+		WORD(published, "published_total", true),
+		WORD(no_receivers, "no_receivers_total", true),
+		WORD(dropped, "dropped_total", true),
+		WORD(batches, "batch_publish_total", true),
+		WORD(interest_skips, "interest_skips_total", true),
+		WORD(flushes, "metrics_tls_flush_total", true),
+		WORD(batch_len[0], "batch_len_histogram{1}", true),
+		WORD(batch_len[5], "batch_len_histogram{32}", true),
+		WORD(batch_len[10], "batch_len_histogram{1024}", true),
+#undef WORD
+	};
+	size_t i;
+
+	EXPECT_MOVED({ "published_total", 0 });
+	for (i = 0; i < ARRAY_SIZE(words); i++) {
+		struct ronbus_self *page = words[i].publisher ? self->pub.m.self : self->s.m.self;
+
+		count((__u64 *)(void *)((char *)page + words[i].offset), 1000 + i);
+		EXPECT_MOVED({ words[i].name, 1000 + i });
+		/* Where it does not belong it does not count. */
+		page = words[i].publisher ? self->s.m.self : self->pub.m.self;
+		count((__u64 *)(void *)((char *)page + words[i].offset), 5000);
+		EXPECT_MOVED({ words[i].name, 0 });
+	}
+	count(&self->pub.m.self->addressed, 77);
+	EXPECT_MOVED({ "addressed_total", 77 }, { "notify_suppressed_total", 77 });
+}
+
+/* Who leaves takes nothing back. */
+TEST_F(stats, members_that_left)
+{
+	struct subscriber other;
+	struct ronbus_stats stats;
+	struct publisher p;
+	char buf[256];
+
+	ASSERT_EQ(0, publisher_join(&p, self->bus, variant->publisher));
+	ASSERT_EQ(0, subscriber_join(&other, self->bus, RONBUS_START_LATEST, 0));
+	ASSERT_EQ(0, fd_nonblock(other.m.fd));
+	ASSERT_EQ(0, fd_arm(other.m.fd));
+	ASSERT_EQ(SLOTS + 2, (u32)publish_numbers(&p, 0, SLOTS + 2, LEN, 1));
+	EXPECT_LT(0, fd_read(other.m.fd, buf, sizeof(buf)));
+	ASSERT_EQ(0, fd_stats(self->bus, RONBUS_STATS_BUS, &stats));
+	self->last = stats.counters;
+	EXPECT_LT(0, stats.counters.delivered_total);
+	EXPECT_EQ(2, stats.counters.overflow_dropped_total);
+	EXPECT_EQ(2, stats.publishers);
+	EXPECT_EQ(3, stats.subscribers);
+
+	subscriber_leave(&other);
+	EXPECT_MOVED({ "delivered_total", 0 });
+	/* Leaving by the mapping may find somebody asleep: not here. */
+	publisher_leave(&p);
+	ASSERT_EQ(0, fd_stats(self->bus, RONBUS_STATS_BUS, &stats));
+	EXPECT_EQ(1, stats.publishers);
+	EXPECT_EQ(1, stats.subscribers);
+	EXPECT_EQ(self->last.published_total, stats.counters.published_total);
+	EXPECT_EQ(self->last.addressed_total, stats.counters.addressed_total);
+	EXPECT_EQ(self->last.waits_total, stats.counters.waits_total);
+	EXPECT_EQ(self->last.wakes_total[RONBUS_WAKE_DATA],
+		  stats.counters.wakes_total[RONBUS_WAKE_DATA]);
+	/* The next one in the same place begins at zero. */
+	ASSERT_EQ(0, subscriber_join(&other, self->bus, RONBUS_START_LATEST, 0));
+	EXPECT_EQ(1, other.index);
+	ASSERT_EQ(0, fd_stats(self->bus, 1, &stats));
+	EXPECT_EQ(0, stats.counters.delivered_total);
+	EXPECT_EQ(0, stats.counters.overflow_dropped_total);
+	EXPECT_EQ(0, stats.counters.waits_total);
+	EXPECT_EQ(0, stats.counters.wakes_total[RONBUS_WAKE_DATA]);
+	subscriber_leave(&other);
+}
+
+/* One subscriber's share. */
+TEST_F(stats, share)
+{
+	static struct subscriber more[3];
+	struct ronbus_stats stats;
+	char buf[1024];
+	u32 i;
+	int fd;
+
+	for (i = 0; i < 3; i++) {
+		ASSERT_EQ(0, subscriber_join(&more[i], self->bus, RONBUS_START_LATEST, 0));
+		ASSERT_EQ(0, fd_nonblock(more[i].m.fd));
+	}
+	ASSERT_EQ(0, fd_arm(more[1].m.fd));
+	ASSERT_EQ(4, publish_numbers(&self->pub, 0, 4, LEN, 1));
+	for (i = 0; i < 3; i++) {
+		EXPECT_EQ((i + 1) * (sizeof(struct ronbus_record) + LEN),
+			  fd_read(more[i].m.fd, buf,
+				  (i + 1) * (sizeof(struct ronbus_record) + LEN)));
+	}
+	/* Any fd of the bus may ask about anybody. */
+	for (i = 0; i < 3; i++) {
+		const int fds[] = { self->bus, self->pub.m.fd, self->s.m.fd, more[0].m.fd };
+		size_t k;
+
+		for (k = 0; k < ARRAY_SIZE(fds); k++) {
+			ASSERT_EQ(0, fd_stats(fds[k], i + 1, &stats));
+			EXPECT_EQ(i + 1, stats.which);
+			EXPECT_EQ(i + 1, stats.counters.delivered_total);
+			EXPECT_EQ(SLOTS + i + 1, stats.cursor);
+			EXPECT_EQ(SLOTS, stats.start);
+			EXPECT_EQ(SLOTS + 4, stats.tail);
+			EXPECT_EQ(0xf, stats.subscribers);
+			EXPECT_EQ(SLOTS, stats.capacity);
+			EXPECT_EQ(1, stats.publishers);
+			EXPECT_EQ(i == 1, stats.counters.waits_total);
+			EXPECT_EQ(EDGE ? i == 1 : 4, stats.counters.wakes_total[RONBUS_WAKE_DATA]);
+			EXPECT_EQ(stats.counters.wakes_total[RONBUS_WAKE_DATA],
+				  stats.counters.notify_sends_total);
+			EXPECT_EQ(0, stats.counters.published_total);
+			EXPECT_EQ(0, stats.counters.repairs_total);
+		}
+	}
+	for (i = 4; i < 64; i++) {
+		EXPECT_EQ(-ENOENT, fd_stats(self->bus, i, &stats));
+	}
+	EXPECT_EQ(-EINVAL, fd_stats(self->bus, 64, &stats));
+	EXPECT_EQ(-EINVAL, fd_stats(self->bus, 65, &stats));
+	EXPECT_EQ(-EINVAL, fd_stats(self->bus, 0x80000000, &stats));
+	EXPECT_EQ(-EINVAL, fd_stats(self->bus, RONBUS_STATS_BUS - 1, &stats));
+	subscriber_leave(&more[1]);
+	EXPECT_EQ(-ENOENT, fd_stats(self->bus, 2, &stats));
+	/* Of a bus fd that may only publish, or only subscribe, no less. */
+	fd = bus_attach(self->control, "stats-test", RONBUS_ACCESS_PUBLISH);
+	ASSERT_LE(0, fd);
+	EXPECT_EQ(0, fd_stats(fd, RONBUS_STATS_BUS, &stats));
+	EXPECT_EQ(0, fd_stats(fd, 1, &stats));
+	close(fd);
+	subscriber_leave(&more[0]);
+	subscriber_leave(&more[2]);
+}
+
+/* ---- /proc/self/fdinfo ------------------------------------------------------------------ */
+
+/* All that @fd shows is what STATS says of @which. */
+#define EXPECT_SHOWS(fd, which)                                                      \
+	do {                                                                         \
+		struct ronbus_stats __stats;                                         \
+		size_t __i;                                                          \
+		u64 __value;                                                         \
+		ASSERT_EQ(0, fd_stats(fd, which, &__stats));                         \
+		for (__i = 0; __i < ARRAY_SIZE(counters); __i++) {                   \
+			__value = ~0ULL;                                             \
+			EXPECT_EQ(0, fdinfo_value(fd, counters[__i].name, &__value)) \
+			TH_LOG("%s", counters[__i].name);                            \
+			EXPECT_EQ(counter(&__stats.counters, __i), __value)          \
+			TH_LOG("%s", counters[__i].name);                            \
+		}                                                                    \
+		EXPECT_EQ(0, fdinfo_value(fd, "bus_cap_selected", &__value));        \
+		EXPECT_EQ(__stats.capacity, __value);                                \
+		EXPECT_EQ(0, fdinfo_value(fd, "bus_tail", &__value));                \
+		EXPECT_EQ(__stats.tail, __value);                                    \
+		EXPECT_EQ(0, fdinfo_value(fd, "bus_publishers", &__value));          \
+		EXPECT_EQ(__stats.publishers, __value);                              \
+	} while (0)
+
+/* Every counter at a value of its own. */
+TEST_F(stats, fdinfo)
+{
+	struct ronbus_claim claim;
+	struct publisher holder;
+	u64 value = 0, i;
+	char buf[256];
+
+	EXPECT_SHOWS(self->bus, RONBUS_STATS_BUS);
+	EXPECT_SHOWS(self->s.m.fd, self->s.index);
+	for (i = 0; i < 3; i++) {
+		ASSERT_EQ(0, fd_arm(self->s.m.fd));
+		ASSERT_EQ(1, publish_number(&self->pub, i));
+		EXPECT_LT(0, fd_read(self->s.m.fd, buf, sizeof(buf)));
+	}
+	ASSERT_EQ(0, fd_arm(self->s.m.fd));
+	ASSERT_EQ(0, publisher_join(&holder, self->bus, RONBUS_PUBLISHER_MAPPED));
+	claim.pos = ronbus_ring_hint(&holder.m.ring);
+	ASSERT_EQ(0, publisher_claim(&holder, &claim));
+	publisher_leave(&holder);
+	for (i = 0; i < sizeof(struct ronbus_self) / 8; i++) {
+		if (i)
+			count((__u64 *)self->s.m.self + i, 100 * i);
+		count((__u64 *)self->pub.m.self + i, 10000 * i);
+	}
+	EXPECT_SHOWS(self->bus, RONBUS_STATS_BUS);
+	EXPECT_SHOWS(self->pub.m.fd, RONBUS_STATS_BUS);
+	EXPECT_SHOWS(self->s.m.fd, self->s.index);
+	EXPECT_EQ(0, fdinfo_value(self->s.m.fd, "bus_cursor", &value));
+	EXPECT_EQ(subscriber_cursor(&self->s), value);
+	EXPECT_EQ(0, fdinfo_value(self->s.m.fd, "bus_start", &value));
+	EXPECT_EQ(self->s.start, value);
+	/* Pending is what the seed calls a subscriber that has been told: not armed. */
+	EXPECT_EQ(0, fdinfo_value(self->s.m.fd, "bus_sub_pending", &value));
+	EXPECT_EQ(!subscriber_armed(&self->s), value);
+	EXPECT_EQ(-EAGAIN, fd_read(self->s.m.fd, buf, sizeof(buf)));
+	ASSERT_EQ(0, fd_arm(self->s.m.fd));
+	EXPECT_EQ(0, fdinfo_value(self->s.m.fd, "bus_sub_pending", &value));
+	EXPECT_EQ(0, value);
+}
+
+/* Every line is "key:\tvalue", no key comes twice, and the kernel's own are still there. */
+TEST_F(stats, fdinfo_format)
+{
+	static const struct {
+		const char *key;
+		unsigned int fds; /* 1 bus, 2 publisher, 4 subscriber */
+	} facts[] = {
+		{ "bus_role", 7 },	   { "bus_member", 6 },	     { "bus_name", 7 },
+		{ "bus_features", 7 },	   { "bus_flags", 7 },	     { "bus_payload", 7 },
+		{ "bus_cap_selected", 7 }, { "bus_publishers", 7 },  { "bus_subscribers", 7 },
+		{ "bus_tail", 7 },	   { "bus_armed", 3 },	     { "bus_cursor", 4 },
+		{ "bus_start", 4 },	   { "bus_sub_pending", 4 },
+	};
+	const int fds[] = { self->bus, self->pub.m.fd, self->s.m.fd };
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(fds); i++) {
+		char path[64], line[512], keys[128][64];
+		int n = 0, k, ours = 0;
+		FILE *file;
+
+		snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fds[i]);
+		file = fopen(path, "r");
+		ASSERT_NE(NULL, file);
+		while (fgets(line, sizeof(line), file)) {
+			char *colon = strchr(line, ':');
+
+			ASSERT_NE(NULL, colon) TH_LOG("%s", line);
+			EXPECT_EQ('\t', colon[1]) TH_LOG("%s", line);
+			EXPECT_EQ('\n', line[strlen(line) - 1]);
+			*colon = 0;
+			for (k = 0; k < n; k++) {
+				EXPECT_STRNE(keys[k], line);
+			}
+			ASSERT_GT(128, n);
+			snprintf(keys[n++], sizeof(keys[0]), "%s", line);
+			ours += !strncmp(line, "bus_", 4);
+		}
+		fclose(file);
+		EXPECT_LE((int)ARRAY_SIZE(counters), ours);
+		for (k = 0; k < (int)ARRAY_SIZE(facts); k++) {
+			int m = 0;
+
+			while (m < n && strcmp(keys[m], facts[k].key))
+				m++;
+			EXPECT_EQ(facts[k].fds >> i & 1, m < n) TH_LOG("%s", facts[k].key);
+		}
+		EXPECT_STREQ("pos", keys[0]);
+	}
+}
+
+/* Looking is allowed at any time, and while everything changes. */
+TEST_F(stats, while_members_come_and_go)
+{
+	struct ronbus_stats stats;
+	u64 last = 0, end;
+	pid_t pid = fork();
+
+	ASSERT_LE(0, pid);
+	if (!pid) {
+		for (;;) {
+			struct publisher p;
+			struct subscriber s;
+
+			if (publisher_join(&p, self->bus, variant->publisher) ||
+			    subscriber_join(&s, self->bus, RONBUS_START_LATEST, 0) ||
+			    publish_number(&p, 1) != 1)
+				_exit(1);
+			publisher_leave(&p);
+			subscriber_leave(&s);
+		}
+	}
+	end = now_ns() + SEC / 5;
+	while (now_ns() < end) {
+		u64 value;
+		u32 i;
+
+		ASSERT_EQ(0, fd_stats(self->bus, RONBUS_STATS_BUS, &stats));
+		/* Whoever leaves in that moment is counted once: never less, never twice. */
+		ASSERT_LE(last, stats.counters.published_total);
+		last = stats.counters.published_total;
+		ASSERT_LE(last + SLOTS, stats.tail);
+		ASSERT_EQ(0, fdinfo_value(self->bus, "bus_published_total", &value));
+		for (i = 0; i < 3; i++) {
+			int ret = fd_stats(self->bus, i, &stats);
+
+			ASSERT_TRUE(ret == 0 || (i && ret == -ENOENT));
+		}
+	}
+	kill(pid, SIGKILL);
+	EXPECT_EQ(-SIGKILL, child_status(pid));
+	EXPECT_LT(0, last);
+}
+
+TEST_HARNESS_MAIN

@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: LGPL-2.1-only OR MIT
+/*
+ * bus.c - bus handles: which transport, and what is refused before it is asked
+ */
+#include "internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define STRINGIFY_(x) #x
+#define STRINGIFY(x) STRINGIFY_(x)
+
+const char *ronbus_version(void)
+{
+	return STRINGIFY(RONBUS_VERSION_MAJOR) "." STRINGIFY(RONBUS_VERSION_MINOR) "." STRINGIFY(
+		RONBUS_VERSION_PATCH);
+}
+
+void *ronbus_zalloc(size_t size)
+{
+	void *p;
+
+	size = (size + RONBUS_CACHE_LINE - 1) & ~(size_t)(RONBUS_CACHE_LINE - 1);
+	p = aligned_alloc(RONBUS_CACHE_LINE, size);
+	if (p)
+		memset(p, 0, size);
+	return p;
+}
+
+__u64 ronbus_now(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (__u64)now.tv_sec * 1000000000ULL + (__u64)now.tv_nsec;
+}
+
+__u64 ronbus_deadline(int64_t timeout_ns)
+{
+	/* Half of the range each: the sum cannot reach RONBUS_WAIT_FOREVER. */
+	return timeout_ns < 0 ? RONBUS_WAIT_FOREVER : ronbus_now() + (__u64)timeout_ns;
+}
+
+/* The transport of @where, which is given its default. */
+static const struct ronbus_transport *find_transport(const char **where)
+{
+	if (!*where)
+		*where = secure_getenv("RONBUS_TRANSPORT");
+	if (!*where || !**where)
+		*where = RONBUS_DEVICE;
+	return strcmp(*where, RONBUS_EMBEDDED) ? &ronbus_device_transport
+					       : &ronbus_embedded_transport;
+}
+
+static int copy_name(char to[RONBUS_NAME_SIZE], const char *from)
+{
+	size_t len = strnlen(from, RONBUS_NAME_SIZE);
+
+	if (len == RONBUS_NAME_SIZE)
+		return -EINVAL;
+	memset(to, 0, RONBUS_NAME_SIZE);
+	memcpy(to, from, len);
+	return 0;
+}
+
+int ronbus_create(const char *where, const struct ronbus_options *opts, struct ronbus **bus)
+{
+	const struct ronbus_transport *transport = find_transport(&where);
+	struct ronbus_create req = { 0 };
+	size_t i;
+
+	if (opts) {
+		for (i = 0; i < sizeof(opts->reserved) / sizeof(opts->reserved[0]); i++)
+			if (opts->reserved[i])
+				return -EINVAL;
+		if (opts->name && copy_name(req.name, opts->name))
+			return -EINVAL;
+		req.features = opts->features;
+		req.flags = opts->flags;
+		req.mode = opts->mode;
+		req.capacity = opts->capacity;
+		req.payload = opts->payload;
+		req.subscribers = opts->subscribers;
+	}
+	return transport->create(where, &req, bus);
+}
+
+int ronbus_attach(const char *where, const char *name, unsigned int access, struct ronbus **bus)
+{
+	const struct ronbus_transport *transport = find_transport(&where);
+	struct ronbus_attach req = { .access = access };
+
+	if (copy_name(req.name, name))
+		return -EINVAL;
+	return transport->attach(where, &req, bus);
+}
+
+int ronbus_adopt(int fd, struct ronbus **bus)
+{
+	return ronbus_device_adopt(fd, bus);
+}
+
+int ronbus_query(const char *where, struct ronbus_query *query)
+{
+	const struct ronbus_transport *transport = find_transport(&where);
+
+	memset(query, 0, sizeof(*query));
+	return transport->query(where, query);
+}
+
+int ronbus_bus_fd(const struct ronbus *bus)
+{
+	return bus->transport->bus_fd(bus);
+}
+
+int ronbus_bus_info(struct ronbus *bus, struct ronbus_info *info)
+{
+	memset(info, 0, sizeof(*info));
+	return bus->transport->bus_info(bus, info);
+}
+
+int ronbus_seal(struct ronbus *bus)
+{
+	return bus->transport->seal(bus);
+}
+
+int ronbus_stats(struct ronbus *bus, unsigned int which, struct ronbus_stats *stats)
+{
+	memset(stats, 0, sizeof(*stats));
+	stats->which = which;
+	return bus->transport->stats(bus, stats);
+}
+
+void ronbus_close(struct ronbus *bus)
+{
+	if (bus)
+		bus->transport->bus_close(bus);
+}

@@ -1,0 +1,1064 @@
+// SPDX-License-Identifier: LGPL-2.1-only OR MIT
+/*
+ * embedded.c - a bus in the memory of this process
+ *
+ * The ring is the same code as everywhere. What the kernel does for a bus on the device is done
+ * here by a small stand-in with the same rules and the same errors: membership under a mutex,
+ * sleeping by futex, polling by eventfd. It promises nothing across processes, and a publisher
+ * that wakes others takes the mutex, so it does wait for those who join and leave.
+ */
+#include "internal.h"
+
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/futex.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#define FEATURES                                                                 \
+	((__u64)(RONBUS_F_EDGE_NOTIFY | RONBUS_F_BATCH | RONBUS_F_AUTOTUNE_CAP | \
+		 RONBUS_F_METRICS_BUF))
+#define BUS_FLAGS                                                                     \
+	((__u32)(RONBUS_BUS_PERSISTENT | RONBUS_BUS_EXCLUSIVE | RONBUS_BUS_MAP_NONE | \
+		 RONBUS_BUS_MAP_ALL))
+#define ACCESS_ALL ((__u32)(RONBUS_ACCESS_SUBSCRIBE | RONBUS_ACCESS_PUBLISH))
+#define CAPACITY_WARN 256U
+#define RING_BYTES_MAX (64UL << 20) /* as the module has it */
+#define BASE_ALIGN 128UL /* two lines, as the mappings of the device have it */
+
+struct embedded_pub;
+struct embedded_sub;
+
+/**
+ * struct embedded_bus - what the kernel has of a bus
+ * @info: the info page
+ * @ring: the ring
+ * @memory: what @ring lies in, for free()
+ * @next: in the table of buses, under its lock
+ * @refs: handles of any kind, under the lock of the table
+ * @lock: of all below, and of whatever changes @info but the armed word
+ * @mode: mode
+ * @name: name, empty for none
+ * @subs: subscribers by index
+ * @pubs: publishers
+ * @ids: set of publisher ids in use
+ * @publishers: how many @pubs there are
+ * @past: counters of members that have left, and the kernel's own
+ */
+struct embedded_bus {
+	struct ronbus_info_page info;
+	struct ronbus_ring ring;
+	void *memory;
+	struct embedded_bus *next;
+	unsigned int refs;
+	pthread_mutex_t lock;
+	__u32 mode;
+	char name[RONBUS_NAME_SIZE];
+	struct embedded_sub *subs[RONBUS_SUBSCRIBERS_MAX];
+	struct embedded_pub *pubs;
+	__u64 ids;
+	__u32 publishers;
+	struct ronbus_counters past;
+};
+
+struct embedded_handle {
+	struct ronbus base;
+	struct embedded_bus *bus;
+	__u32 access;
+};
+
+/**
+ * struct embedded_pub - a publisher
+ * @base: its handle
+ * @bus: its bus
+ * @next: in the list of publishers
+ * @inner: if it publishes "by system call": who does it in the place of the kernel
+ * @self: its own page
+ */
+struct embedded_pub {
+	struct ronbus_publisher_handle base;
+	struct embedded_bus *bus;
+	struct embedded_pub *next;
+	struct embedded_pub *inner;
+	struct ronbus_self self __attribute__((aligned(64)));
+};
+
+/**
+ * struct embedded_sub - a subscriber
+ * @base: its handle
+ * @bus: its bus
+ * @start: where it began
+ * @seq: grows with each wake: the futex
+ * @sleepers: whether it sleeps on @seq
+ * @polled: it armed for an fd, and so stays armed when a sleep ends without data
+ * @own_fd: the eventfd of ronbus_sub_fd(), or -1
+ * @user_fd: a duplicate of the eventfd of ronbus_set_eventfd(), or -1; both change under the
+ *	lock of the bus
+ * @kernel: the counters that are the kernel's on the device
+ * @self: its own page
+ */
+struct embedded_sub {
+	struct ronbus_subscriber_handle base;
+	struct embedded_bus *bus;
+	__u64 start;
+	__u32 seq;
+	__u32 sleepers;
+	__u32 polled;
+	int own_fd;
+	int user_fd;
+	struct ronbus_counters kernel;
+	struct ronbus_self self __attribute__((aligned(64)));
+};
+
+static struct {
+	pthread_mutex_t lock;
+	struct embedded_bus *first;
+	bool warned;
+} table = { .lock = PTHREAD_MUTEX_INITIALIZER };
+
+static __u64 bit(__u32 index)
+{
+	return 1ULL << index;
+}
+
+/* ---- the life of a bus ---------------------------------------------------------------- */
+
+static bool name_ok(const char name[RONBUS_NAME_SIZE])
+{
+	static const char good[] = "abcdefghijklmnopqrstuvwxyz"
+				   "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
+
+	return name[strspn(name, good)] == '\0';
+}
+
+static int check_create(struct ronbus_create *req)
+{
+	if (req->features & ~RONBUS_FEATURES_KNOWN || req->flags & ~BUS_FLAGS ||
+	    (req->flags & RONBUS_BUS_MAP_NONE && req->flags & RONBUS_BUS_MAP_ALL) ||
+	    req->mode & ~0666U || !name_ok(req->name))
+		return -EINVAL;
+	if (req->features & RONBUS_F_AUTOTUNE_CAP)
+		req->capacity = ronbus_autotune_capacity(req->subscribers, req->capacity);
+	else if (req->subscribers)
+		return -EINVAL;
+	if (!req->capacity)
+		req->capacity = RONBUS_CAPACITY_DEFAULT;
+	if (!req->payload)
+		req->payload = RONBUS_PAYLOAD_DEFAULT;
+	if (!req->mode)
+		req->mode = 0600;
+
+	if (req->capacity < RONBUS_CAPACITY_MIN || req->capacity > RONBUS_CAPACITY_MAX ||
+	    req->capacity & (req->capacity - 1) || req->payload < RONBUS_PAYLOAD_MIN ||
+	    req->payload > RONBUS_PAYLOAD_MAX || req->payload & 7 ||
+	    req->subscribers > RONBUS_SUBSCRIBERS_MAX ||
+	    ronbus_ring_bytes(req->capacity, req->payload) > RING_BYTES_MAX)
+		return -EINVAL;
+	return req->features & ~FEATURES ? -EOPNOTSUPP : 0;
+}
+
+static void bus_free(struct embedded_bus *bus)
+{
+	pthread_mutex_destroy(&bus->lock);
+	free(bus->memory);
+	free(bus);
+}
+
+static struct embedded_bus *bus_alloc(const struct ronbus_create *req)
+{
+	struct embedded_bus *bus = ronbus_zalloc(sizeof(*bus));
+	uintptr_t base;
+
+	if (!bus)
+		return NULL;
+	pthread_mutex_init(&bus->lock, NULL);
+	/* calloc() leaves the pages of a large ring untouched until they are used. */
+	bus->memory = calloc(1, ronbus_ring_bytes(req->capacity, req->payload) + BASE_ALIGN - 1);
+	if (!bus->memory) {
+		bus_free(bus);
+		return NULL;
+	}
+	base = ((uintptr_t)bus->memory + BASE_ALIGN - 1) & ~(BASE_ALIGN - 1);
+	ronbus_ring_view(&bus->ring, (void *)base, req->capacity, req->payload);
+	ronbus_ring_reset(&bus->ring);
+
+	bus->info.abi_version = RONBUS_ABI_VERSION;
+	bus->info.size = sizeof(bus->info);
+	bus->info.features = req->features;
+	bus->info.flags = req->flags;
+	bus->info.capacity = req->capacity;
+	bus->info.payload = req->payload;
+	bus->mode = req->mode;
+	memcpy(bus->name, req->name, sizeof(bus->name));
+	return bus;
+}
+
+static void bus_get(struct embedded_bus *bus)
+{
+	pthread_mutex_lock(&table.lock);
+	bus->refs++;
+	pthread_mutex_unlock(&table.lock);
+}
+
+static void bus_put(struct embedded_bus *bus)
+{
+	struct embedded_bus **link = &table.first;
+	bool last;
+
+	pthread_mutex_lock(&table.lock);
+	last = !--bus->refs;
+	if (last) {
+		while (*link != bus)
+			link = &(*link)->next;
+		*link = bus->next;
+	}
+	pthread_mutex_unlock(&table.lock);
+	if (last)
+		bus_free(bus);
+}
+
+/* With the lock of the table. */
+static struct embedded_bus *find_bus(const char *name)
+{
+	struct embedded_bus *bus;
+
+	for (bus = table.first; bus; bus = bus->next)
+		if (*name && !strcmp(bus->name, name))
+			break;
+	return bus;
+}
+
+static struct embedded_handle *handle_alloc(__u32 access)
+{
+	struct embedded_handle *handle = ronbus_zalloc(sizeof(*handle));
+
+	if (handle) {
+		handle->base.transport = &ronbus_embedded_transport;
+		handle->access = access;
+	}
+	return handle;
+}
+
+static void handle_bind(struct embedded_handle *handle, struct embedded_bus *bus)
+{
+	handle->bus = bus;
+	handle->base.features = bus->info.features;
+}
+
+/* With the lock of the table. */
+static void warn_of_capacity(struct embedded_bus *bus)
+{
+	if (!(bus->info.features & RONBUS_F_AUTOTUNE_CAP) || bus->info.capacity <= CAPACITY_WARN)
+		return;
+	bus->past.autotune_warn_total++;
+	if (table.warned)
+		return;
+	table.warned = true;
+	fprintf(stderr, "libronbus: a bus of %u slots is larger than the %u that caches like\n",
+		bus->info.capacity, CAPACITY_WARN);
+}
+
+static int embedded_create(const char *where, struct ronbus_create *req, struct ronbus **bus)
+{
+	struct embedded_handle *handle;
+	struct embedded_bus *new;
+	int err;
+
+	(void)where;
+	err = check_create(req);
+	if (err)
+		return err;
+	handle = handle_alloc(ACCESS_ALL);
+	if (!handle)
+		return -ENOMEM;
+	new = bus_alloc(req);
+	if (!new) {
+		err = -ENOMEM;
+		goto free_handle;
+	}
+
+	pthread_mutex_lock(&table.lock);
+	if (find_bus(new->name)) {
+		pthread_mutex_unlock(&table.lock);
+		err = -EEXIST;
+		goto free_bus;
+	}
+	new->refs = 1;
+	new->next = table.first;
+	table.first = new;
+	warn_of_capacity(new);
+	pthread_mutex_unlock(&table.lock);
+
+	handle_bind(handle, new);
+	*bus = &handle->base;
+	return 0;
+
+free_bus:
+	bus_free(new);
+free_handle:
+	free(handle);
+	return err;
+}
+
+static int embedded_attach(const char *where, const struct ronbus_attach *req, struct ronbus **bus)
+{
+	struct embedded_handle *handle;
+	struct embedded_bus *found;
+	__u32 allowed = 0;
+	int err = 0;
+
+	(void)where;
+	if (!req->access || req->access & ~ACCESS_ALL || !*req->name || !name_ok(req->name))
+		return -EINVAL;
+	handle = handle_alloc(req->access);
+	if (!handle)
+		return -ENOMEM;
+
+	pthread_mutex_lock(&table.lock);
+	found = find_bus(req->name);
+	if (found) {
+		/* One process, one owner. */
+		allowed |= found->mode & 0400 ? RONBUS_ACCESS_SUBSCRIBE : 0;
+		allowed |= found->mode & 0200 ? RONBUS_ACCESS_PUBLISH : 0;
+		if (req->access & ~allowed)
+			err = -EACCES;
+		else
+			found->refs++;
+	} else {
+		err = -ENOENT;
+	}
+	pthread_mutex_unlock(&table.lock);
+	if (err) {
+		free(handle);
+		return err;
+	}
+	handle_bind(handle, found);
+	*bus = &handle->base;
+	return 0;
+}
+
+static void embedded_bus_close(struct ronbus *base)
+{
+	struct embedded_handle *handle = (struct embedded_handle *)base;
+
+	bus_put(handle->bus);
+	free(handle);
+}
+
+static int embedded_query(const char *where, struct ronbus_query *query)
+{
+	(void)where;
+	*query = (struct ronbus_query){
+		.abi_version = RONBUS_ABI_VERSION,
+		.page_size = (__u32)sysconf(_SC_PAGESIZE),
+		.features = FEATURES,
+		.bus_flags = BUS_FLAGS,
+		.buses_max = UINT32_MAX,
+		.ring_bytes_max = RING_BYTES_MAX,
+		.capacity_min = RONBUS_CAPACITY_MIN,
+		.capacity_max = RONBUS_CAPACITY_MAX,
+		.payload_min = RONBUS_PAYLOAD_MIN,
+		.payload_max = RONBUS_PAYLOAD_MAX,
+		.subscribers_max = RONBUS_SUBSCRIBERS_MAX,
+		.publishers_max = RONBUS_PUBLISHERS_MAX,
+		.topics_max = RONBUS_TOPICS_MAX,
+		.batch_max = RONBUS_BATCH_MAX,
+		.name_size = RONBUS_NAME_SIZE,
+		.create_size = sizeof(struct ronbus_create),
+		.info_size = sizeof(struct ronbus_info),
+		.stats_size = sizeof(struct ronbus_stats),
+		.info_page_size = sizeof(struct ronbus_info_page),
+		.self_page_size = sizeof(struct ronbus_self),
+	};
+	return 0;
+}
+
+static int embedded_bus_fd(const struct ronbus *base)
+{
+	(void)base;
+	return -EOPNOTSUPP;
+}
+
+/* With the lock of the bus. */
+static __u64 members(const struct embedded_bus *bus)
+{
+	__u64 set = 0;
+	__u32 i;
+
+	for (i = 0; i < RONBUS_SUBSCRIBERS_MAX; i++)
+		if (bus->subs[i])
+			set |= bit(i);
+	return set;
+}
+
+static int embedded_bus_info(struct ronbus *base, struct ronbus_info *info)
+{
+	struct embedded_handle *handle = (struct embedded_handle *)base;
+	struct embedded_bus *bus = handle->bus;
+
+	info->features = bus->info.features;
+	info->flags = bus->info.flags;
+	info->capacity = bus->info.capacity;
+	info->payload = bus->info.payload;
+	info->role = RONBUS_ROLE_BUS;
+	info->access = handle->access;
+	info->mode = bus->mode;
+	info->ring_bytes = ronbus_ring_bytes(info->capacity, info->payload);
+	info->info_bytes = sizeof(bus->info);
+	memcpy(info->name, bus->name, sizeof(info->name));
+	pthread_mutex_lock(&bus->lock);
+	info->publishers = bus->publishers;
+	info->subscribers = members(bus);
+	info->status = bus->info.status;
+	pthread_mutex_unlock(&bus->lock);
+	return 0;
+}
+
+/* ---- waking --------------------------------------------------------------------------- */
+
+static int futex_wait(const __u32 *word, __u32 value, __u64 deadline)
+{
+	struct timespec until = {
+		.tv_sec = (time_t)(deadline / 1000000000ULL),
+		.tv_nsec = (long)(deadline % 1000000000ULL),
+	};
+	long ret = syscall(SYS_futex, word, FUTEX_WAIT_BITSET_PRIVATE, value,
+			   deadline == RONBUS_WAIT_FOREVER ? NULL : &until, NULL,
+			   FUTEX_BITSET_MATCH_ANY);
+
+	return ret ? -errno : 0;
+}
+
+/* Publishers must not wait, not even for somebody who filled his eventfd up. */
+static void eventfd_signal(int fd)
+{
+	struct pollfd room = { .fd = fd, .events = POLLOUT };
+	const __u64 one = 1;
+
+	if (fd >= 0 && poll(&room, 1, 0) == 1 && room.revents & POLLOUT)
+		(void)!write(fd, &one, sizeof(one));
+}
+
+static void signal_fds(const struct embedded_sub *sub)
+{
+	eventfd_signal(sub->own_fd);
+	eventfd_signal(sub->user_fd);
+}
+
+/* With the lock of the bus, by the one who took the armed bit away. */
+static void wake(struct embedded_sub *sub, enum ronbus_wake_cause cause)
+{
+	sub->kernel.wakes_total[cause]++;
+	RB_WRITE(&sub->polled, 0);
+	/*
+	 * Either the sleeper's futex call finds that seq has changed, or we find the sleeper: full
+	 * barriers here and in embedded_wait().
+	 */
+	__atomic_fetch_add(&sub->seq, 1, __ATOMIC_SEQ_CST);
+	RB_MB();
+	if (RB_READ(&sub->sleepers))
+		syscall(SYS_futex, &sub->seq, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
+	signal_fds(sub);
+}
+
+/* With the lock of the bus. Returns the set of those that were armed, and no longer are. */
+static __u64 take_armed(struct embedded_bus *bus, __u64 set)
+{
+	RB_MB(); /* barrier D, with D' in arm_bit(), for callers that had none */
+	return __atomic_fetch_and(&bus->info.armed, ~set, __ATOMIC_SEQ_CST) & set;
+}
+
+static void wake_set(struct embedded_bus *bus, __u64 set, enum ronbus_wake_cause cause)
+{
+	for (; set; set &= set - 1) {
+		struct embedded_sub *sub = bus->subs[__builtin_ctzll(set)];
+
+		if (sub)
+			wake(sub, cause);
+	}
+}
+
+static void embedded_notify(struct ronbus_publisher_handle *base, __u64 set)
+{
+	struct embedded_bus *bus = ((struct embedded_pub *)base)->bus;
+	__u64 armed;
+
+	pthread_mutex_lock(&bus->lock);
+	/* A publisher without an id is the kernel's hand: it needs no call. */
+	bus->past.notify_calls_total += !!base->pub.id;
+	armed = take_armed(bus, set);
+	/* Without the feature everybody is signalled, asleep or not: that is the baseline. */
+	if (!(bus->info.features & RONBUS_F_EDGE_NOTIFY))
+		armed = set;
+	wake_set(bus, armed, RONBUS_WAKE_DATA);
+	pthread_mutex_unlock(&bus->lock);
+}
+
+/* Is there anything at the cursor, or the end? */
+static bool something(const struct embedded_sub *sub)
+{
+	__u64 value;
+
+	if (RB_LOAD_ACQUIRE(&sub->bus->info.status) & RONBUS_STATUS_ENDED)
+		return true;
+	return ronbus_ring_look(&sub->base.sub.ring, RB_READ(&sub->self.cursor), &value) !=
+	       RONBUS_LOOK_EMPTY;
+}
+
+static void arm_bit(struct embedded_sub *sub)
+{
+	__atomic_fetch_or(&sub->bus->info.armed, bit(sub->base.index), __ATOMIC_SEQ_CST);
+	RB_MB(); /* barrier D', with D in commit_last() or take_armed() */
+	__atomic_fetch_add(&sub->kernel.waits_total, 1, __ATOMIC_RELAXED);
+}
+
+/* There is data, or no more patience. Whoever polls an fd for it must hear of data from us. */
+static void disarm_bit(struct embedded_sub *sub, bool data)
+{
+	__u64 mine = bit(sub->base.index);
+
+	if (!data && RB_READ(&sub->polled))
+		return;
+	if (__atomic_fetch_and(&sub->bus->info.armed, ~mine, __ATOMIC_SEQ_CST) & mine &&
+	    RB_READ(&sub->polled)) {
+		RB_WRITE(&sub->polled, 0);
+		signal_fds(sub);
+	}
+}
+
+static int embedded_wait(struct ronbus_subscriber_handle *base, __u64 deadline)
+{
+	struct embedded_sub *sub = (struct embedded_sub *)base;
+	int err;
+
+	if (something(sub))
+		return 0;
+	if (deadline <= ronbus_now())
+		return -ETIMEDOUT;
+	RB_WRITE(&sub->sleepers, 1);
+	for (;;) {
+		__u32 seq = RB_LOAD_ACQUIRE(&sub->seq);
+
+		arm_bit(sub);
+		if (something(sub)) {
+			err = 0;
+			break;
+		}
+		err = futex_wait(&sub->seq, seq, deadline);
+		if (something(sub)) {
+			err = 0;
+			break;
+		}
+		if (err == -ETIMEDOUT || err == -EINTR)
+			break;
+	}
+	RB_WRITE(&sub->sleepers, 0);
+	disarm_bit(sub, !err);
+	return err;
+}
+
+static int embedded_arm(struct ronbus_subscriber_handle *base)
+{
+	struct embedded_sub *sub = (struct embedded_sub *)base;
+	__u64 count;
+
+	if (something(sub))
+		return 1;
+	/* What was signalled for data that is gone; if there is new data, we look for it below. */
+	if (sub->own_fd >= 0)
+		(void)!read(sub->own_fd, &count, sizeof(count));
+	RB_WRITE(&sub->polled, 1);
+	arm_bit(sub);
+	if (!something(sub))
+		return 0;
+	disarm_bit(sub, true);
+	return 1;
+}
+
+static int embedded_sub_fd(struct ronbus_subscriber_handle *base)
+{
+	struct embedded_sub *sub = (struct embedded_sub *)base;
+	int fd;
+
+	if (sub->own_fd >= 0)
+		return sub->own_fd;
+	fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (fd < 0)
+		return -errno;
+	pthread_mutex_lock(&sub->bus->lock);
+	sub->own_fd = fd;
+	pthread_mutex_unlock(&sub->bus->lock);
+	/* It may have been armed, and woken, before there was an fd. */
+	if (something(sub))
+		eventfd_signal(fd);
+	return fd;
+}
+
+static int duplicate_eventfd(int fd)
+{
+	static const char eventfd_link[] = "anon_inode:[eventfd]";
+	char path[32], link[sizeof(eventfd_link)];
+	ssize_t len;
+	int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+
+	if (copy < 0)
+		return -errno;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", copy);
+	len = readlink(path, link, sizeof(link));
+	/* Without /proc there is no telling, and a write to something else does no harm to us. */
+	if (len >= 0 &&
+	    (len != sizeof(eventfd_link) - 1 || memcmp(link, eventfd_link, (size_t)len))) {
+		close(copy);
+		return -EINVAL;
+	}
+	return copy;
+}
+
+static int embedded_set_eventfd(struct ronbus_subscriber_handle *base, int fd)
+{
+	struct embedded_sub *sub = (struct embedded_sub *)base;
+	int old, copy = -1;
+
+	if (fd != -1) {
+		copy = duplicate_eventfd(fd);
+		if (copy < 0)
+			return copy;
+	}
+	pthread_mutex_lock(&sub->bus->lock);
+	old = sub->user_fd;
+	sub->user_fd = copy;
+	pthread_mutex_unlock(&sub->bus->lock);
+	if (old >= 0)
+		close(old);
+	return 0;
+}
+
+/* ---- the end -------------------------------------------------------------------------- */
+
+static void set_status(struct embedded_bus *bus, __u32 status)
+{
+	RB_STORE_RELEASE(&bus->info.status, bus->info.status | status);
+}
+
+/* With the lock of the bus: nobody will publish any more. All are told, there being no later. */
+static void end(struct embedded_bus *bus)
+{
+	if (bus->publishers || bus->info.status & RONBUS_STATUS_ENDED)
+		return;
+	set_status(bus, RONBUS_STATUS_ENDED);
+	take_armed(bus, ~0ULL);
+	wake_set(bus, ~0ULL, RONBUS_WAKE_CLOSE);
+}
+
+static int embedded_seal(struct ronbus *base)
+{
+	struct embedded_handle *handle = (struct embedded_handle *)base;
+	struct embedded_bus *bus = handle->bus;
+
+	if (!(handle->access & RONBUS_ACCESS_PUBLISH))
+		return -EACCES;
+	pthread_mutex_lock(&bus->lock);
+	set_status(bus, RONBUS_STATUS_SEALED);
+	end(bus);
+	pthread_mutex_unlock(&bus->lock);
+	return 0;
+}
+
+/* ---- counters ------------------------------------------------------------------------- */
+
+/* Add what a member counted in its own page. */
+static void add_self(struct ronbus_counters *to, const struct ronbus_self *self)
+{
+	int i;
+
+	to->published_total += RB_READ(&self->published);
+	to->no_receivers_total += RB_READ(&self->no_receivers);
+	to->receiver_lag_total += RB_READ(&self->lags);
+	to->overflow_dropped_total += RB_READ(&self->lost);
+	to->dropped_total += RB_READ(&self->dropped);
+	to->delivered_total += RB_READ(&self->delivered);
+	to->filtered_total += RB_READ(&self->filtered);
+	to->holes_total += RB_READ(&self->holes);
+	to->addressed_total += RB_READ(&self->addressed);
+	to->batch_publish_total += RB_READ(&self->batches);
+	to->metrics_tls_flush_total += RB_READ(&self->flushes);
+	to->interest_skips_total += RB_READ(&self->interest_skips);
+	for (i = 0; i < RONBUS_BATCH_BUCKETS; i++)
+		to->batch_len_histogram[i] += RB_READ(&self->batch_len[i]);
+}
+
+/* Add all there is about a subscriber. */
+static void add_sub(struct ronbus_counters *to, const struct embedded_sub *sub)
+{
+	int i;
+
+	add_self(to, &sub->self);
+	to->notify_sends_total += sub->kernel.wakes_total[RONBUS_WAKE_DATA];
+	to->waits_total += RB_READ(&sub->kernel.waits_total);
+	for (i = 0; i < RONBUS_WAKE_CAUSES; i++)
+		to->wakes_total[i] += sub->kernel.wakes_total[i];
+}
+
+/* What needed no waking. Counts that a thread has yet to flush may be missing from the first. */
+static void set_suppressed(struct ronbus_counters *of, __u64 addressed)
+{
+	of->notify_suppressed_total =
+		addressed > of->notify_sends_total ? addressed - of->notify_sends_total : 0;
+}
+
+static void bus_counters(struct embedded_bus *bus, struct ronbus_counters *to)
+{
+	struct embedded_pub *pub;
+	int i;
+
+	*to = bus->past;
+	for (pub = bus->pubs; pub; pub = pub->next)
+		add_self(to, &pub->self);
+	for (i = 0; i < RONBUS_SUBSCRIBERS_MAX; i++)
+		if (bus->subs[i])
+			add_sub(to, bus->subs[i]);
+	set_suppressed(to, to->addressed_total);
+}
+
+static int embedded_stats(struct ronbus *base, struct ronbus_stats *stats)
+{
+	struct embedded_bus *bus = ((struct embedded_handle *)base)->bus;
+	struct embedded_sub *sub = NULL;
+	int err = 0;
+
+	if (stats->which != RONBUS_STATS_BUS && stats->which >= RONBUS_SUBSCRIBERS_MAX)
+		return -EINVAL;
+	pthread_mutex_lock(&bus->lock);
+	if (stats->which != RONBUS_STATS_BUS) {
+		sub = bus->subs[stats->which];
+		if (!sub) {
+			err = -ENOENT;
+			goto unlock;
+		}
+	}
+	stats->armed = RB_READ(&bus->info.armed);
+	stats->subscribers = members(bus);
+	stats->tail = ronbus_ring_tail(&bus->ring, ronbus_tail_budget(&bus->ring));
+	stats->capacity = bus->info.capacity;
+	stats->publishers = bus->publishers;
+	if (sub) {
+		stats->armed = stats->armed >> stats->which & 1;
+		stats->cursor = RB_READ(&sub->self.cursor);
+		stats->start = sub->start;
+		add_sub(&stats->counters, sub);
+		set_suppressed(&stats->counters, stats->counters.delivered_total);
+	} else {
+		bus_counters(bus, &stats->counters);
+	}
+unlock:
+	pthread_mutex_unlock(&bus->lock);
+	return err;
+}
+
+/* ---- publishers ----------------------------------------------------------------------- */
+
+static struct embedded_pub *pub_alloc(struct embedded_bus *bus)
+{
+	struct embedded_pub *pub = ronbus_zalloc(sizeof(*pub));
+
+	if (!pub)
+		return NULL;
+	pub->bus = bus;
+	pub->base.transport = &ronbus_embedded_transport;
+	pub->base.pub.ring = bus->ring;
+	pub->base.pub.info = &bus->info;
+	pub->base.pub.self = &pub->self;
+	if (bus->info.flags & RONBUS_BUS_EXCLUSIVE)
+		pub->base.pub.how = RONBUS_HOW_EXCLUSIVE;
+	return pub;
+}
+
+static void pub_free(struct embedded_pub *pub)
+{
+	if (pub)
+		free(pub->inner);
+	free(pub);
+}
+
+/* Who publishes for one that may not itself: owner 0, and no buffer for counters. */
+static int pub_by_system_call(struct embedded_pub *pub)
+{
+	struct embedded_pub *inner = pub_alloc(pub->bus);
+
+	if (!inner)
+		return -ENOMEM;
+	inner->base.pub.self = &pub->self;
+	inner->base.pub.pos = pub->base.pub.pos;
+	inner->base.pub.how |=
+		ronbus_how_of_features(pub->bus->info.features) & ~(__u32)RONBUS_HOW_METRICS;
+	pub->inner = inner;
+	pub->base.pub.how |= RONBUS_HOW_SYSCALL;
+	return 0;
+}
+
+/* With the lock of the bus: an id for a mapped publisher, as the kernel gives them. */
+static int take_id(struct embedded_bus *bus, __u32 *id)
+{
+	__u32 most = bus->info.capacity - 1;
+
+	if (bus->info.flags & RONBUS_BUS_MAP_NONE)
+		return -EPERM;
+	if (most > RONBUS_PUBLISHERS_MAX)
+		most = RONBUS_PUBLISHERS_MAX;
+	for (*id = 1; *id <= most; ++*id) {
+		if (bus->ids & bit(*id))
+			continue;
+		bus->ids |= bit(*id);
+		return 0;
+	}
+	return -ENOSPC;
+}
+
+/* With the lock of the bus. */
+static int may_publish(const struct embedded_bus *bus)
+{
+	if (bus->info.status & RONBUS_STATUS_SEALED)
+		return -EPERM;
+	if (bus->info.status & RONBUS_STATUS_ENDED)
+		return -ESHUTDOWN;
+	if (bus->info.flags & RONBUS_BUS_EXCLUSIVE && bus->publishers)
+		return -EBUSY;
+	return 0;
+}
+
+static int pub_join(struct embedded_pub *pub, unsigned int flags)
+{
+	struct embedded_bus *bus = pub->bus;
+	int err = may_publish(bus);
+
+	if (err)
+		return err;
+	pub->base.pub.pos = ronbus_ring_tail(&bus->ring, ronbus_tail_budget(&bus->ring));
+	if (!(flags & RONBUS_PUB_SYSCALL))
+		err = take_id(bus, &pub->base.pub.id);
+	if (err && flags & RONBUS_PUB_MAPPED_ONLY)
+		return err;
+	if (err || flags & RONBUS_PUB_SYSCALL) {
+		pub->base.pub.id = 0;
+		err = pub_by_system_call(pub);
+		if (err)
+			return err;
+	}
+	pub->next = bus->pubs;
+	bus->pubs = pub;
+	bus->publishers++;
+	return 0;
+}
+
+static int embedded_publisher(struct ronbus *base, unsigned int flags,
+			      struct ronbus_publisher_handle **ret)
+{
+	struct embedded_handle *handle = (struct embedded_handle *)base;
+	struct embedded_bus *bus = handle->bus;
+	struct embedded_pub *pub;
+	int err;
+
+	if (!(handle->access & RONBUS_ACCESS_PUBLISH))
+		return -EACCES;
+	pub = pub_alloc(bus);
+	if (!pub)
+		return -ENOMEM;
+	pthread_mutex_lock(&bus->lock);
+	err = pub_join(pub, flags);
+	pthread_mutex_unlock(&bus->lock);
+	if (err) {
+		pub_free(pub);
+		return err;
+	}
+	bus_get(bus);
+	*ret = &pub->base;
+	return 0;
+}
+
+static int embedded_pub_fd(const struct ronbus_publisher_handle *base)
+{
+	(void)base;
+	return -EOPNOTSUPP;
+}
+
+static int embedded_publish(struct ronbus_publisher_handle *base, unsigned int topic,
+			    const struct iovec *vec, unsigned int count, __u32 *receivers)
+{
+	struct ronbus_pub *inner = &((struct embedded_pub *)base)->inner->base.pub;
+	int ret;
+
+	*receivers = 0;
+	if (count > 1)
+		return ronbus_publish_many(inner, topic, vec, count);
+	ret = ronbus_publish(inner, topic, vec->iov_base, vec->iov_len);
+	if (ret < 0)
+		return ret;
+	*receivers = (__u32)ret;
+	return 1;
+}
+
+static void embedded_pub_close(struct ronbus_publisher_handle *base)
+{
+	struct embedded_pub *pub = (struct embedded_pub *)base;
+	struct embedded_bus *bus = pub->bus;
+	struct embedded_pub **link = &bus->pubs;
+	__u32 id = base->pub.id, repaired = 0;
+
+	pthread_mutex_lock(&bus->lock);
+	while (*link != pub)
+		link = &(*link)->next;
+	*link = pub->next;
+	if (id) {
+		repaired = ronbus_ring_repair(&bus->ring, id, 0, bus->info.capacity);
+		bus->ids &= ~bit(id);
+	}
+	bus->past.repairs_total += repaired;
+	wake_set(bus, take_armed(bus, ~0ULL), RONBUS_WAKE_REPAIR);
+	add_self(&bus->past, &pub->self);
+	bus->publishers--;
+	if (!(bus->info.flags & RONBUS_BUS_PERSISTENT) || bus->info.status & RONBUS_STATUS_SEALED)
+		end(bus);
+	pthread_mutex_unlock(&bus->lock);
+	pub_free(pub);
+	bus_put(bus);
+}
+
+/* ---- subscribers ---------------------------------------------------------------------- */
+
+/* With the lock of the bus: the audience of every topic, each in one store. */
+static void set_audience(struct embedded_bus *bus)
+{
+	__u64 set = members(bus);
+	int i;
+
+	RB_WRITE(&bus->info.generation, bus->info.generation + 1);
+	for (i = 0; i < RONBUS_TOPICS_MAX; i++)
+		RB_STORE_RELEASE(&bus->info.audience[i], set);
+}
+
+/* With the lock of the bus. The tail is looked at before anybody writes for the newcomer. */
+static int find_start(struct embedded_bus *bus, const struct ronbus_subscribe *req, __u64 *start)
+{
+	__u64 capacity = bus->info.capacity;
+	__u64 tail = ronbus_ring_tail(&bus->ring, ronbus_tail_budget(&bus->ring));
+
+	switch (req->start) {
+	case RONBUS_START_LATEST:
+		*start = tail;
+		break;
+	case RONBUS_START_OLDEST:
+		*start = tail > 2 * capacity ? tail - capacity : capacity;
+		break;
+	case RONBUS_START_AT:
+		if (req->position < capacity || req->position > tail)
+			return -ERANGE;
+		*start = req->position;
+		break;
+	default:
+		return -EINVAL;
+	}
+	return 0;
+}
+
+static int sub_join(struct embedded_sub *sub, const struct ronbus_subscribe *req)
+{
+	struct embedded_bus *bus = sub->bus;
+	__u32 index;
+	int err;
+
+	for (index = 0; index < RONBUS_SUBSCRIBERS_MAX; index++)
+		if (!bus->subs[index])
+			break;
+	if (index == RONBUS_SUBSCRIBERS_MAX)
+		return -ENOSPC;
+	err = find_start(bus, req, &sub->start);
+	if (err)
+		return err;
+	RB_WRITE(&sub->self.cursor, sub->start);
+	sub->base.index = index;
+	bus->subs[index] = sub;
+	set_audience(bus);
+	return 0;
+}
+
+static int embedded_subscribe(struct ronbus *base, const struct ronbus_subscribe *req,
+			      struct ronbus_subscriber_handle **ret)
+{
+	struct embedded_handle *handle = (struct embedded_handle *)base;
+	struct embedded_bus *bus = handle->bus;
+	struct embedded_sub *sub;
+	int err;
+
+	if (!(handle->access & RONBUS_ACCESS_SUBSCRIBE))
+		return -EACCES;
+	if (req->topics != ~0ULL || (req->position && req->start != RONBUS_START_AT))
+		return -EINVAL;
+	sub = ronbus_zalloc(sizeof(*sub));
+	if (!sub)
+		return -ENOMEM;
+	sub->bus = bus;
+	sub->own_fd = -1;
+	sub->user_fd = -1;
+	sub->base.sub.ring = bus->ring;
+	sub->base.sub.info = &bus->info;
+	sub->base.sub.self = &sub->self;
+
+	pthread_mutex_lock(&bus->lock);
+	err = sub_join(sub, req);
+	pthread_mutex_unlock(&bus->lock);
+	if (err) {
+		free(sub);
+		return err;
+	}
+	bus_get(bus);
+	*ret = &sub->base;
+	return 0;
+}
+
+static void embedded_sub_close(struct ronbus_subscriber_handle *base)
+{
+	struct embedded_sub *sub = (struct embedded_sub *)base;
+	struct embedded_bus *bus = sub->bus;
+
+	pthread_mutex_lock(&bus->lock);
+	bus->subs[base->index] = NULL;
+	set_audience(bus);
+	take_armed(bus, bit(base->index));
+	add_sub(&bus->past, sub);
+	pthread_mutex_unlock(&bus->lock);
+	if (sub->own_fd >= 0)
+		close(sub->own_fd);
+	if (sub->user_fd >= 0)
+		close(sub->user_fd);
+	free(sub);
+	bus_put(bus);
+}
+
+const struct ronbus_transport ronbus_embedded_transport = {
+	.query = embedded_query,
+	.create = embedded_create,
+	.attach = embedded_attach,
+	.bus_fd = embedded_bus_fd,
+	.bus_info = embedded_bus_info,
+	.seal = embedded_seal,
+	.stats = embedded_stats,
+	.bus_close = embedded_bus_close,
+	.publisher = embedded_publisher,
+	.pub_fd = embedded_pub_fd,
+	.publish = embedded_publish,
+	.notify = embedded_notify,
+	.pub_close = embedded_pub_close,
+	.subscribe = embedded_subscribe,
+	.sub_fd = embedded_sub_fd,
+	.wait = embedded_wait,
+	.arm = embedded_arm,
+	.set_eventfd = embedded_set_eventfd,
+	.sub_close = embedded_sub_close,
+};

@@ -1,0 +1,781 @@
+/* SPDX-License-Identifier: LGPL-2.1-only OR MIT */
+/*
+ * libronbus.h - publish to and subscribe to a ronbus bus
+ *
+ * A bus is a bounded, lossy broadcast ring: every message goes to every subscriber, no publisher
+ * ever waits, and a subscriber that is too slow is overwritten and told exactly how much it
+ * lost. A bus lives in the kernel ("/dev/ronbus"), or, for tests and for a first try, in this
+ * process ("embedded:"); nothing else in a program depends on which.
+ *
+ * Functions that return int return a negative errno value on failure; ronbus_why() puts it into
+ * words. Pointers given must not be NULL unless it says so.
+ *
+ * Threads. A bus handle may be used by several threads at once. So may a publisher handle,
+ * unless the bus is exclusive or the handle was opened with RONBUS_PUB_SINGLE. A subscriber
+ * handle serves one thread at a time. No handle may be in use when it is closed.
+ *
+ * fork(). The child does not have the mappings, so it must not use any handle it inherited; it
+ * may close them. It may adopt the bus fd (ronbus_adopt()) and join as itself.
+ *
+ * The paths that matter for speed are inline here, and enter the library only when somebody has
+ * to be woken, something has been lost, or the bus has ended. The same functions are exported
+ * symbols as well, for languages that cannot use a C header.
+ */
+#ifndef LIBRONBUS_H
+#define LIBRONBUS_H
+
+#include <errno.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+#include <ronbus/ronbus.h>
+#include <ronbus/ronbus_ring.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define RONBUS_VERSION_MAJOR 0
+#define RONBUS_VERSION_MINOR 1
+#define RONBUS_VERSION_PATCH 0
+
+/* One file of the library defines this to nothing, which makes symbols of the inlines. */
+#ifndef RONBUS_INLINE
+#define RONBUS_INLINE static inline
+#endif
+
+#define RONBUS_DEVICE "/dev/ronbus"
+#define RONBUS_EMBEDDED "embedded:"
+
+struct ronbus; /* a bus handle */
+struct ronbus_pub; /* a publisher handle */
+struct ronbus_sub; /* a subscriber handle */
+
+/* ---- the bus -------------------------------------------------------------------------- */
+
+/**
+ * struct ronbus_options - what a new bus shall be; all zero is a bus of defaults
+ * @name: name to attach by, or NULL for a bus without one
+ * @features: set of &enum ronbus_feature
+ * @flags: set of &enum ronbus_bus_flag
+ * @mode: who else may attach, as for a file; 0 stands for 0600
+ * @capacity: slots, a power of two; 0 for the default
+ * @payload: bytes a message can have, a multiple of 8; 0 for the default
+ * @subscribers: expected number of subscribers, with RONBUS_F_AUTOTUNE_CAP
+ * @reserved: zero
+ */
+struct ronbus_options {
+	const char *name;
+	__u64 features;
+	__u32 flags;
+	__u32 mode;
+	__u32 capacity;
+	__u32 payload;
+	__u32 subscribers;
+	__u32 reserved[9];
+};
+
+/**
+ * ronbus_create() - make a bus
+ * @where: path of the device, or "embedded:"; NULL takes $RONBUS_TRANSPORT, or else
+ *	"/dev/ronbus"
+ * @opts: what the bus shall be; NULL for defaults
+ * @bus: receives the handle
+ *
+ * Return: 0; -EEXIST: the name is in use; -EINVAL: no such bus can be; -EOPNOTSUPP: a feature is
+ * not there yet; -EPROTO: module and library speak different versions; -ENOENT, -ENXIO: no
+ * module; -EACCES: you may not open it; -ENOMEM: also beyond "ulimit -l"; -ENOSPC: too many
+ * buses; -EMFILE, -ENFILE: too many fds.
+ */
+int ronbus_create(const char *where, const struct ronbus_options *opts, struct ronbus **bus);
+
+/**
+ * ronbus_attach() - find a bus by its name
+ * @where: as in ronbus_create()
+ * @name: its name
+ * @access: set of &enum ronbus_access
+ * @bus: receives the handle
+ *
+ * Return: 0; -ENOENT: no bus of that name (or no device: ronbus_why() tells which);
+ * -EACCES: its mode does not allow that; or as ronbus_create().
+ */
+int ronbus_attach(const char *where, const char *name, unsigned int access, struct ronbus **bus);
+
+/**
+ * ronbus_adopt() - make a handle of a bus fd
+ * @fd: a bus fd, such as another process sent; on success the handle owns it
+ * @bus: receives the handle
+ *
+ * Return: 0; -ENOTTY, -EBADF or -EINVAL: not a bus fd; -EPROTO.
+ */
+int ronbus_adopt(int fd, struct ronbus **bus);
+
+/**
+ * ronbus_bus_fd() - the fd behind a bus handle, to be sent to another process
+ * @bus: the bus
+ *
+ * Return: the fd, still owned by the handle; -EOPNOTSUPP: embedded buses have none.
+ */
+int ronbus_bus_fd(const struct ronbus *bus);
+
+/**
+ * ronbus_bus_info() - what a bus is
+ * @bus: the bus
+ * @info: filled
+ */
+int ronbus_bus_info(struct ronbus *bus, struct ronbus_info *info);
+
+/**
+ * ronbus_query() - what a transport can do; needs no bus
+ * @where: as in ronbus_create()
+ * @query: filled
+ */
+int ronbus_query(const char *where, struct ronbus_query *query);
+
+/**
+ * ronbus_seal() - let no further publisher join
+ * @bus: the bus, with publish access
+ *
+ * The bus ends when those who are there have left.
+ */
+int ronbus_seal(struct ronbus *bus);
+
+/**
+ * ronbus_stats() - read the counters
+ * @bus: the bus
+ * @which: index of a subscriber, or RONBUS_STATS_BUS
+ * @stats: filled
+ *
+ * Return: 0; -ENOENT: no such subscriber.
+ */
+int ronbus_stats(struct ronbus *bus, unsigned int which, struct ronbus_stats *stats);
+
+/**
+ * ronbus_close() - close a bus handle
+ * @bus: the bus, or NULL
+ *
+ * The bus itself lives on as long as anybody has a handle of any kind.
+ */
+void ronbus_close(struct ronbus *bus);
+
+/* ---- publishing ----------------------------------------------------------------------- */
+
+/**
+ * enum ronbus_pub_flag - how a publisher handle publishes
+ * @RONBUS_PUB_MAPPED_ONLY: through a mapping, or fail; without it, by system call where a
+ *	mapping is refused
+ * @RONBUS_PUB_SYSCALL: by system call
+ * @RONBUS_PUB_SINGLE: one thread at a time uses the handle, which saves some locked
+ *	instructions; exclusive buses imply it
+ */
+enum ronbus_pub_flag {
+	RONBUS_PUB_MAPPED_ONLY = 1 << 0,
+	RONBUS_PUB_SYSCALL = 1 << 1,
+	RONBUS_PUB_SINGLE = 1 << 2,
+};
+
+/**
+ * ronbus_publisher() - join a bus as a publisher
+ * @bus: the bus, which may be closed before the publisher
+ * @flags: set of &enum ronbus_pub_flag
+ * @pub: receives the handle
+ *
+ * Return: 0; -EBUSY: an exclusive bus has its publisher; -ESHUTDOWN: the bus has ended; -EPERM:
+ * it is sealed, or RONBUS_PUB_MAPPED_ONLY and this caller may not; -ENOSPC: and no publisher id
+ * is free; -EACCES: the handle is not for publishing; -EINVAL, -ENOMEM, -EMFILE.
+ */
+int ronbus_publisher(struct ronbus *bus, unsigned int flags, struct ronbus_pub **pub);
+
+/**
+ * ronbus_pub_fd() - the fd behind a publisher handle
+ * @pub: the publisher
+ *
+ * Return: the fd; -EOPNOTSUPP: embedded.
+ */
+int ronbus_pub_fd(const struct ronbus_pub *pub);
+
+/**
+ * ronbus_pub_mapped() - does this handle publish through a mapping
+ * @pub: the publisher
+ *
+ * Return: 1 or 0.
+ */
+int ronbus_pub_mapped(const struct ronbus_pub *pub);
+
+/**
+ * ronbus_pub_close() - leave
+ * @pub: the publisher, or NULL
+ */
+void ronbus_pub_close(struct ronbus_pub *pub);
+
+/* ---- subscribing ---------------------------------------------------------------------- */
+
+/**
+ * struct ronbus_sub_options - how to join; all zero reads all that comes from now on
+ * @start: one of &enum ronbus_start
+ * @reserved0: zero
+ * @position: with RONBUS_START_AT where to begin
+ * @topics: set of topics wanted, with RONBUS_F_INTEREST; 0 stands for all
+ * @reserved: zero
+ */
+struct ronbus_sub_options {
+	__u32 start;
+	__u32 reserved0;
+	__u64 position;
+	__u64 topics;
+	__u64 reserved[5];
+};
+
+/**
+ * struct ronbus_msg - a message as received, or word of a loss
+ * @data: its bytes: the caller's buffer, or the ring (ronbus_peek()), or NULL with
+ *	RONBUS_LAGGED
+ * @position: where it stood on the bus; with RONBUS_LAGGED where reading goes on
+ * @lost: with RONBUS_LAGGED how many positions were lost, else 0
+ * @len: bytes
+ * @topic: its topic
+ * @publisher: id of the publisher that wrote it; 0 for one that publishes by system call
+ *
+ * On a bus with mapped publishers @topic and @publisher are their word.
+ */
+struct ronbus_msg {
+	const void *data;
+	__u64 position;
+	__u64 lost;
+	__u32 len;
+	__u16 topic;
+	__u16 publisher;
+};
+
+/**
+ * enum ronbus_received - what a receiving function found
+ * @RONBUS_CLOSED: the end: every publisher has left, everything has been read
+ * @RONBUS_MESSAGE: a message
+ * @RONBUS_LAGGED: the subscriber was overtaken; the next call reads the oldest message that is
+ *	still there
+ */
+enum ronbus_received {
+	RONBUS_CLOSED = 0,
+	RONBUS_MESSAGE = 1,
+	RONBUS_LAGGED = 2,
+};
+
+/**
+ * ronbus_subscribe() - join a bus as a subscriber
+ * @bus: the bus, which may be closed before the subscriber
+ * @opts: how; NULL for defaults
+ * @sub: receives the handle
+ *
+ * Return: 0; -ENOSPC: there are 64 already; -ERANGE: the position lies ahead of the bus or
+ * before its beginning; -EACCES: the handle is not for subscribing; -EINVAL, -ENOMEM, -EMFILE.
+ */
+int ronbus_subscribe(struct ronbus *bus, const struct ronbus_sub_options *opts,
+		     struct ronbus_sub **sub);
+
+/**
+ * ronbus_wait() - sleep until there is something to look at, or the bus has ended
+ * @sub: the subscriber
+ * @timeout_ns: nanoseconds; negative for no limit
+ *
+ * Return: 0; -ETIMEDOUT; -EINTR.
+ */
+int ronbus_wait(struct ronbus_sub *sub, int64_t timeout_ns);
+
+/**
+ * ronbus_recv() - receive a message, sleeping if there is none
+ * @sub: the subscriber
+ * @buf: where to put it
+ * @size: bytes there
+ * @msg: filled
+ * @timeout_ns: nanoseconds; negative for no limit
+ *
+ * Return: as ronbus_try_recv(), but -ETIMEDOUT or -EINTR in place of -EAGAIN.
+ */
+int ronbus_recv(struct ronbus_sub *sub, void *buf, size_t size, struct ronbus_msg *msg,
+		int64_t timeout_ns);
+
+/**
+ * typedef ronbus_drain_fn - what to do with a message
+ * @arg: as given to ronbus_drain()
+ * @what: RONBUS_MESSAGE or RONBUS_LAGGED
+ * @msg: the message, its bytes in a buffer that stays whole until the function returns
+ *
+ * Return: 0 to go on, anything else to stop after this one.
+ */
+typedef int (*ronbus_drain_fn)(void *arg, int what, const struct ronbus_msg *msg);
+
+/**
+ * ronbus_drain() - receive all there is, up to a budget
+ * @sub: the subscriber; @fn must not use it
+ * @fn: called for each message and each loss
+ * @arg: passed on
+ * @budget: how many at most, not 0
+ *
+ * Return: how often @fn was called; if it was not, -EAGAIN (nothing) or 0 (RONBUS_CLOSED).
+ */
+int ronbus_drain(struct ronbus_sub *sub, ronbus_drain_fn fn, void *arg, unsigned int budget);
+
+/**
+ * ronbus_sub_fd() - an fd to poll for input
+ * @sub: the subscriber
+ *
+ * It becomes readable when there is something to look at, and on both transports is reliable in
+ * this order: receive until -EAGAIN; ronbus_arm(); if that returned 0, poll. To read from it is
+ * not portable.
+ *
+ * Return: the fd, owned by the handle.
+ */
+int ronbus_sub_fd(struct ronbus_sub *sub);
+
+/**
+ * ronbus_arm() - ask to be woken
+ * @sub: the subscriber
+ *
+ * Return: 0: nothing there, and the next message makes ronbus_sub_fd() readable and signals the
+ * eventfd; 1: there is something to look at, or the bus has ended.
+ */
+int ronbus_arm(struct ronbus_sub *sub);
+
+/**
+ * ronbus_set_eventfd() - have an eventfd signalled whenever the subscriber is woken
+ * @sub: the subscriber
+ * @fd: the eventfd, in place of one set before, not owned by the handle; -1 for none
+ *
+ * Only a subscriber that is armed, or sleeps, is woken.
+ *
+ * Return: 0; -EBADF; -EINVAL: not an eventfd.
+ */
+int ronbus_set_eventfd(struct ronbus_sub *sub, int fd);
+
+/**
+ * ronbus_sub_position() - the position that is read next
+ * @sub: the subscriber
+ */
+__u64 ronbus_sub_position(const struct ronbus_sub *sub);
+
+/**
+ * ronbus_sub_index() - the subscriber's bit in masks, and its number in ronbus_stats()
+ * @sub: the subscriber
+ */
+unsigned int ronbus_sub_index(const struct ronbus_sub *sub);
+
+/**
+ * ronbus_sub_close() - leave
+ * @sub: the subscriber, or NULL
+ */
+void ronbus_sub_close(struct ronbus_sub *sub);
+
+/* ---- other ---------------------------------------------------------------------------- */
+
+/**
+ * ronbus_why() - what an error means, and what to do about it
+ * @where: as given to the function that failed
+ * @err: what it returned
+ *
+ * Return: a sentence or two for a person, valid until the thread calls it again.
+ */
+const char *ronbus_why(const char *where, int err);
+
+/**
+ * ronbus_version() - version of the library at run time
+ *
+ * Return: for example "0.1.0".
+ */
+const char *ronbus_version(void);
+
+/**
+ * ronbus_autotune_capacity() - what RONBUS_F_AUTOTUNE_CAP chooses
+ * @subscribers: expected number of subscribers
+ * @override: a capacity that wins, or 0
+ *
+ * Return: slots.
+ */
+unsigned int ronbus_autotune_capacity(unsigned int subscribers, unsigned int override);
+
+/* ---- inside --------------------------------------------------------------------------- */
+
+/*
+ * What the inlines below need to know. None of it is for programs: it may change with the
+ * soname.
+ */
+
+/* How a publisher handle works, decided when it is opened. */
+enum ronbus_pub_how {
+	RONBUS_HOW_SYSCALL = 1 << 0, /* no mapping */
+	RONBUS_HOW_EXCLUSIVE = 1 << 1, /* no other publisher, no claim */
+	RONBUS_HOW_EDGE = 1 << 2, /* RONBUS_F_EDGE_NOTIFY */
+	RONBUS_HOW_BATCH = 1 << 3, /* RONBUS_F_BATCH */
+	RONBUS_HOW_SINGLE = 1 << 4, /* one thread counts */
+	RONBUS_HOW_METRICS = 1 << 5, /* RONBUS_F_METRICS_BUF */
+};
+
+struct ronbus_pub {
+	struct ronbus_ring ring;
+	const struct ronbus_info_page *info;
+	struct ronbus_self *self;
+	__u32 how;
+	__u32 id;
+	__u64 serial; /* of the handle, never used twice in a process */
+	__u64 pos; /* exclusive: where the next message goes */
+};
+
+struct ronbus_sub {
+	struct ronbus_ring ring;
+	const struct ronbus_info_page *info;
+	struct ronbus_self *self;
+	__u64 filter; /* own bit with RONBUS_F_INTEREST, else 0 */
+	__u64 peek_position;
+	__u64 peek_state;
+};
+
+/*
+ * Counters of one publisher handle that this thread has not all flushed yet. Only this thread
+ * writes them; others may look.
+ */
+struct ronbus_thread_counters {
+	__u64 serial; /* whose; 0 for nobody's */
+	__u64 calls; /* messages, written or not */
+	__u64 addressed;
+	__u64 no_receivers;
+	__u64 flush_at; /* value of calls */
+};
+
+#define RONBUS_THREAD_COUNTERS 4U /* a power of two */
+
+extern __thread struct ronbus_thread_counters __ronbus_thread_counters[RONBUS_THREAD_COUNTERS]
+	__attribute__((tls_model("initial-exec")));
+
+int __ronbus_publish(struct ronbus_pub *pub, unsigned int topic, const void *data, size_t len);
+int __ronbus_publish_many(struct ronbus_pub *pub, unsigned int topic, const struct iovec *vec,
+			  unsigned int count);
+int __ronbus_published_many(struct ronbus_pub *pub, unsigned int topic, __u64 audience,
+			    unsigned int done, __u64 next);
+__u64 __ronbus_claim(struct ronbus_pub *pub, __u64 pos);
+int __ronbus_count(struct ronbus_pub *pub, unsigned int topic, __u32 receivers);
+int __ronbus_wake(struct ronbus_pub *pub, unsigned int topic, int receivers);
+int __ronbus_try_recv(struct ronbus_sub *sub, void *buf, size_t size, struct ronbus_msg *msg);
+int __ronbus_peek(struct ronbus_sub *sub, struct ronbus_msg *msg);
+
+/*
+ * Helpers of the inlines are parts of them, not functions: a call would cost as much as what it
+ * does. The inlines copy the view of the ring first, for then the compiler knows that no store
+ * changes it, and leave every rare case to a function of the library as the last thing they do,
+ * for then it need not save registers on the way there.
+ */
+#define __RONBUS_PART static inline __attribute__((always_inline))
+
+/*
+ * The compiler shall not connect a message with the variable it lies in: it would warn of copies
+ * longer than that, which a length in a variable never asks for.
+ */
+#define __RONBUS_HIDE(pointer) __asm__("" : "+r"(pointer))
+
+/* Without the instruction, the compiler's own would be a call and a table. */
+__RONBUS_PART __u32 __ronbus_popcount(__u64 set)
+{
+#ifdef __POPCNT__
+	return (__u32)__builtin_popcountll(set);
+#else
+	if (!(set & (set - 1)))
+		return set != 0;
+	set -= set >> 1 & 0x5555555555555555ULL;
+	set = (set & 0x3333333333333333ULL) + (set >> 2 & 0x3333333333333333ULL);
+	set = (set + (set >> 4)) & 0x0f0f0f0f0f0f0f0fULL;
+	return (__u32)(set * 0x0101010101010101ULL >> 56);
+#endif
+}
+
+/* A counter with one writer: others see it whole, and it costs no locked instruction. */
+__RONBUS_PART void __ronbus_bump(__u64 *counter, __u64 by)
+{
+	RB_WRITE(counter, RB_READ(counter) + by);
+}
+
+/*
+ * Counting in the thread's own entry for this handle. Returns whether that could be done: not if
+ * it has none, or is due for a flush.
+ */
+__RONBUS_PART int __ronbus_count_thread(const struct ronbus_pub *pub, __u32 messages,
+					__u32 receivers)
+{
+	struct ronbus_thread_counters *mine =
+		&__ronbus_thread_counters[pub->serial & (RONBUS_THREAD_COUNTERS - 1)];
+	__u64 calls = mine->calls + messages;
+
+	if (RB_UNLIKELY(RB_READ(&mine->serial) != pub->serial || calls >= mine->flush_at))
+		return 0;
+	RB_WRITE(&mine->calls, calls);
+	if (receivers)
+		__ronbus_bump(&mine->addressed, (__u64)messages * receivers);
+	else
+		__ronbus_bump(&mine->no_receivers, messages);
+	return 1;
+}
+
+/*
+ * Count messages that were written for @receivers each, or not written because there is nobody.
+ * Returns whether that has been done, or is left to __ronbus_count().
+ */
+__RONBUS_PART int __ronbus_count_inline(const struct ronbus_pub *pub, __u32 how, __u32 messages,
+					__u32 receivers)
+{
+	struct ronbus_self *self = pub->self;
+	__u64 *counter = receivers ? &self->published : &self->no_receivers;
+
+	if (how & RONBUS_HOW_METRICS)
+		return __ronbus_count_thread(pub, messages, receivers);
+	if (how & RONBUS_HOW_SINGLE) {
+		__ronbus_bump(counter, messages);
+		__ronbus_bump(&self->addressed, (__u64)messages * receivers);
+	} else {
+		__atomic_fetch_add(counter, messages, __ATOMIC_RELAXED);
+		if (receivers)
+			__atomic_fetch_add(&self->addressed, (__u64)messages * receivers,
+					   __ATOMIC_RELAXED);
+	}
+	return 1;
+}
+
+/*
+ * Behind the last message of a call and a full barrier (D, with D' where the kernel arms): may
+ * somebody have to be woken?
+ */
+__RONBUS_PART int __ronbus_sleepers(const struct ronbus_pub *pub, __u32 how)
+{
+	if (how & RONBUS_HOW_EDGE && RB_LIKELY(!RB_READ(&pub->info->armed)))
+		return 0;
+	RB_STEP(RONBUS_STEP_NOTIFYING);
+	return 1;
+}
+
+/* ---- publishing, inline --------------------------------------------------------------- */
+
+/**
+ * ronbus_publish() - publish a message
+ * @pub: the publisher
+ * @topic: its topic, below RONBUS_TOPICS_MAX
+ * @data: its bytes; may be NULL if there are none
+ * @len: how many, up to the payload of the bus
+ *
+ * Never waits.
+ *
+ * Return: how many subscribers the message is for, 0 meaning that nothing was written; -EMSGSIZE:
+ * too long; -EINVAL: no such topic; -EAGAIN: dropped, since every slot is held by a publisher that
+ * is not getting on.
+ */
+RONBUS_INLINE int ronbus_publish(struct ronbus_pub *pub, unsigned int topic, const void *data,
+				 size_t len)
+{
+	const struct ronbus_ring ring = pub->ring;
+	const __u32 how = pub->how, id = pub->id;
+	struct ronbus_claim claim = { 0, 0 };
+	__u32 receivers = 0;
+	__u64 audience;
+
+	if (RB_UNLIKELY(how & RONBUS_HOW_SYSCALL || topic >= RONBUS_TOPICS_MAX ||
+			len > ring.payload))
+		return __ronbus_publish(pub, topic, data, len);
+
+	audience = RB_LOAD_ACQUIRE(&pub->info->audience[topic]);
+	if (RB_LIKELY(audience)) {
+		if (how & RONBUS_HOW_EXCLUSIVE) {
+			claim.pos = pub->pos;
+			ronbus_ring_begin(&ring, claim.pos, id);
+			pub->pos = claim.pos + 1;
+		} else {
+			claim.pos = ronbus_ring_hint(&ring);
+			if (RB_UNLIKELY(ronbus_ring_claim(&ring, &claim, id, 1)))
+				return __ronbus_publish(pub, topic, data, len);
+		}
+		__RONBUS_HIDE(data);
+		ronbus_ring_write(&ring, claim.pos, audience, topic, data, (__u32)len);
+		ronbus_ring_commit_last(&ring, claim.pos, id);
+		ronbus_ring_advance(&ring, claim.pos + 1);
+		receivers = __ronbus_popcount(audience);
+	}
+	if (RB_UNLIKELY(!__ronbus_count_inline(pub, how, 1, receivers)))
+		return __ronbus_count(pub, topic, receivers);
+	if (receivers && RB_UNLIKELY(__ronbus_sleepers(pub, how)))
+		return __ronbus_wake(pub, topic, (int)receivers);
+	return (int)receivers;
+}
+
+/**
+ * ronbus_publish_many() - publish messages of one topic
+ * @pub: the publisher
+ * @topic: their topic
+ * @vec: their bytes
+ * @count: how many
+ *
+ * With RONBUS_F_BATCH this costs one look at the audience, one full barrier and at most one
+ * notification.
+ *
+ * Return: how many were accepted, in order from the first; an error, as of ronbus_publish(), only
+ * if none was.
+ */
+RONBUS_INLINE int ronbus_publish_many(struct ronbus_pub *pub, unsigned int topic,
+				      const struct iovec *vec, unsigned int count)
+{
+	const struct ronbus_ring ring = pub->ring;
+	const __u32 how = pub->how, id = pub->id;
+	struct ronbus_claim claim = { 0, 0 };
+	unsigned int done;
+	const void *data;
+	__u64 audience;
+	__u64 next;
+	int err = 0;
+
+	if (RB_UNLIKELY(!(how & RONBUS_HOW_BATCH) || how & RONBUS_HOW_SYSCALL ||
+			topic >= RONBUS_TOPICS_MAX))
+		return __ronbus_publish_many(pub, topic, vec, count);
+	audience = RB_LOAD_ACQUIRE(&pub->info->audience[topic]);
+	if (RB_UNLIKELY(!audience))
+		return __ronbus_publish_many(pub, topic, vec, count);
+
+	next = how & RONBUS_HOW_EXCLUSIVE ? pub->pos : ronbus_ring_hint(&ring);
+	for (done = 0; done < count; done++) {
+		if (RB_UNLIKELY(vec[done].iov_len > ring.payload)) {
+			err = -EMSGSIZE;
+			break;
+		}
+		claim.pos = next;
+		claim.stalls = 0;
+		if (how & RONBUS_HOW_EXCLUSIVE) {
+			ronbus_ring_begin(&ring, claim.pos, id);
+		} else if (RB_UNLIKELY(ronbus_ring_claim(&ring, &claim, id, 1))) {
+			claim.pos = __ronbus_claim(pub, next);
+			if (RB_UNLIKELY(!claim.pos)) {
+				err = -EAGAIN;
+				break;
+			}
+		}
+		data = vec[done].iov_base;
+		__RONBUS_HIDE(data);
+		ronbus_ring_write(&ring, claim.pos, audience, topic, data,
+				  (__u32)vec[done].iov_len);
+		ronbus_ring_commit(&ring, claim.pos, id);
+		next = claim.pos + 1;
+	}
+	if (RB_UNLIKELY(!done))
+		return err;
+	RB_MB(); /* barrier D, with D' where the kernel arms */
+	RB_STEP(RONBUS_STEP_COMMITTED);
+	return __ronbus_published_many(pub, topic, audience, done, next);
+}
+
+/* ---- receiving, inline ---------------------------------------------------------------- */
+
+/*
+ * The inlines receive a message that is there, and leave everything else to the library: the same
+ * functions, but complete.
+ */
+
+/* Describe a message. A ring that others write may say anything of its length and topic. */
+__RONBUS_PART __u32 __ronbus_describe(const struct ronbus_ring *ring, __u64 pos, __u64 state,
+				      struct ronbus_msg *msg)
+{
+	const struct ronbus_slot *slot = ronbus_ring_slot(ring, pos);
+	__u32 len = RB_READ(&slot->len);
+
+	if (RB_UNLIKELY(len > ring->payload))
+		len = ring->payload;
+	msg->position = pos;
+	msg->lost = 0;
+	msg->len = len;
+	msg->topic = RB_READ(&slot->topic) % RONBUS_TOPICS_MAX;
+	msg->publisher = (__u16)ronbus_state_owner(state);
+	return len;
+}
+
+__RONBUS_PART void __ronbus_delivered(struct ronbus_sub *sub, __u64 pos)
+{
+	struct ronbus_self *self = sub->self;
+
+	RB_WRITE(&self->cursor, pos + 1);
+	__ronbus_bump(&self->delivered, 1);
+}
+
+/**
+ * ronbus_try_recv() - receive a message if there is one
+ * @sub: the subscriber
+ * @buf: where to put it
+ * @size: bytes there
+ * @msg: filled
+ *
+ * Return: RONBUS_MESSAGE; RONBUS_LAGGED: msg->lost messages were lost, call again for the next;
+ * RONBUS_CLOSED: that was all; -EAGAIN: nothing now; -EMSGSIZE: the buffer is too small for
+ * msg->len bytes, the message stays.
+ */
+RONBUS_INLINE int ronbus_try_recv(struct ronbus_sub *sub, void *buf, size_t size,
+				  struct ronbus_msg *msg)
+{
+	const struct ronbus_ring ring = sub->ring;
+	__u64 state, pos = RB_READ(&sub->self->cursor);
+	void *to = buf;
+	__u32 len;
+
+	if (RB_UNLIKELY(ronbus_ring_look(&ring, pos, &state) != RONBUS_LOOK_READY || sub->filter))
+		return __ronbus_try_recv(sub, buf, size, msg);
+	len = __ronbus_describe(&ring, pos, state, msg);
+	if (RB_UNLIKELY(len > size))
+		return __ronbus_try_recv(sub, buf, size, msg);
+	__RONBUS_HIDE(to);
+	ronbus_copy_out(to, ronbus_slot_payload(ronbus_ring_slot(&ring, pos)), len);
+	if (RB_UNLIKELY(!ronbus_ring_unchanged(&ring, pos, state)))
+		return __ronbus_try_recv(sub, buf, size, msg);
+	msg->data = buf;
+	__ronbus_delivered(sub, pos);
+	return RONBUS_MESSAGE;
+}
+
+/**
+ * ronbus_peek() - look at the next message where it is
+ * @sub: the subscriber
+ * @msg: filled; @data points into the ring, where the message may be overwritten at any time
+ *
+ * Nothing that was read there is worth anything before ronbus_release() has returned 0. Until then
+ * the same message is peeked at again.
+ *
+ * Return: as ronbus_try_recv().
+ */
+RONBUS_INLINE int ronbus_peek(struct ronbus_sub *sub, struct ronbus_msg *msg)
+{
+	const struct ronbus_ring ring = sub->ring;
+	__u64 state, pos = RB_READ(&sub->self->cursor);
+
+	if (RB_UNLIKELY(ronbus_ring_look(&ring, pos, &state) != RONBUS_LOOK_READY || sub->filter))
+		return __ronbus_peek(sub, msg);
+	__ronbus_describe(&ring, pos, state, msg);
+	if (RB_UNLIKELY(!ronbus_ring_unchanged(&ring, pos, state)))
+		return __ronbus_peek(sub, msg);
+	msg->data = ronbus_slot_payload(ronbus_ring_slot(&ring, pos));
+	sub->peek_position = pos;
+	sub->peek_state = state;
+	return RONBUS_MESSAGE;
+}
+
+/**
+ * ronbus_release() - done with a message that was peeked at
+ * @sub: the subscriber
+ *
+ * Return: 0: it was whole all the time, and counts as received; -ESTALE: it was overwritten, and
+ * the next call reports the loss; -EINVAL: there was no ronbus_peek() before.
+ */
+RONBUS_INLINE int ronbus_release(struct ronbus_sub *sub)
+{
+	__u64 pos = RB_READ(&sub->self->cursor);
+
+	if (RB_UNLIKELY(sub->peek_position != pos))
+		return -EINVAL;
+	if (RB_UNLIKELY(!ronbus_ring_unchanged(&sub->ring, pos, sub->peek_state)))
+		return -ESTALE;
+	__ronbus_delivered(sub, pos);
+	return 0;
+}
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* LIBRONBUS_H */

@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: LGPL-2.1-only OR MIT */
+/*
+ * internal.h - what the files of the library share
+ *
+ * The API (bus.c, publish.c, subscribe.c) knows two transports (device.c, embedded.c) through a
+ * table each. Both speak in the structures of the ABI, so that they refuse the same things.
+ */
+#ifndef RONBUS_INTERNAL_H
+#define RONBUS_INTERNAL_H
+
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+
+#include <stdbool.h>
+
+#include <libronbus.h>
+
+struct ronbus_transport;
+
+/* Every handle begins with one of these three, and goes on as its transport likes. */
+
+/**
+ * struct ronbus - a bus handle
+ * @transport: where the bus is
+ * @features: features of the bus
+ */
+struct ronbus {
+	const struct ronbus_transport *transport;
+	__u64 features;
+};
+
+/**
+ * struct ronbus_publisher_handle - a publisher
+ * @pub: what the inlines know
+ * @transport: how it reaches its subscribers
+ * @flush_threshold: messages that a thread counts before it flushes, with RONBUS_F_METRICS_BUF
+ *
+ * Of @pub the transport fills @ring, @info, @self, @id, @pos, and the bits SYSCALL and EXCLUSIVE
+ * of @how.
+ */
+struct ronbus_publisher_handle {
+	struct ronbus_pub pub;
+	const struct ronbus_transport *transport;
+	__u32 flush_threshold;
+};
+
+/**
+ * struct ronbus_subscriber_handle - a subscriber
+ * @sub: what the inlines know
+ * @transport: how it sleeps
+ * @index: its bit
+ * @buffer: where ronbus_drain() puts messages, payload bytes
+ */
+struct ronbus_subscriber_handle {
+	struct ronbus_sub sub;
+	const struct ronbus_transport *transport;
+	__u32 index;
+	void *buffer;
+};
+
+/**
+ * struct ronbus_transport - how a bus is reached
+ *
+ * Deadlines are CLOCK_MONOTONIC nanoseconds, or RONBUS_WAIT_FOREVER. All return a negative errno
+ * value on failure.
+ */
+struct ronbus_transport {
+	int (*query)(const char *where, struct ronbus_query *query);
+	int (*create)(const char *where, struct ronbus_create *req, struct ronbus **bus);
+	int (*attach)(const char *where, const struct ronbus_attach *req, struct ronbus **bus);
+
+	int (*bus_fd)(const struct ronbus *bus);
+	int (*bus_info)(struct ronbus *bus, struct ronbus_info *info);
+	int (*seal)(struct ronbus *bus);
+	int (*stats)(struct ronbus *bus, struct ronbus_stats *stats);
+	void (*bus_close)(struct ronbus *bus);
+
+	int (*publisher)(struct ronbus *bus, unsigned int flags,
+			 struct ronbus_publisher_handle **pub);
+	int (*pub_fd)(const struct ronbus_publisher_handle *pub);
+	/* returns messages accepted, and for how many subscribers the last was */
+	int (*publish)(struct ronbus_publisher_handle *pub, unsigned int topic,
+		       const struct iovec *vec, unsigned int count, __u32 *receivers);
+	void (*notify)(struct ronbus_publisher_handle *pub, __u64 subscribers);
+	void (*pub_close)(struct ronbus_publisher_handle *pub);
+
+	int (*subscribe)(struct ronbus *bus, const struct ronbus_subscribe *req,
+			 struct ronbus_subscriber_handle **sub);
+	int (*sub_fd)(struct ronbus_subscriber_handle *sub);
+	int (*wait)(struct ronbus_subscriber_handle *sub, __u64 deadline);
+	int (*arm)(struct ronbus_subscriber_handle *sub);
+	int (*set_eventfd)(struct ronbus_subscriber_handle *sub, int fd);
+	void (*sub_close)(struct ronbus_subscriber_handle *sub);
+};
+
+extern const struct ronbus_transport ronbus_device_transport;
+extern const struct ronbus_transport ronbus_embedded_transport;
+
+int ronbus_device_adopt(int fd, struct ronbus **bus);
+
+static inline struct ronbus_publisher_handle *ronbus_publisher_of(const struct ronbus_pub *pub)
+{
+	return (struct ronbus_publisher_handle *)pub; /* its first member */
+}
+
+static inline struct ronbus_subscriber_handle *ronbus_subscriber_of(const struct ronbus_sub *sub)
+{
+	return (struct ronbus_subscriber_handle *)sub; /* its first member */
+}
+
+/* Zeroed memory in cache lines of its own, for free(). */
+void *ronbus_zalloc(size_t size);
+
+/* The time after which nobody waits: now and @timeout_ns, which is negative for never. */
+__u64 ronbus_deadline(int64_t timeout_ns);
+__u64 ronbus_now(void);
+
+/* Slots to look at for the tail of a ring that others move. */
+static inline __u32 ronbus_tail_budget(const struct ronbus_ring *ring)
+{
+	return 2 * ring->mask + 64;
+}
+
+/* How a publisher handle works on a bus of these features. */
+static inline __u32 ronbus_how_of_features(__u64 features)
+{
+	__u32 how = 0;
+
+	if (features & RONBUS_F_EDGE_NOTIFY)
+		how |= RONBUS_HOW_EDGE;
+	if (features & RONBUS_F_BATCH)
+		how |= RONBUS_HOW_BATCH;
+	if (features & RONBUS_F_METRICS_BUF)
+		how |= RONBUS_HOW_METRICS;
+	return how;
+}
+
+int ronbus_metrics_threshold(__u32 *threshold);
+void ronbus_metrics_count(struct ronbus_publisher_handle *pub, __u32 messages, __u32 receivers);
+void ronbus_metrics_forget(struct ronbus_publisher_handle *pub);
+
+#endif /* RONBUS_INTERNAL_H */

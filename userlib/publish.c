@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: LGPL-2.1-only OR MIT
+/*
+ * publish.c - publisher handles, and what the inlines leave to the library
+ */
+#include "internal.h"
+
+/* The log2 of a batch length, in the buckets of batch_len_histogram. */
+static unsigned int batch_bucket(__u32 messages)
+{
+	unsigned int bucket = 31U - (unsigned int)__builtin_clz(messages);
+
+	return bucket < RONBUS_BATCH_BUCKETS ? bucket : RONBUS_BATCH_BUCKETS - 1;
+}
+
+int ronbus_publisher(struct ronbus *bus, unsigned int flags, struct ronbus_pub **pub)
+{
+	static __u64 serials;
+	struct ronbus_publisher_handle *handle;
+	__u32 threshold = 0;
+	int err;
+
+	if (flags & ~(RONBUS_PUB_MAPPED_ONLY | RONBUS_PUB_SYSCALL | RONBUS_PUB_SINGLE) ||
+	    (flags & RONBUS_PUB_MAPPED_ONLY && flags & RONBUS_PUB_SYSCALL))
+		return -EINVAL;
+	/* Before joining: to join and leave would end the bus. */
+	if (bus->features & RONBUS_F_METRICS_BUF) {
+		err = ronbus_metrics_threshold(&threshold);
+		if (err)
+			return err;
+	}
+	err = bus->transport->publisher(bus, flags, &handle);
+	if (err)
+		return err;
+
+	handle->transport = bus->transport;
+	handle->flush_threshold = threshold;
+	handle->pub.serial = __atomic_add_fetch(&serials, 1, __ATOMIC_RELAXED);
+	handle->pub.how |= ronbus_how_of_features(bus->features);
+	if (flags & RONBUS_PUB_SINGLE || handle->pub.how & RONBUS_HOW_EXCLUSIVE)
+		handle->pub.how |= RONBUS_HOW_SINGLE;
+	*pub = &handle->pub;
+	return 0;
+}
+
+int ronbus_pub_fd(const struct ronbus_pub *pub)
+{
+	const struct ronbus_publisher_handle *handle = ronbus_publisher_of(pub);
+
+	return handle->transport->pub_fd(handle);
+}
+
+int ronbus_pub_mapped(const struct ronbus_pub *pub)
+{
+	return !(pub->how & RONBUS_HOW_SYSCALL);
+}
+
+void ronbus_pub_close(struct ronbus_pub *pub)
+{
+	struct ronbus_publisher_handle *handle;
+
+	if (!pub)
+		return;
+	handle = ronbus_publisher_of(pub);
+	if (pub->how & RONBUS_HOW_METRICS)
+		ronbus_metrics_forget(handle);
+	handle->transport->pub_close(handle);
+}
+
+/* ---- what the inlines leave to the library -------------------------------------------- */
+
+/* Publishing never waits. This is at how many slots it looks before it gives a message up. */
+static __u32 claim_budget(const struct ronbus_ring *ring)
+{
+	return 4 * ring->mask + 4096;
+}
+
+__u64 __ronbus_claim(struct ronbus_pub *pub, __u64 pos)
+{
+	struct ronbus_claim claim = { .pos = pos };
+
+	if (!ronbus_ring_claim(&pub->ring, &claim, pub->id, claim_budget(&pub->ring)))
+		return claim.pos;
+	__atomic_fetch_add(&pub->self->dropped, 1, __ATOMIC_RELAXED);
+	return 0; /* no position is */
+}
+
+static void count(struct ronbus_pub *pub, __u32 messages, __u32 receivers)
+{
+	if (!__ronbus_count_inline(pub, pub->how, messages, receivers))
+		ronbus_metrics_count(ronbus_publisher_of(pub), messages, receivers);
+}
+
+int __ronbus_wake(struct ronbus_pub *pub, unsigned int topic, int ret)
+{
+	struct ronbus_publisher_handle *handle = ronbus_publisher_of(pub);
+	__u64 sleepers = ~0ULL;
+
+	/*
+	 * The audience is looked at again: a subscriber that joined after the first look can read
+	 * the message too, and may have looked for it, found nothing and armed in between. The
+	 * acquire makes the audience at least as new as that subscriber's bit in armed.
+	 */
+	if (pub->how & RONBUS_HOW_EDGE)
+		sleepers = RB_LOAD_ACQUIRE(&pub->info->armed);
+	sleepers &= RB_READ(&pub->info->audience[topic]);
+	if (sleepers)
+		handle->transport->notify(handle, sleepers);
+	return ret;
+}
+
+int __ronbus_count(struct ronbus_pub *pub, unsigned int topic, __u32 receivers)
+{
+	count(pub, 1, receivers);
+	if (receivers && __ronbus_sleepers(pub, pub->how))
+		__ronbus_wake(pub, topic, 0);
+	return (int)receivers;
+}
+
+static int publish_by_system_call(struct ronbus_pub *pub, unsigned int topic, const void *data,
+				  size_t len)
+{
+	struct ronbus_publisher_handle *handle = ronbus_publisher_of(pub);
+	struct iovec vec = { .iov_base = (void *)data, .iov_len = len };
+	__u32 receivers = 0;
+	int ret = handle->transport->publish(handle, topic, &vec, 1, &receivers);
+
+	return ret < 0 ? ret : (int)receivers;
+}
+
+int __ronbus_publish(struct ronbus_pub *pub, unsigned int topic, const void *data, size_t len)
+{
+	const struct ronbus_ring *ring = &pub->ring;
+	__u32 receivers;
+	__u64 audience, pos;
+
+	if (topic >= RONBUS_TOPICS_MAX)
+		return -EINVAL;
+	if (len > ring->payload)
+		return -EMSGSIZE;
+	if (pub->how & RONBUS_HOW_SYSCALL)
+		return publish_by_system_call(pub, topic, data, len);
+
+	audience = RB_LOAD_ACQUIRE(&pub->info->audience[topic]);
+	receivers = __ronbus_popcount(audience);
+	if (receivers) {
+		pos = __ronbus_claim(pub, ronbus_ring_hint(ring));
+		if (!pos)
+			return -EAGAIN;
+		ronbus_ring_write(ring, pos, audience, topic, data, (__u32)len);
+		ronbus_ring_commit_last(ring, pos, pub->id);
+		ronbus_ring_advance(ring, pos + 1);
+	}
+	return __ronbus_count(pub, topic, receivers);
+}
+
+static int publish_many_by_system_call(struct ronbus_pub *pub, unsigned int topic,
+				       const struct iovec *vec, unsigned int count)
+{
+	struct ronbus_publisher_handle *handle = ronbus_publisher_of(pub);
+	unsigned int done = 0;
+
+	while (done < count) {
+		unsigned int some = count - done;
+		__u32 receivers;
+		int ret;
+
+		if (some > RONBUS_BATCH_MAX)
+			some = RONBUS_BATCH_MAX;
+		ret = handle->transport->publish(handle, topic, vec + done, some, &receivers);
+		if (ret < 0)
+			return done ? (int)done : ret;
+		done += (unsigned int)ret;
+		if ((unsigned int)ret < some)
+			break;
+	}
+	return (int)done;
+}
+
+static int publish_one_by_one(struct ronbus_pub *pub, unsigned int topic, const struct iovec *vec,
+			      unsigned int count)
+{
+	unsigned int done;
+	int ret;
+
+	for (done = 0; done < count; done++) {
+		ret = ronbus_publish(pub, topic, vec[done].iov_base, vec[done].iov_len);
+		if (ret < 0)
+			return done ? (int)done : ret;
+	}
+	return (int)done;
+}
+
+/* A batch that nobody wants. */
+static int publish_to_nobody(struct ronbus_pub *pub, const struct iovec *vec, unsigned int messages)
+{
+	unsigned int done = 0;
+
+	while (done < messages && vec[done].iov_len <= pub->ring.payload)
+		done++;
+	if (messages && !done)
+		return -EMSGSIZE;
+	count(pub, done, 0);
+	return (int)done;
+}
+
+int __ronbus_publish_many(struct ronbus_pub *pub, unsigned int topic, const struct iovec *vec,
+			  unsigned int count)
+{
+	if (topic >= RONBUS_TOPICS_MAX)
+		return -EINVAL;
+	if (pub->how & RONBUS_HOW_SYSCALL)
+		return publish_many_by_system_call(pub, topic, vec, count);
+	if (!(pub->how & RONBUS_HOW_BATCH))
+		return publish_one_by_one(pub, topic, vec, count);
+	return publish_to_nobody(pub, vec, count);
+}
+
+int __ronbus_published_many(struct ronbus_pub *pub, unsigned int topic, __u64 audience,
+			    unsigned int done, __u64 next)
+{
+	struct ronbus_self *self = pub->self;
+
+	if (pub->how & RONBUS_HOW_EXCLUSIVE)
+		pub->pos = next;
+	ronbus_ring_advance(&pub->ring, next);
+	__atomic_fetch_add(&self->batches, 1, __ATOMIC_RELAXED);
+	__atomic_fetch_add(&self->batch_len[batch_bucket(done)], 1, __ATOMIC_RELAXED);
+	count(pub, done, __ronbus_popcount(audience));
+	if (__ronbus_sleepers(pub, pub->how))
+		__ronbus_wake(pub, topic, 0);
+	return (int)done;
+}

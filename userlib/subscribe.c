@@ -1,0 +1,279 @@
+// SPDX-License-Identifier: LGPL-2.1-only OR MIT
+/*
+ * subscribe.c - subscriber handles, and what the inlines leave to the library
+ */
+#include "internal.h"
+
+#include <stdlib.h>
+
+static int make_request(const struct ronbus_sub_options *opts, struct ronbus_subscribe *req)
+{
+	size_t i;
+
+	req->topics = ~0ULL;
+	if (!opts)
+		return 0;
+	for (i = 0; i < sizeof(opts->reserved) / sizeof(opts->reserved[0]); i++)
+		if (opts->reserved[i])
+			return -EINVAL;
+	if (opts->reserved0)
+		return -EINVAL;
+	req->start = opts->start;
+	req->position = opts->position;
+	if (opts->topics)
+		req->topics = opts->topics;
+	return 0;
+}
+
+int ronbus_subscribe(struct ronbus *bus, const struct ronbus_sub_options *opts,
+		     struct ronbus_sub **sub)
+{
+	struct ronbus_subscriber_handle *handle;
+	struct ronbus_subscribe req = { 0 };
+	int err;
+
+	err = make_request(opts, &req);
+	if (err)
+		return err;
+	err = bus->transport->subscribe(bus, &req, &handle);
+	if (err)
+		return err;
+	handle->transport = bus->transport;
+	handle->buffer = ronbus_zalloc(handle->sub.ring.payload);
+	if (!handle->buffer) {
+		handle->transport->sub_close(handle);
+		return -ENOMEM;
+	}
+	*sub = &handle->sub;
+	return 0;
+}
+
+void ronbus_sub_close(struct ronbus_sub *sub)
+{
+	struct ronbus_subscriber_handle *handle;
+
+	if (!sub)
+		return;
+	handle = ronbus_subscriber_of(sub);
+	free(handle->buffer);
+	handle->transport->sub_close(handle);
+}
+
+int ronbus_sub_fd(struct ronbus_sub *sub)
+{
+	struct ronbus_subscriber_handle *handle = ronbus_subscriber_of(sub);
+
+	return handle->transport->sub_fd(handle);
+}
+
+int ronbus_arm(struct ronbus_sub *sub)
+{
+	struct ronbus_subscriber_handle *handle = ronbus_subscriber_of(sub);
+
+	return handle->transport->arm(handle);
+}
+
+int ronbus_set_eventfd(struct ronbus_sub *sub, int fd)
+{
+	struct ronbus_subscriber_handle *handle = ronbus_subscriber_of(sub);
+
+	return handle->transport->set_eventfd(handle, fd);
+}
+
+__u64 ronbus_sub_position(const struct ronbus_sub *sub)
+{
+	return RB_READ(&sub->self->cursor);
+}
+
+unsigned int ronbus_sub_index(const struct ronbus_sub *sub)
+{
+	return ronbus_subscriber_of(sub)->index;
+}
+
+static int wait_until(struct ronbus_sub *sub, __u64 deadline)
+{
+	struct ronbus_subscriber_handle *handle = ronbus_subscriber_of(sub);
+
+	return handle->transport->wait(handle, deadline);
+}
+
+int ronbus_wait(struct ronbus_sub *sub, int64_t timeout_ns)
+{
+	return wait_until(sub, ronbus_deadline(timeout_ns));
+}
+
+int ronbus_recv(struct ronbus_sub *sub, void *buf, size_t size, struct ronbus_msg *msg,
+		int64_t timeout_ns)
+{
+	int ret = ronbus_try_recv(sub, buf, size, msg);
+	__u64 deadline;
+
+	if (RB_LIKELY(ret != -EAGAIN))
+		return ret;
+	deadline = ronbus_deadline(timeout_ns);
+	for (;;) {
+		ret = wait_until(sub, deadline);
+		if (ret)
+			return ret;
+		ret = ronbus_try_recv(sub, buf, size, msg);
+		if (ret != -EAGAIN)
+			return ret;
+		/* Something, but nothing for us; it may go on like that. */
+		if (deadline != RONBUS_WAIT_FOREVER && ronbus_now() >= deadline)
+			return -ETIMEDOUT;
+	}
+}
+
+int ronbus_drain(struct ronbus_sub *sub, ronbus_drain_fn fn, void *arg, unsigned int budget)
+{
+	struct ronbus_subscriber_handle *handle = ronbus_subscriber_of(sub);
+	int done = 0, ret = 0;
+
+	if (!budget)
+		return -EINVAL;
+	if (budget > INT32_MAX)
+		budget = INT32_MAX;
+	while ((unsigned int)done < budget) {
+		struct ronbus_msg msg;
+
+		ret = ronbus_try_recv(sub, handle->buffer, sub->ring.payload, &msg);
+		if (ret <= 0)
+			break;
+		done++;
+		if (fn(arg, ret, &msg))
+			break;
+	}
+	return done ? done : ret;
+}
+
+/* ---- what the inlines leave to the library -------------------------------------------- */
+
+static void skip(struct ronbus_sub *sub, __u64 pos, __u64 *counter)
+{
+	RB_WRITE(&sub->self->cursor, pos + 1);
+	__ronbus_bump(counter, 1);
+}
+
+static int report_lag(struct ronbus_sub *sub, struct ronbus_msg *msg, __u64 from, __u64 to)
+{
+	struct ronbus_self *self = sub->self;
+
+	RB_WRITE(&self->cursor, to);
+	__ronbus_bump(&self->lags, 1);
+	__ronbus_bump(&self->lost, to - from);
+	*msg = (struct ronbus_msg){ .position = to, .lost = to - from };
+	return RONBUS_LAGGED;
+}
+
+/* Whose message is it? 1: ours; 0: somebody else's; -1: it changed while we looked. */
+static int for_us(const struct ronbus_sub *sub, __u64 pos, __u64 state)
+{
+	__u64 ready;
+
+	if (!sub->filter)
+		return 1;
+	ready = RB_READ(&ronbus_ring_slot(&sub->ring, pos)->ready);
+	if (!ronbus_ring_unchanged(&sub->ring, pos, state))
+		return -1;
+	return !!(ready & sub->filter);
+}
+
+/* One position: what ronbus_try_recv() returns, or 1 with @state, or -EALREADY to go on. */
+static int next_once(struct ronbus_sub *sub, struct ronbus_msg *msg, __u64 *state)
+{
+	__u64 pos = RB_READ(&sub->self->cursor);
+	/* Acquire: what was published before the end is seen after it. */
+	__u32 status = RB_LOAD_ACQUIRE(&sub->info->status);
+
+	switch (ronbus_ring_look(&sub->ring, pos, state)) {
+	case RONBUS_LOOK_READY:
+		switch (for_us(sub, pos, *state)) {
+		case 1:
+			return RONBUS_MESSAGE;
+		case 0:
+			skip(sub, pos, &sub->self->filtered);
+		}
+		return -EALREADY;
+	case RONBUS_LOOK_HOLE:
+		skip(sub, pos, &sub->self->holes);
+		return -EALREADY;
+	case RONBUS_LOOK_LAGGED:
+		return report_lag(sub, msg, pos, *state);
+	case RONBUS_LOOK_EMPTY:
+	default:
+		return status & RONBUS_STATUS_ENDED ? RONBUS_CLOSED : -EAGAIN;
+	}
+}
+
+/*
+ * Find the next message for us: RONBUS_MESSAGE, at the cursor and with its state word, or what
+ * ronbus_try_recv() returns.
+ */
+static int next(struct ronbus_sub *sub, struct ronbus_msg *msg, __u64 *state)
+{
+	/*
+	 * Nobody vouches for a ring that others write, so this does not go on for ever. Whoever
+	 * wants to sleep on the -EAGAIN is told that there is something to look at.
+	 */
+	__u32 budget = sub->ring.mask + 2;
+	int ret;
+
+	do {
+		ret = next_once(sub, msg, state);
+	} while (ret == -EALREADY && --budget);
+	return ret == -EALREADY ? -EAGAIN : ret;
+}
+
+/*
+ * Overwritten under our hands. A look says how much is lost; should it find the message after
+ * all, the ring is being tampered with, and the next call may try again.
+ */
+static int overtaken(struct ronbus_sub *sub, struct ronbus_msg *msg)
+{
+	__u64 state;
+	int ret = next(sub, msg, &state);
+
+	return ret == RONBUS_MESSAGE ? -EAGAIN : ret;
+}
+
+int __ronbus_try_recv(struct ronbus_sub *sub, void *buf, size_t size, struct ronbus_msg *msg)
+{
+	const struct ronbus_ring *ring = &sub->ring;
+	__u64 state, pos;
+	__u32 len;
+	int ret;
+
+	ret = next(sub, msg, &state);
+	if (ret != RONBUS_MESSAGE)
+		return ret;
+	pos = RB_READ(&sub->self->cursor);
+	len = __ronbus_describe(ring, pos, state, msg);
+	if (len <= size)
+		ronbus_copy_out(buf, ronbus_slot_payload(ronbus_ring_slot(ring, pos)), len);
+	if (!ronbus_ring_unchanged(ring, pos, state))
+		return overtaken(sub, msg);
+	msg->data = buf;
+	if (len > size)
+		return -EMSGSIZE;
+	__ronbus_delivered(sub, pos);
+	return RONBUS_MESSAGE;
+}
+
+int __ronbus_peek(struct ronbus_sub *sub, struct ronbus_msg *msg)
+{
+	const struct ronbus_ring *ring = &sub->ring;
+	__u64 state, pos;
+	int ret;
+
+	ret = next(sub, msg, &state);
+	if (ret != RONBUS_MESSAGE)
+		return ret;
+	pos = RB_READ(&sub->self->cursor);
+	__ronbus_describe(ring, pos, state, msg);
+	if (!ronbus_ring_unchanged(ring, pos, state))
+		return overtaken(sub, msg);
+	msg->data = ronbus_slot_payload(ronbus_ring_slot(ring, pos));
+	sub->peek_position = pos;
+	sub->peek_state = state;
+	return RONBUS_MESSAGE;
+}

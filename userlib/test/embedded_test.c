@@ -1,0 +1,1804 @@
+// SPDX-License-Identifier: LGPL-2.1-only OR MIT
+/*
+ * embedded_test.c - what the API promises, on the embedded transport
+ */
+static void step(int where);
+#define RB_STEP(where) step(where)
+
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+
+#include "test.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <libronbus.h>
+
+#define WHERE RONBUS_EMBEDDED
+#define MS 1000000LL
+#define WATCHDOG (10000 * MS)
+#define EDGE RONBUS_F_EDGE_NOTIFY
+
+#define ok(call) assert_int_equal(call, 0)
+
+/* ---- a publisher that stops in the middle --------------------------------------------- */
+
+static int stop_at = -1;
+static jmp_buf stopped;
+static void (*at_owned)(void);
+
+static void step(int where)
+{
+	void (*hook)(void) = at_owned;
+
+	if (where == stop_at)
+		longjmp(stopped, 1);
+	if (where == RONBUS_STEP_OWNED && hook) {
+		at_owned = NULL;
+		hook();
+	}
+}
+
+/* Publish, and get no further than @where: the slot stays as it is then. */
+static void publish_up_to(struct ronbus_pub *pub, int where)
+{
+	__u64 value = 0;
+
+	/* Steps are seen in the inlines only, and they give up at a slot that is taken. */
+	ronbus_ring_advance(&pub->ring, ronbus_ring_tail(&pub->ring, 100));
+	stop_at = where;
+	if (!setjmp(stopped)) {
+		ronbus_publish(pub, 0, &value, sizeof(value));
+		fail_msg("it should have stopped");
+	}
+	stop_at = -1;
+}
+
+/* ---- helpers -------------------------------------------------------------------------- */
+
+static struct ronbus *make(const struct ronbus_options *opts)
+{
+	struct ronbus *bus = NULL;
+
+	ok(ronbus_create(WHERE, opts, &bus));
+	return bus;
+}
+
+static struct ronbus *make_plain(__u64 features, __u32 flags, __u32 capacity)
+{
+	struct ronbus_options opts = {
+		.features = features,
+		.flags = flags,
+		.capacity = capacity,
+	};
+
+	return make(&opts);
+}
+
+static struct ronbus_pub *publisher(struct ronbus *bus, unsigned int flags)
+{
+	struct ronbus_pub *pub = NULL;
+
+	ok(ronbus_publisher(bus, flags, &pub));
+	return pub;
+}
+
+static struct ronbus_sub *subscriber(struct ronbus *bus)
+{
+	struct ronbus_sub *sub = NULL;
+
+	ok(ronbus_subscribe(bus, NULL, &sub));
+	return sub;
+}
+
+static int subscribe_at(struct ronbus *bus, __u32 start, __u64 position, struct ronbus_sub **sub)
+{
+	struct ronbus_sub_options opts = { .start = start, .position = position };
+
+	return ronbus_subscribe(bus, &opts, sub);
+}
+
+static int put(struct ronbus_pub *pub, __u64 value)
+{
+	return ronbus_publish(pub, value % 64, &value, sizeof(value));
+}
+
+static void put_range(struct ronbus_pub *pub, __u64 from, __u64 to)
+{
+	for (; from < to; from++)
+		assert_true(put(pub, from) >= 0);
+}
+
+static void expect(struct ronbus_sub *sub, __u64 value)
+{
+	struct ronbus_msg msg;
+	__u64 got = 0;
+
+	assert_int_equal(ronbus_try_recv(sub, &got, sizeof(got), &msg), RONBUS_MESSAGE);
+	assert_int_equal(got, value);
+	assert_int_equal(msg.len, sizeof(got));
+	assert_int_equal(msg.topic, value % 64);
+	assert_int_equal(msg.lost, 0);
+	assert_ptr_equal(msg.data, &got);
+}
+
+static void expect_range(struct ronbus_sub *sub, __u64 from, __u64 to)
+{
+	for (; from < to; from++)
+		expect(sub, from);
+}
+
+static void expect_ret(struct ronbus_sub *sub, int ret)
+{
+	struct ronbus_msg msg;
+	__u64 got;
+
+	assert_int_equal(ronbus_try_recv(sub, &got, sizeof(got), &msg), ret);
+}
+
+static void expect_lag(struct ronbus_sub *sub, __u64 lost)
+{
+	__u64 before = ronbus_sub_position(sub);
+	struct ronbus_msg msg;
+	__u64 got;
+
+	assert_int_equal(ronbus_try_recv(sub, &got, sizeof(got), &msg), RONBUS_LAGGED);
+	assert_int_equal(msg.lost, lost);
+	assert_int_equal(msg.position, before + lost);
+	assert_int_equal(ronbus_sub_position(sub), before + lost);
+	assert_null(msg.data);
+	assert_int_equal(msg.len, 0);
+}
+
+static struct ronbus_stats stats_of(struct ronbus *bus, unsigned int which)
+{
+	struct ronbus_stats stats;
+
+	memset(&stats, 0xa5, sizeof(stats));
+	ok(ronbus_stats(bus, which, &stats));
+	return stats;
+}
+
+static struct ronbus_counters counters(struct ronbus *bus)
+{
+	return stats_of(bus, RONBUS_STATS_BUS).counters;
+}
+
+/* Positions passed = delivered + filtered + holes + lost. */
+static void expect_balance(struct ronbus *bus, struct ronbus_sub *sub)
+{
+	struct ronbus_stats stats = stats_of(bus, ronbus_sub_index(sub));
+	const struct ronbus_counters *c = &stats.counters;
+
+	assert_int_equal(stats.cursor - stats.start, c->delivered_total + c->filtered_total +
+							     c->holes_total +
+							     c->overflow_dropped_total);
+	assert_int_equal(stats.cursor, ronbus_sub_position(sub));
+}
+
+static bool readable(int fd)
+{
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+
+	return poll(&p, 1, 0) == 1 && p.revents & POLLIN;
+}
+
+static __s64 now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1000 * MS + t.tv_nsec;
+}
+
+/* ---- buses ---------------------------------------------------------------------------- */
+
+static void test_create_refuses(void **state)
+{
+	static const struct {
+		struct ronbus_options opts;
+		int err;
+	} cases[] = {
+		{ { .features = 1ULL << 7 }, -EINVAL },
+		{ { .features = 1ULL << 63 }, -EINVAL },
+		{ { .features = RONBUS_F_SOA }, -EOPNOTSUPP },
+		{ { .features = RONBUS_F_INTEREST }, -EOPNOTSUPP },
+		{ { .features = RONBUS_F_COALESCE }, -EOPNOTSUPP },
+		{ { .features = RONBUS_F_SOA, .capacity = 5 }, -EINVAL },
+		{ { .flags = 1 << 4 }, -EINVAL },
+		{ { .flags = 1U << 31 }, -EINVAL },
+		{ { .flags = RONBUS_BUS_MAP_NONE | RONBUS_BUS_MAP_ALL }, -EINVAL },
+		{ { .mode = 01000 }, -EINVAL },
+		{ { .mode = 0700 }, -EINVAL },
+		{ { .capacity = 1 }, -EINVAL },
+		{ { .capacity = 2 }, -EINVAL },
+		{ { .capacity = 5 }, -EINVAL },
+		{ { .capacity = 2 * RONBUS_CAPACITY_MAX }, -EINVAL },
+		{ { .capacity = RONBUS_CAPACITY_MAX, .payload = RONBUS_PAYLOAD_MAX }, -EINVAL },
+		{ { .payload = 7 }, -EINVAL },
+		{ { .payload = 12 }, -EINVAL },
+		{ { .payload = RONBUS_PAYLOAD_MAX + 8 }, -EINVAL },
+		{ { .subscribers = 4 }, -EINVAL },
+		{ { .features = RONBUS_F_AUTOTUNE_CAP, .subscribers = 65 }, -EINVAL },
+		{ { .features = RONBUS_F_AUTOTUNE_CAP, .capacity = 100 }, -EINVAL },
+		{ { .name = "a b" }, -EINVAL },
+		{ { .name = "a/b" }, -EINVAL },
+		{ { .name = "\303\244" }, -EINVAL },
+		{ { .name = "0123456789012345678901234567890123456789012345678901234567890123" },
+		  -EINVAL },
+		{ { .reserved = { 0, 1 } }, -EINVAL },
+	};
+	struct ronbus *bus = NULL;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		int err = ronbus_create(WHERE, &cases[i].opts, &bus);
+
+		if (err != cases[i].err)
+			fail_msg("case %zu: %d, not %d", i, err, cases[i].err);
+		assert_null(bus);
+	}
+}
+
+static void test_defaults(void **state)
+{
+	struct ronbus *bus = NULL;
+	struct ronbus_info info;
+
+	(void)state;
+	ok(ronbus_create(WHERE, NULL, &bus));
+	ok(ronbus_bus_info(bus, &info));
+	assert_int_equal(info.capacity, RONBUS_CAPACITY_DEFAULT);
+	assert_int_equal(info.payload, RONBUS_PAYLOAD_DEFAULT);
+	assert_int_equal(info.mode, 0600);
+	assert_int_equal(info.role, RONBUS_ROLE_BUS);
+	assert_int_equal(info.access, RONBUS_ACCESS_SUBSCRIBE | RONBUS_ACCESS_PUBLISH);
+	assert_int_equal(info.features, 0);
+	assert_int_equal(info.flags, 0);
+	assert_int_equal(info.status, 0);
+	assert_int_equal(info.subscribers, 0);
+	assert_int_equal(info.publishers, 0);
+	assert_string_equal(info.name, "");
+	assert_int_equal(ronbus_bus_fd(bus), -EOPNOTSUPP);
+	ronbus_close(bus);
+	ronbus_close(NULL);
+	ronbus_pub_close(NULL);
+	ronbus_sub_close(NULL);
+}
+
+static void test_geometry(void **state)
+{
+	static const __u32 capacities[] = { 4, 64, 4096 };
+	static const __u32 payloads[] = { 8, 40, 4096 };
+	char data[RONBUS_PAYLOAD_MAX], got[RONBUS_PAYLOAD_MAX];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(data); i++)
+		data[i] = (char)(i * 7);
+	for (size_t i = 0; i < 9; i++) {
+		struct ronbus_options opts = {
+			.capacity = capacities[i / 3],
+			.payload = payloads[i % 3],
+			.features = EDGE,
+		};
+		struct ronbus *bus = make(&opts);
+		struct ronbus_pub *pub = publisher(bus, 0);
+		struct ronbus_sub *sub = subscriber(bus);
+		struct ronbus_msg msg;
+
+		assert_int_equal(ronbus_publish(pub, 0, data, opts.payload + 1), -EMSGSIZE);
+		for (__u32 len = opts.payload; len > opts.payload - 8; len--) {
+			assert_int_equal(ronbus_publish(pub, 63, data, len), 1);
+			memset(got, 0, sizeof(got));
+			assert_int_equal(ronbus_try_recv(sub, got, sizeof(got), &msg), 1);
+			assert_int_equal(msg.len, len);
+			assert_int_equal(msg.topic, 63);
+			assert_memory_equal(got, data, len);
+			if (len < sizeof(got))
+				assert_int_equal(got[len], 0);
+		}
+		put_range(pub, 0, opts.capacity + 3);
+		expect_lag(sub, 3);
+		expect_range(sub, 3, opts.capacity + 3);
+		expect_ret(sub, -EAGAIN);
+		expect_balance(bus, sub);
+		ronbus_pub_close(pub);
+		ronbus_sub_close(sub);
+		ronbus_close(bus);
+	}
+}
+
+static void test_names(void **state)
+{
+	struct ronbus_options opts = { .name = "test.names" };
+	struct ronbus *bus = make(&opts), *other = NULL;
+	const unsigned int both = RONBUS_ACCESS_SUBSCRIBE | RONBUS_ACCESS_PUBLISH;
+	struct ronbus_pub *pub;
+	struct ronbus_sub *sub;
+	struct ronbus_info info;
+
+	(void)state;
+	assert_int_equal(ronbus_create(WHERE, &opts, &other), -EEXIST);
+	assert_int_equal(ronbus_attach(WHERE, "test.nameless", both, &other), -ENOENT);
+	assert_int_equal(ronbus_attach(WHERE, "", both, &other), -EINVAL);
+	assert_int_equal(ronbus_attach(WHERE, "test/names", both, &other), -EINVAL);
+	assert_int_equal(ronbus_attach(WHERE, "test.names", 0, &other), -EINVAL);
+	assert_int_equal(ronbus_attach(WHERE, "test.names", 4, &other), -EINVAL);
+	ok(ronbus_attach(WHERE, "test.names", RONBUS_ACCESS_SUBSCRIBE, &other));
+	ok(ronbus_bus_info(other, &info));
+	assert_string_equal(info.name, "test.names");
+	assert_int_equal(info.access, RONBUS_ACCESS_SUBSCRIBE);
+
+	/* Each side by its own handle, and both outlive the handles. */
+	sub = subscriber(other);
+	assert_int_equal(ronbus_publisher(other, 0, &pub), -EACCES);
+	assert_int_equal(ronbus_seal(other), -EACCES);
+	pub = publisher(bus, 0);
+	ronbus_close(bus);
+	ronbus_close(other);
+	assert_int_equal(put(pub, 1), 1);
+	expect(sub, 1);
+	assert_int_equal(ronbus_create(WHERE, &opts, &other), -EEXIST);
+	ronbus_pub_close(pub);
+	assert_int_equal(ronbus_create(WHERE, &opts, &other), -EEXIST);
+	ronbus_sub_close(sub);
+	assert_int_equal(ronbus_attach(WHERE, "test.names", both, &other), -ENOENT);
+	ok(ronbus_create(WHERE, &opts, &other));
+	ronbus_close(other);
+}
+
+static void test_mode(void **state)
+{
+	struct ronbus_options opts = { .name = "test.mode", .mode = 0420 };
+	struct ronbus *bus = make(&opts), *other = NULL;
+	struct ronbus_sub *sub;
+
+	(void)state;
+	assert_int_equal(ronbus_attach(WHERE, opts.name, RONBUS_ACCESS_PUBLISH, &other), -EACCES);
+	assert_int_equal(ronbus_attach(WHERE, opts.name, 3, &other), -EACCES);
+	ok(ronbus_attach(WHERE, opts.name, RONBUS_ACCESS_SUBSCRIBE, &other));
+	ronbus_close(other);
+	ronbus_close(bus);
+
+	opts.mode = 0200;
+	bus = make(&opts);
+	assert_int_equal(ronbus_attach(WHERE, opts.name, RONBUS_ACCESS_SUBSCRIBE, &other), -EACCES);
+	ok(ronbus_attach(WHERE, opts.name, RONBUS_ACCESS_PUBLISH, &other));
+	assert_int_equal(ronbus_subscribe(other, NULL, &sub), -EACCES);
+	ronbus_close(other);
+	ronbus_close(bus);
+}
+
+static void test_query(void **state)
+{
+	struct ronbus_query query;
+
+	(void)state;
+	ok(ronbus_query(WHERE, &query));
+	assert_int_equal(query.abi_version, RONBUS_ABI_VERSION);
+	assert_int_equal(query.features, RONBUS_F_EDGE_NOTIFY | RONBUS_F_BATCH |
+						 RONBUS_F_AUTOTUNE_CAP | RONBUS_F_METRICS_BUF);
+	assert_int_equal(query.subscribers_max, 64);
+	assert_int_equal(query.self_page_size, sizeof(struct ronbus_self));
+}
+
+static void test_transport_by_environment(void **state)
+{
+	struct ronbus *bus = NULL;
+
+	(void)state;
+	setenv("RONBUS_TRANSPORT", WHERE, 1);
+	ok(ronbus_create(NULL, NULL, &bus));
+	assert_int_equal(ronbus_bus_fd(bus), -EOPNOTSUPP);
+	ronbus_close(bus);
+	bus = NULL;
+	setenv("RONBUS_TRANSPORT", "/nowhere/ronbus", 1);
+	assert_int_equal(ronbus_create(NULL, NULL, &bus), -ENOENT);
+	unsetenv("RONBUS_TRANSPORT");
+	assert_int_equal(ronbus_create("/dev/null", NULL, &bus), -ENOTTY);
+	assert_int_equal(ronbus_attach("/nowhere/ronbus", "x", 1, &bus), -ENOENT);
+	assert_int_equal(ronbus_adopt(-1, &bus), -EBADF);
+	assert_int_equal(ronbus_adopt(STDERR_FILENO, &bus), -ENOTTY);
+	assert_null(bus);
+}
+
+static void test_why(void **state)
+{
+	(void)state;
+	assert_non_null(strstr(ronbus_why("/nowhere/ronbus", -ENOENT), "/nowhere/ronbus"));
+	assert_non_null(strstr(ronbus_why("/nowhere/ronbus", -ENOENT), "modprobe"));
+	assert_non_null(strstr(ronbus_why("/dev/null", -ENOTTY), "not a ronbus device"));
+	assert_non_null(strstr(ronbus_why(WHERE, -ENOENT), "no such bus"));
+	assert_non_null(strstr(ronbus_why(WHERE, EEXIST), "another name"));
+	assert_non_null(strstr(ronbus_why(WHERE, -EPROTO), "same release"));
+	assert_non_null(strstr(ronbus_why(WHERE, -EXDEV), strerror(EXDEV)));
+	for (int err = 0; err < 140; err++)
+		assert_true(strlen(ronbus_why(WHERE, err)) > strlen(WHERE));
+	assert_string_equal(ronbus_version(), "0.1.0");
+}
+
+static void test_autotune(void **state)
+{
+	static const unsigned int cases[][3] = {
+		{ 0, 0, 64 },	{ 1, 0, 64 },	{ 4, 0, 64 },	{ 5, 0, 128 },	   { 16, 0, 128 },
+		{ 17, 0, 256 }, { 64, 0, 256 }, { 64, 32, 32 }, { 1, 1024, 1024 },
+	};
+	struct ronbus_options opts = { .features = RONBUS_F_AUTOTUNE_CAP };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct ronbus_stats stats;
+		struct ronbus *bus;
+
+		assert_int_equal(ronbus_autotune_capacity(cases[i][0], cases[i][1]), cases[i][2]);
+		opts.subscribers = cases[i][0];
+		opts.capacity = cases[i][1];
+		bus = make(&opts);
+		stats = stats_of(bus, RONBUS_STATS_BUS);
+		assert_int_equal(stats.capacity, cases[i][2]);
+		assert_int_equal(stats.counters.autotune_warn_total, cases[i][2] > 256);
+		ronbus_close(bus);
+	}
+	/* Without the feature nobody is warned. */
+	opts = (struct ronbus_options){ .capacity = 1024 };
+	{
+		struct ronbus *bus = make(&opts);
+
+		assert_int_equal(counters(bus).autotune_warn_total, 0);
+		ronbus_close(bus);
+	}
+}
+
+/* ---- publishers ----------------------------------------------------------------------- */
+
+static void test_publish_to_nobody(void **state)
+{
+	struct ronbus *bus = make_plain(EDGE, 0, 4);
+	struct ronbus_pub *pub = publisher(bus, 0);
+	__u64 tail = stats_of(bus, RONBUS_STATS_BUS).tail;
+	struct ronbus_sub *sub;
+
+	(void)state;
+	for (int i = 0; i < 10; i++)
+		assert_int_equal(put(pub, 1), 0);
+	assert_int_equal(stats_of(bus, RONBUS_STATS_BUS).tail, tail);
+	assert_int_equal(counters(bus).no_receivers_total, 10);
+	assert_int_equal(counters(bus).published_total, 0);
+	ok(subscribe_at(bus, RONBUS_START_OLDEST, 0, &sub));
+	expect_ret(sub, -EAGAIN);
+	assert_int_equal(put(pub, 2), 1);
+	expect(sub, 2);
+	ronbus_sub_close(sub);
+	assert_int_equal(put(pub, 3), 0);
+	ronbus_pub_close(pub);
+	ronbus_close(bus);
+}
+
+static void test_publish_refuses(void **state)
+{
+	struct ronbus *bus = make_plain(EDGE, 0, 4);
+	struct ronbus_sub *sub = subscriber(bus);
+	struct ronbus_pub *pubs[] = { publisher(bus, 0), publisher(bus, RONBUS_PUB_SYSCALL) };
+	char data[33] = { 0 };
+	struct ronbus_msg msg;
+
+	(void)state;
+	for (__u64 i = 0; i < ARRAY_SIZE(pubs); i++) {
+		assert_int_equal(ronbus_publish(pubs[i], 0, data, 33), -EMSGSIZE);
+		assert_int_equal(ronbus_publish(pubs[i], 64, data, 8), -EINVAL);
+		assert_int_equal(ronbus_publish(pubs[i], ~0U, data, 8), -EINVAL);
+		assert_int_equal(ronbus_publish(pubs[i], 0, data, (size_t)1 << 32), -EMSGSIZE);
+		assert_int_equal(counters(bus).published_total, i);
+		assert_int_equal(ronbus_publish(pubs[i], 0, NULL, 0), 1);
+		assert_int_equal(ronbus_try_recv(sub, NULL, 0, &msg), RONBUS_MESSAGE);
+		assert_int_equal(msg.len, 0);
+		ronbus_pub_close(pubs[i]);
+	}
+	ronbus_sub_close(sub);
+	ronbus_close(bus);
+}
+
+static void test_publisher_refuses(void **state)
+{
+	struct ronbus *bus = make_plain(0, RONBUS_BUS_EXCLUSIVE | RONBUS_BUS_PERSISTENT, 4);
+	struct ronbus_pub *pub = NULL, *first;
+
+	(void)state;
+	assert_int_equal(ronbus_publisher(bus, 1 << 3, &pub), -EINVAL);
+	assert_int_equal(ronbus_publisher(bus, RONBUS_PUB_SYSCALL | RONBUS_PUB_MAPPED_ONLY, &pub),
+			 -EINVAL);
+	first = publisher(bus, 0);
+	assert_int_equal(ronbus_pub_fd(first), -EOPNOTSUPP);
+	assert_int_equal(ronbus_publisher(bus, 0, &pub), -EBUSY);
+	assert_int_equal(ronbus_publisher(bus, RONBUS_PUB_SYSCALL, &pub), -EBUSY);
+	ronbus_pub_close(first);
+	first = publisher(bus, 0);
+	ok(ronbus_seal(bus));
+	assert_int_equal(ronbus_publisher(bus, 0, &pub), -EPERM);
+	ronbus_pub_close(first);
+	assert_int_equal(ronbus_publisher(bus, 0, &pub), -EPERM);
+	ronbus_close(bus);
+
+	bus = make_plain(0, 0, 4);
+	ronbus_pub_close(publisher(bus, 0));
+	assert_int_equal(ronbus_publisher(bus, 0, &pub), -ESHUTDOWN);
+	assert_null(pub);
+	ronbus_close(bus);
+}
+
+static void test_publisher_ids(void **state)
+{
+	static const __u32 capacities[] = { 4, 16, 64, 128 };
+	struct ronbus_pub *pubs[RONBUS_PUBLISHERS_MAX], *more;
+
+	(void)state;
+	for (size_t c = 0; c < ARRAY_SIZE(capacities); c++) {
+		__u32 most = capacities[c] - 1 < 63 ? capacities[c] - 1 : 63;
+		struct ronbus *bus = make_plain(EDGE, 0, capacities[c]);
+		struct ronbus_sub *sub = subscriber(bus);
+		struct ronbus_msg msg;
+		__u64 ids = 0;
+
+		for (__u32 i = 0; i < most; i++) {
+			pubs[i] = publisher(bus, RONBUS_PUB_MAPPED_ONLY);
+			assert_int_equal(ronbus_pub_mapped(pubs[i]), 1);
+			assert_int_equal(ronbus_publish(pubs[i], 0, NULL, 0), 1);
+			assert_int_equal(ronbus_try_recv(sub, NULL, 0, &msg), RONBUS_MESSAGE);
+			assert_true(msg.publisher >= 1 && msg.publisher <= most);
+			assert_false(ids >> msg.publisher & 1);
+			ids |= 1ULL << msg.publisher;
+		}
+		assert_int_equal(ronbus_publisher(bus, RONBUS_PUB_MAPPED_ONLY, &more), -ENOSPC);
+		more = publisher(bus, 0);
+		assert_int_equal(ronbus_pub_mapped(more), 0);
+		assert_int_equal(ronbus_publish(more, 0, NULL, 0), 1);
+		assert_int_equal(ronbus_try_recv(sub, NULL, 0, &msg), RONBUS_MESSAGE);
+		assert_int_equal(msg.publisher, 0);
+		ronbus_pub_close(more);
+		assert_int_equal(stats_of(bus, RONBUS_STATS_BUS).publishers, most);
+		for (__u32 i = 0; i < most; i++)
+			ronbus_pub_close(pubs[i]);
+		ronbus_sub_close(sub);
+		ronbus_close(bus);
+	}
+}
+
+static void test_no_mapping(void **state)
+{
+	struct ronbus *bus = make_plain(EDGE, RONBUS_BUS_MAP_NONE, 8);
+	struct ronbus_sub *sub = subscriber(bus);
+	struct ronbus_pub *pub = NULL;
+
+	(void)state;
+	assert_int_equal(ronbus_publisher(bus, RONBUS_PUB_MAPPED_ONLY, &pub), -EPERM);
+	pub = publisher(bus, 0);
+	assert_int_equal(ronbus_pub_mapped(pub), 0);
+	put_range(pub, 0, 20);
+	expect_lag(sub, 12);
+	expect_range(sub, 12, 20);
+	assert_int_equal(counters(bus).published_total, 20);
+	expect_balance(bus, sub);
+	ronbus_pub_close(pub);
+	expect_ret(sub, RONBUS_CLOSED);
+	ronbus_sub_close(sub);
+	ronbus_close(bus);
+}
+
+static void test_exclusive_successors(void **state)
+{
+	struct ronbus *bus = make_plain(EDGE, RONBUS_BUS_EXCLUSIVE | RONBUS_BUS_PERSISTENT, 4);
+	struct ronbus_sub *sub = subscriber(bus);
+
+	(void)state;
+	for (__u64 i = 0; i < 9; i++) {
+		struct ronbus_pub *pub = publisher(bus, i % 3 == 2 ? RONBUS_PUB_SYSCALL : 0);
+
+		put_range(pub, 3 * i, 3 * i + 3);
+		expect_range(sub, 3 * i, 3 * i + 3);
+		if (i % 3 == 1) {
+			publish_up_to(pub, RONBUS_STEP_WRITTEN);
+			expect_ret(sub, -EAGAIN);
+		}
+		ronbus_pub_close(pub);
+		expect_ret(sub, -EAGAIN);
+	}
+	assert_int_equal(counters(bus).repairs_total, 3);
+	assert_int_equal(counters(bus).holes_total, 3);
+	expect_balance(bus, sub);
+	ronbus_sub_close(sub);
+	ronbus_close(bus);
+}
+
+static void test_publisher_gives_up_and_is_repaired(void **state)
+{
+	static const int steps[] = {
+		RONBUS_STEP_CLAIMED,
+		RONBUS_STEP_OWNED,
+		RONBUS_STEP_WRITING,
+		RONBUS_STEP_WRITTEN,
+	};
+	struct ronbus *bus = make_plain(EDGE | RONBUS_F_BATCH, RONBUS_BUS_PERSISTENT, 4);
+	struct ronbus_pub *bad = publisher(bus, 0), *pub = publisher(bus, 0);
+	struct ronbus_sub *sub = subscriber(bus);
+	struct iovec vec[3] = { { NULL, 0 }, { NULL, 0 }, { NULL, 0 } };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(steps); i++)
+		publish_up_to(bad, steps[i]);
+	expect_ret(sub, -EAGAIN);
+	assert_int_equal(put(pub, 1), -EAGAIN);
+	assert_int_equal(ronbus_publish_many(pub, 0, vec, 3), -EAGAIN);
+	assert_int_equal(counters(bus).dropped_total, 2);
+	assert_int_equal(counters(bus).published_total, 0);
+
+	ronbus_pub_close(bad);
+	assert_int_equal(counters(bus).repairs_total, 4);
+	assert_int_equal(put(pub, 1), 1);
+	/* 4 repaired, 4 passed by and overwritten or to be overwritten. */
+	for (;;) {
+		struct ronbus_msg msg;
+		__u64 got;
+		int ret = ronbus_try_recv(sub, &got, sizeof(got), &msg);
+
+		if (ret == RONBUS_MESSAGE) {
+			assert_int_equal(got, 1);
+			break;
+		}
+		assert_int_equal(ret, RONBUS_LAGGED);
+	}
+	expect_ret(sub, -EAGAIN);
+	expect_balance(bus, sub);
+	ronbus_pub_close(pub);
+	ronbus_sub_close(sub);
+	ronbus_close(bus);
+}
+
+static void test_holes_are_counted(void **state)
+{
+	struct ronbus *bus = make_plain(EDGE, RONBUS_BUS_PERSISTENT, 8);
+	struct ronbus_pub *bad = publisher(bus, 0), *pub = publisher(bus, 0);
+	struct ronbus_sub *sub = subscriber(bus);
+
+	(void)state;
+	put_range(pub, 0, 2);
+	publish_up_to(bad, RONBUS_STEP_WRITING);
+	put_range(pub, 2, 4);
+	expect_range(sub, 0, 2);
+	expect_ret(sub, -EAGAIN); /* it may still come */
+	ronbus_pub_close(bad);
+	expect_range(sub, 2, 4);
+	assert_int_equal(stats_of(bus, ronbus_sub_index(sub)).counters.holes_total, 1);
+	expect_balance(bus, sub);
+	ronbus_pub_close(pub);
+	ronbus_sub_close(sub);
+	ronbus_close(bus);
+}
+
+/* ---- subscribers ---------------------------------------------------------------------- */
+
+static void test_subscriber_limits(void **state)
+{
+	struct ronbus *bus = make_plain(EDGE, 0, 4);
+	struct ronbus_pub *pub = publisher(bus, 0);
+	struct ronbus_sub *subs[RONBUS_SUBSCRIBERS_MAX], *more = NULL;
+	struct ronbus_info info;
+
+	(void)state;
+	for (unsigned int i = 0; i < RONBUS_SUBSCRIBERS_MAX; i++) {
+		assert_int_equal(put(pub, i), i);
+		subs[i] = subscriber(bus);
+		assert_int_equal(ronbus_sub_index(subs[i]), i);
+	}
+	assert_int_equal(ronbus_subscribe(bus, NULL, &more), -ENOSPC);
+	assert_int_equal(put(pub, 64), 64);
+	ronbus_sub_close(subs[17]);
+	assert_int_equal(put(pub, 65), 63);
+	ok(ronbus_bus_info(bus, &info));
+	assert_int_equal(info.subscribers, ~(1ULL << 17));
+	subs[17] = subscriber(bus);
+	assert_int_equal(ronbus_sub_index(subs[17]), 17);
+	assert_int_equal(put(pub, 66), 64);
+	/* Each has what was published after it came: the value is how many were there before. */
+	for (unsigned int i = 0; i < RONBUS_SUBSCRIBERS_MAX; i++) {
+		unsigned int first = i == 17 ? 66 : i + 1;
+
+		if (first < 63) {
+			expect_lag(subs[i], 63 - first);
+			first = 63;
+		}
+		expect_range(subs[i], first, 67);
+		expect_ret(subs[i], -EAGAIN);
+		expect_balance(bus, subs[i]);
+		ronbus_sub_close(subs[i]);
+	}
+	ronbus_pub_close(pub);
+	ronbus_close(bus);
+}
+
+static void test_subscriber_refuses(void **state)
+{
+	struct ronbus *bus = make_plain(EDGE, 0, 4);
+	struct ronbus_sub_options opts = { .topics = 1 };
+	struct ronbus_sub *sub = NULL;
+
+	(void)state;
+	assert_int_equal(ronbus_subscribe(bus, &opts, &sub), -EINVAL);
+	opts = (struct ronbus_sub_options){ .start = 3 };
+	assert_int_equal(ronbus_subscribe(bus, &opts, &sub), -EINVAL);
+	opts = (struct ronbus_sub_options){ .reserved0 = 1 };
+	assert_int_equal(ronbus_subscribe(bus, &opts, &sub), -EINVAL);
+	opts = (struct ronbus_sub_options){ .reserved = { 0, 0, 1 } };
+	assert_int_equal(ronbus_subscribe(bus, &opts, &sub), -EINVAL);
+	opts = (struct ronbus_sub_options){ .position = 4 };
+	assert_int_equal(ronbus_subscribe(bus, &opts, &sub), -EINVAL);
+	assert_null(sub);
+	assert_int_equal(stats_of(bus, RONBUS_STATS_BUS).subscribers, 0);
+	opts = (struct ronbus_sub_options){ .topics = ~0ULL };
+	ok(ronbus_subscribe(bus, &opts, &sub));
+	ronbus_sub_close(sub);
+	ronbus_close(bus);
+}
+
+static void test_start_positions(void **state)
+{
+	struct ronbus *bus = make_plain(EDGE, 0, 4);
+	struct ronbus_pub *pub = publisher(bus, 0);
+	struct ronbus_sub *subs[6], *none;
+
+	(void)state;
+	ok(subscribe_at(bus, RONBUS_START_OLDEST, 0, &subs[0]));
+	assert_int_equal(ronbus_sub_position(subs[0]), 4);
+	put_range(pub, 0, 2); /* at 4 and 5 */
+	ok(subscribe_at(bus, RONBUS_START_OLDEST, 0, &subs[1]));
+	expect_range(subs[1], 0, 2);
+	put_range(pub, 2, 10); /* up to 13 */
+	ok(subscribe_at(bus, RONBUS_START_OLDEST, 0, &subs[2]));
+	expect_range(subs[2], 6, 10);
+	ok(subscribe_at(bus, RONBUS_START_LATEST, 0, &subs[3]));
+	expect_ret(subs[3], -EAGAIN);
+	ok(subscribe_at(bus, RONBUS_START_AT, 12, &subs[4]));
+	expect_range(subs[4], 8, 10);
+	ok(subscribe_at(bus, RONBUS_START_AT, 5, &subs[5]));
+	expect_lag(subs[5], 5);
+	expect_range(subs[5], 6, 10);
+	assert_int_equal(subscribe_at(bus, RONBUS_START_AT, 3, &none), -ERANGE);
+	assert_int_equal(subscribe_at(bus, RONBUS_START_AT, 0, &none), -ERANGE);
+	assert_int_equal(subscribe_at(bus, RONBUS_START_AT, 15, &none), -ERANGE);
+	assert_int_equal(subscribe_at(bus, RONBUS_START_AT, ~0ULL, &none), -ERANGE);
+	ok(subscribe_at(bus, RONBUS_START_AT, 14, &none));
+	expect_ret(none, -EAGAIN);
+	put(pub, 10);
+	expect(none, 10);
+	expect_range(subs[3], 10, 11);
+	ronbus_sub_close(none);
+	for (size_t i = 0; i < ARRAY_SIZE(subs); i++) {
+		expect_balance(bus, subs[i]);
+		ronbus_sub_close(subs[i]);
+	}
+	ronbus_pub_close(pub);
+	ronbus_close(bus);
+}
+
+static void test_small_buffer(void **state)
+{
+	struct ronbus *bus = make_plain(EDGE, 0, 4);
+	struct ronbus_pub *pub = publisher(bus, 0);
+	struct ronbus_sub *sub = subscriber(bus);
+	struct ronbus_msg msg;
+	char buf[8] = "intact";
+
+	(void)state;
+	put(pub, 5);
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(ronbus_try_recv(sub, buf, 7, &msg), -EMSGSIZE);
+		assert_int_equal(msg.len, 8);
+		assert_string_equal(buf, "intact");
+	}
+	expect(sub, 5);
+	expect_balance(bus, sub);
+	ronbus_pub_close(pub);
+	ronbus_sub_close(sub);
+	ronbus_close(bus);
+}
+
+static void test_peek(void **state)
+{
+	struct ronbus *bus = make_plain(EDGE, 0, 4);
+	struct ronbus_pub *pub = publisher(bus, 0);
+	struct ronbus_sub *sub = subscriber(bus);
+	struct ronbus_msg msg;
+
+	(void)state;
+	assert_int_equal(ronbus_peek(sub, &msg), -EAGAIN);
+	assert_int_equal(ronbus_release(sub), -EINVAL);
+	put_range(pub, 0, 3);
+	for (__u64 i = 0; i < 2; i++) {
+		assert_int_equal(ronbus_peek(sub, &msg), RONBUS_MESSAGE);
+		assert_int_equal(ronbus_peek(sub, &msg), RONBUS_MESSAGE);
+		assert_int_equal(*(const __u64 *)msg.data, i);
+		assert_int_equal(msg.position, 4 + i);
+		ok(ronbus_release(sub));
+		assert_int_equal(ronbus_release(sub), -EINVAL);
+	}
+	/* Received by the other way meanwhile: nothing to release. */
+	assert_int_equal(ronbus_peek(sub, &msg), RONBUS_MESSAGE);
+	expect(sub, 2);
+	put(pub, 3);
+	assert_int_equal(ronbus_release(sub), -EINVAL);
+
+	/* Overwritten while we looked. */
+	assert_int_equal(ronbus_peek(sub, &msg), RONBUS_MESSAGE);
+	assert_int_equal(*(const __u64 *)msg.data, 3);
+	put_range(pub, 4, 7);
+	ok(ronbus_release(sub));
+	assert_int_equal(ronbus_peek(sub, &msg), RONBUS_MESSAGE);
+	put_range(pub, 7, 10);
+	assert_int_equal(ronbus_release(sub), -ESTALE);
+	assert_int_equal(ronbus_release(sub), -ESTALE);
+	assert_int_equal(ronbus_peek(sub, &msg), RONBUS_LAGGED);
+	assert_int_equal(msg.lost, 2);
+	assert_int_equal(ronbus_peek(sub, &msg), RONBUS_MESSAGE);
+	assert_int_equal(*(const __u64 *)msg.data, 6);
+	ronbus_pub_close(pub);
+	expect_range(sub, 6, 10);
+	assert_int_equal(ronbus_peek(sub, &msg), RONBUS_CLOSED);
+	assert_int_equal(stats_of(bus, 0).counters.delivered_total, 8);
+	assert_int_equal(stats_of(bus, 0).counters.overflow_dropped_total, 2);
+	assert_int_equal(stats_of(bus, 0).counters.receiver_lag_total, 1);
+	expect_balance(bus, sub);
+	ronbus_sub_close(sub);
+	ronbus_close(bus);
+}
+
+struct drained {
+	__u64 next;
+	__u64 lost;
+	int calls;
+	int stop_after;
+};
+
+static int take(void *arg, int what, const struct ronbus_msg *msg)
+{
+	struct drained *d = arg;
+
+	d->calls++;
+	if (what == RONBUS_LAGGED) {
+		d->lost += msg->lost;
+		d->next += msg->lost;
+	} else {
+		assert_int_equal(what, RONBUS_MESSAGE);
+		assert_int_equal(*(const __u64 *)msg->data, d->next++);
+	}
+	return d->calls == d->stop_after;
+}
+
+static void test_drain(void **state)
+{
+	struct ronbus *bus = make_plain(EDGE, 0, 8);
+	struct ronbus_pub *pub = publisher(bus, 0);
+	struct ronbus_sub *sub = subscriber(bus);
+	struct drained d = { 0 };
+
+	(void)state;
+	assert_int_equal(ronbus_drain(sub, take, &d, 0), -EINVAL);
+	assert_int_equal(ronbus_drain(sub, take, &d, 10), -EAGAIN);
+	assert_int_equal(d.calls, 0);
+	put_range(pub, 0, 5);
+	assert_int_equal(ronbus_drain(sub, take, &d, 3), 3);
+	assert_int_equal(ronbus_drain(sub, take, &d, ~0U), 2);
+	assert_int_equal(d.next, 5);
+	put_range(pub, 5, 20);
+	assert_int_equal(ronbus_drain(sub, take, &d, 4), 4); /* a loss and three messages */
+	assert_int_equal(d.lost, 7);
+	d.stop_after = d.calls + 2;
+	assert_int_equal(ronbus_drain(sub, take, &d, 100), 2);
+	ronbus_pub_close(pub);
+	assert_int_equal(ronbus_drain(sub, take, &d, 100), 3);
+	assert_int_equal(d.next, 20);
+	assert_int_equal(ronbus_drain(sub, take, &d, 100), RONBUS_CLOSED);
+	expect_balance(bus, sub);
+	ronbus_sub_close(sub);
+	ronbus_close(bus);
+}
+
+/* ---- the end -------------------------------------------------------------------------- */
+
+static void test_end_of_bus(void **state)
+{
+	struct ronbus *bus = make_plain(EDGE, 0, 8);
+	struct ronbus_pub *a = publisher(bus, 0), *b = publisher(bus, 0);
+	struct ronbus_sub *sub = subscriber(bus), *late;
+	struct ronbus_msg msg;
+	struct ronbus_info info;
+	__u64 got;
+
+	(void)state;
+	put_range(a, 0, 2);
+	ronbus_pub_close(a);
+	put_range(b, 2, 4);
+	ronbus_pub_close(b);
+	ok(ronbus_bus_info(bus, &info));
+	assert_int_equal(info.status, RONBUS_STATUS_ENDED);
+	assert_int_equal(ronbus_arm(sub), 1);
+	ok(ronbus_wait(sub, -1));
+	expect_range(sub, 0, 4);
+	for (int i = 0; i < 3; i++)
+		expect_ret(sub, RONBUS_CLOSED);
+	assert_int_equal(ronbus_recv(sub, &got, sizeof(got), &msg, -1), RONBUS_CLOSED);
+	assert_int_equal(ronbus_arm(sub), 1);
+	ok(subscribe_at(bus, RONBUS_START_OLDEST, 0, &late));
+	expect_range(late, 0, 4);
+	expect_ret(late, RONBUS_CLOSED);
+	ronbus_sub_close(late);
+	ronbus_sub_close(sub);
+	ronbus_close(bus);
+}
+
+static void test_persistent_bus_ends_when_sealed(void **state)
+{
+	struct ronbus *bus = make_plain(EDGE, RONBUS_BUS_PERSISTENT, 8);
+	struct ronbus_sub *sub = subscriber(bus);
+	struct ronbus_pub *pub = publisher(bus, 0);
+	struct ronbus_info info;
+
+	(void)state;
+	ronbus_pub_close(pub);
+	expect_ret(sub, -EAGAIN);
+	pub = publisher(bus, 0);
+	ok(ronbus_seal(bus));
+	ok(ronbus_seal(bus));
+	ok(ronbus_bus_info(bus, &info));
+	assert_int_equal(info.status, RONBUS_STATUS_SEALED);
+	assert_int_equal(put(pub, 1), 1);
+	expect(sub, 1);
+	expect_ret(sub, -EAGAIN);
+	ronbus_pub_close(pub);
+	expect_ret(sub, RONBUS_CLOSED);
+	ronbus_sub_close(sub);
+	ronbus_close(bus);
+
+	bus = make_plain(EDGE, RONBUS_BUS_PERSISTENT, 8);
+	sub = subscriber(bus);
+	expect_ret(sub, -EAGAIN);
+	ok(ronbus_seal(bus));
+	expect_ret(sub, RONBUS_CLOSED);
+	ronbus_sub_close(sub);
+	ronbus_close(bus);
+}
+
+/* ---- sleeping and waking -------------------------------------------------------------- */
+
+struct sleeper {
+	struct ronbus_sub *sub;
+	pthread_t thread;
+	int ret;
+	__u64 got;
+	int64_t timeout;
+};
+
+static void *sleeper_main(void *arg)
+{
+	struct sleeper *me = arg;
+	struct ronbus_msg msg;
+
+	me->ret = ronbus_recv(me->sub, &me->got, sizeof(me->got), &msg, me->timeout);
+	return NULL;
+}
+
+static void sleep_on(struct ronbus *bus, struct sleeper *sleeper, struct ronbus_sub *sub)
+{
+	*sleeper = (struct sleeper){ .sub = sub, .timeout = WATCHDOG };
+	ok(pthread_create(&sleeper->thread, NULL, sleeper_main, sleeper));
+	while (!stats_of(bus, ronbus_sub_index(sub)).armed)
+		usleep(100);
+}
+
+static void test_sleepers_are_woken(void **state)
+{
+	static const __u64 features[] = { EDGE, 0 };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(features); i++) {
+		struct ronbus *bus = make_plain(features[i], 0, 8);
+		struct ronbus_pub *pub = publisher(bus, 0);
+		struct ronbus_sub *a = subscriber(bus), *b = subscriber(bus);
+		struct sleeper sa, sb;
+
+		sleep_on(bus, &sa, a);
+		sleep_on(bus, &sb, b);
+		assert_int_equal(put(pub, 7), 2);
+		ok(pthread_join(sa.thread, NULL));
+		ok(pthread_join(sb.thread, NULL));
+		assert_int_equal(sa.ret, RONBUS_MESSAGE);
+		assert_int_equal(sb.ret, RONBUS_MESSAGE);
+		assert_int_equal(sa.got, 7);
+		assert_int_equal(sb.got, 7);
+
+		sleep_on(bus, &sa, a);
+		sleep_on(bus, &sb, b);
+		ronbus_pub_close(pub);
+		ok(pthread_join(sa.thread, NULL));
+		ok(pthread_join(sb.thread, NULL));
+		assert_int_equal(sa.ret, RONBUS_CLOSED);
+		assert_int_equal(sb.ret, RONBUS_CLOSED);
+		assert_int_equal(counters(bus).notify_sends_total, 2);
+		assert_int_equal(counters(bus).wakes_total[RONBUS_WAKE_DATA], 2);
+		assert_int_equal(counters(bus).wakes_total[RONBUS_WAKE_CLOSE], 2);
+		assert_int_equal(stats_of(bus, RONBUS_STATS_BUS).armed, 0);
+		ronbus_sub_close(a);
+		ronbus_sub_close(b);
+		ronbus_close(bus);
+	}
+}
+
+static void test_repair_wakes(void **state)
+{
+	struct ronbus *bus = make_plain(EDGE, RONBUS_BUS_PERSISTENT, 8);
+	struct ronbus_pub *bad = publisher(bus, 0), *pub = publisher(bus, 0);
+	struct ronbus_sub *sub = subscriber(bus);
+	struct sleeper sleeper;
+
+	(void)state;
+	publish_up_to(bad, RONBUS_STEP_OWNED);
+	put(pub, 1);
+	/* Nothing to read while the slot before is held, and it sleeps for all the publishing. */
+	sleep_on(bus, &sleeper, sub);
+	put(pub, 2);
+	ronbus_pub_close(bad);
+	ok(pthread_join(sleeper.thread, NULL));
+	assert_int_equal(sleeper.ret, RONBUS_MESSAGE);
+	assert_int_equal(sleeper.got, 1);
+	expect(sub, 2);
+	ronbus_pub_close(pub);
+	ronbus_sub_close(sub);
+	ronbus_close(bus);
+}
+
+/* It has published, and dies before it wakes anybody: its end does that. */
+static void test_death_before_notify(void **state)
+{
+	struct ronbus *bus = make_plain(EDGE, RONBUS_BUS_PERSISTENT, 8);
+	struct ronbus_pub *bad = publisher(bus, 0);
+	struct ronbus_sub *sub = subscriber(bus);
+	struct sleeper sleeper;
+
+	(void)state;
+	sleep_on(bus, &sleeper, sub);
+	publish_up_to(bad, RONBUS_STEP_NOTIFYING);
+	assert_int_equal(stats_of(bus, 0).armed, 1);
+	ronbus_pub_close(bad);
+	ok(pthread_join(sleeper.thread, NULL));
+	assert_int_equal(sleeper.ret, RONBUS_MESSAGE);
+	assert_int_equal(counters(bus).wakes_total[RONBUS_WAKE_REPAIR], 1);
+	ronbus_sub_close(sub);
+	ronbus_close(bus);
+}
+
+/* Who joins while a message is being written reads it, and so must be woken for it. */
+static struct ronbus *joined_bus;
+static struct ronbus_sub *joined;
+static struct sleeper joined_sleeper;
+
+static void join_and_sleep(void)
+{
+	ok(subscribe_at(joined_bus, RONBUS_START_AT, 8, &joined));
+	sleep_on(joined_bus, &joined_sleeper, joined);
+}
+
+static void test_join_while_published(void **state)
+{
+	static const __u64 features[] = { EDGE, 0 };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(features); i++) {
+		struct ronbus *bus = make_plain(features[i], RONBUS_BUS_PERSISTENT, 8);
+		struct ronbus_pub *pub = publisher(bus, 0);
+		struct ronbus_sub *first = subscriber(bus);
+
+		joined_bus = bus;
+		at_owned = join_and_sleep;
+		assert_int_equal(put(pub, 9), 1);
+		assert_null(at_owned);
+		ok(pthread_join(joined_sleeper.thread, NULL));
+		assert_int_equal(joined_sleeper.ret, RONBUS_MESSAGE);
+		assert_int_equal(joined_sleeper.got, 9);
+		expect(first, 9);
+		ronbus_sub_close(first);
+		ronbus_sub_close(joined);
+		ronbus_pub_close(pub);
+		ronbus_close(bus);
+	}
+}
+
+static void test_timeouts(void **state)
+{
+	struct ronbus *bus = make_plain(EDGE, 0, 8);
+	struct ronbus_pub *pub = publisher(bus, 0);
+	struct ronbus_sub *sub = subscriber(bus);
+	struct ronbus_msg msg;
+	__s64 before = now();
+	__u64 got;
+
+	(void)state;
+	assert_int_equal(ronbus_recv(sub, &got, sizeof(got), &msg, 0), -ETIMEDOUT);
+	assert_int_equal(ronbus_wait(sub, 0), -ETIMEDOUT);
+	assert_true(now() - before < 5000 * MS);
+	before = now();
+	assert_int_equal(ronbus_recv(sub, &got, sizeof(got), &msg, 20 * MS), -ETIMEDOUT);
+	assert_true(now() - before >= 20 * MS);
+	before = now();
+	assert_int_equal(ronbus_wait(sub, 20 * MS), -ETIMEDOUT);
+	assert_true(now() - before >= 20 * MS);
+	assert_int_equal(stats_of(bus, 0).armed, 0);
+	put(pub, 3);
+	ok(ronbus_wait(sub, 0));
+	ok(ronbus_wait(sub, -1));
+	ok(ronbus_wait(sub, INT64_MAX));
+	assert_int_equal(ronbus_recv(sub, &got, sizeof(got), &msg, -1), RONBUS_MESSAGE);
+	ronbus_pub_close(pub);
+	ronbus_sub_close(sub);
+	ronbus_close(bus);
+}
+
+static void nothing(int sig)
+{
+	(void)sig;
+}
+
+static void test_signals_interrupt(void **state)
+{
+	struct sigaction action = { .sa_handler = nothing };
+	struct ronbus *bus = make_plain(EDGE, 0, 8);
+	struct ronbus_pub *pub = publisher(bus, 0);
+	struct ronbus_sub *sub = subscriber(bus);
+	struct sleeper sleeper;
+
+	(void)state;
+	ok(sigaction(SIGUSR1, &action, NULL));
+	sleep_on(bus, &sleeper, sub);
+	/* Armed is not yet asleep: until it returns. */
+	while (pthread_tryjoin_np(sleeper.thread, NULL)) {
+		pthread_kill(sleeper.thread, SIGUSR1);
+		usleep(1000);
+	}
+	assert_int_equal(sleeper.ret, -EINTR);
+	assert_int_equal(stats_of(bus, 0).armed, 0);
+	ronbus_pub_close(pub);
+	ronbus_sub_close(sub);
+	ronbus_close(bus);
+}
+
+static void test_arm_and_poll(void **state)
+{
+	struct ronbus *bus = make_plain(EDGE, 0, 8);
+	struct ronbus_pub *pub = publisher(bus, 0);
+	struct ronbus_sub *sub = subscriber(bus);
+	int fd = ronbus_sub_fd(sub);
+
+	(void)state;
+	assert_true(fd >= 0);
+	assert_int_equal(ronbus_sub_fd(sub), fd);
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(ronbus_arm(sub), 0);
+		assert_false(readable(fd));
+		assert_int_equal(stats_of(bus, 0).armed, 1);
+		assert_int_equal(ronbus_arm(sub), 0); /* twice is as good */
+		put(pub, 0);
+		assert_true(readable(fd));
+		assert_int_equal(stats_of(bus, 0).armed, 0);
+		assert_int_equal(ronbus_arm(sub), 1);
+		put(pub, 1);
+		expect_range(sub, 0, 2);
+	}
+	assert_int_equal(counters(bus).notify_sends_total, 3);
+	assert_int_equal(counters(bus).notify_calls_total, 3);
+
+	/* A sleep that ends without data leaves it armed; one that finds some, signalled. */
+	assert_int_equal(ronbus_arm(sub), 0);
+	assert_int_equal(ronbus_wait(sub, MS), -ETIMEDOUT);
+	assert_int_equal(stats_of(bus, 0).armed, 1);
+	put(pub, 2);
+	assert_true(readable(fd));
+	expect(sub, 2);
+	assert_int_equal(ronbus_arm(sub), 0);
+	assert_false(readable(fd));
+	ronbus_pub_close(pub);
+	assert_true(readable(fd));
+	assert_int_equal(ronbus_arm(sub), 1);
+	expect_ret(sub, RONBUS_CLOSED);
+	ronbus_sub_close(sub);
+	ronbus_close(bus);
+}
+
+static void test_fd_made_after_arming(void **state)
+{
+	struct ronbus *bus = make_plain(EDGE, 0, 8);
+	struct ronbus_pub *pub = publisher(bus, 0);
+	struct ronbus_sub *sub = subscriber(bus);
+
+	(void)state;
+	assert_int_equal(ronbus_arm(sub), 0);
+	put(pub, 0);
+	assert_true(readable(ronbus_sub_fd(sub)));
+	ronbus_pub_close(pub);
+	ronbus_sub_close(sub);
+	ronbus_close(bus);
+}
+
+static __u64 taken(int fd)
+{
+	__u64 count = 0;
+
+	return readable(fd) && read(fd, &count, sizeof(count)) == sizeof(count) ? count : 0;
+}
+
+static void test_eventfd(void **state)
+{
+	struct ronbus *bus = make_plain(EDGE, 0, 8);
+	struct ronbus_pub *pub = publisher(bus, 0);
+	struct ronbus_sub *sub = subscriber(bus);
+	int fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC), other = eventfd(0, EFD_CLOEXEC), pipes[2];
+	__u64 full = ~0ULL - 1;
+
+	(void)state;
+	ok(pipe(pipes));
+	assert_int_equal(ronbus_set_eventfd(sub, -2), -EBADF);
+	assert_int_equal(ronbus_set_eventfd(sub, 1 << 20), -EBADF);
+	assert_int_equal(ronbus_set_eventfd(sub, pipes[1]), -EINVAL);
+	ok(ronbus_set_eventfd(sub, -1));
+	ok(ronbus_set_eventfd(sub, fd));
+	put(pub, 0);
+	assert_int_equal(taken(fd), 0); /* nobody sleeps */
+	expect(sub, 0);
+	assert_int_equal(ronbus_arm(sub), 0);
+	put_range(pub, 1, 4);
+	assert_int_equal(taken(fd), 1);
+	expect_range(sub, 1, 4);
+
+	ok(ronbus_set_eventfd(sub, other));
+	assert_int_equal(ronbus_arm(sub), 0);
+	put(pub, 4);
+	assert_int_equal(taken(fd), 0);
+	assert_int_equal(taken(other), 1);
+	expect(sub, 4);
+
+	/* A full eventfd that blocks its writers does not stop a publisher. */
+	assert_int_equal(write(other, &full, sizeof(full)), sizeof(full));
+	assert_int_equal(ronbus_arm(sub), 0);
+	put(pub, 5);
+	expect(sub, 5);
+	/* Ours now: closing the other end of it harms nobody. */
+	close(other);
+	assert_int_equal(ronbus_arm(sub), 0);
+	put(pub, 6);
+	expect(sub, 6);
+	ok(ronbus_set_eventfd(sub, -1));
+	assert_int_equal(ronbus_arm(sub), 0);
+	put(pub, 7);
+	ronbus_pub_close(pub);
+	ronbus_sub_close(sub);
+	ronbus_close(bus);
+	close(fd);
+	close(pipes[0]);
+	close(pipes[1]);
+}
+
+/* Without EDGE_NOTIFY every message for a subscriber is a notification. */
+static void test_baseline_signals_always(void **state)
+{
+	struct ronbus *bus = make_plain(0, 0, 8);
+	struct ronbus_pub *pub = publisher(bus, 0);
+	struct ronbus_sub *sub = subscriber(bus);
+	int fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+
+	(void)state;
+	ok(ronbus_set_eventfd(sub, fd));
+	put_range(pub, 0, 5);
+	assert_int_equal(taken(fd), 5);
+	assert_int_equal(counters(bus).notify_calls_total, 5);
+	assert_int_equal(counters(bus).notify_sends_total, 5);
+	assert_int_equal(counters(bus).notify_suppressed_total, 0);
+	ronbus_pub_close(pub);
+	ronbus_sub_close(sub);
+	ronbus_close(bus);
+	close(fd);
+}
+
+static void test_edge_suppresses(void **state)
+{
+	struct ronbus *bus = make_plain(EDGE, 0, 8);
+	struct ronbus_pub *pub = publisher(bus, 0);
+	struct ronbus_sub *a = subscriber(bus), *b = subscriber(bus);
+	struct ronbus_counters c;
+
+	(void)state;
+	assert_int_equal(ronbus_arm(a), 0);
+	put_range(pub, 0, 5);
+	c = counters(bus);
+	assert_int_equal(c.published_total, 5);
+	assert_int_equal(c.addressed_total, 10);
+	assert_int_equal(c.notify_calls_total, 1);
+	assert_int_equal(c.notify_sends_total, 1);
+	assert_int_equal(c.notify_suppressed_total, 9);
+	assert_int_equal(c.waits_total, 1);
+	ronbus_pub_close(pub);
+	ronbus_sub_close(a);
+	ronbus_sub_close(b);
+	ronbus_close(bus);
+}
+
+/* ---- batches -------------------------------------------------------------------------- */
+
+static void fill_batch(struct iovec *vec, __u64 *values, __u64 first, unsigned int count)
+{
+	for (unsigned int i = 0; i < count; i++) {
+		values[i] = first + i;
+		vec[i] = (struct iovec){ &values[i], sizeof(values[i]) };
+	}
+}
+
+static void expect_batch(struct ronbus_sub *sub, __u64 from, __u64 to)
+{
+	struct ronbus_msg msg;
+	__u64 got;
+
+	for (; from < to; from++) {
+		assert_int_equal(ronbus_try_recv(sub, &got, sizeof(got), &msg), RONBUS_MESSAGE);
+		assert_int_equal(got, from);
+		assert_int_equal(msg.topic, 9);
+	}
+	expect_ret(sub, -EAGAIN);
+}
+
+static void try_batches(__u64 features, __u32 flags, unsigned int pub_flags)
+{
+	struct ronbus *bus = make_plain(features, flags, 32);
+	struct ronbus_pub *pub = publisher(bus, pub_flags);
+	struct ronbus_sub *sub;
+	struct iovec vec[40];
+	__u64 values[40];
+
+	fill_batch(vec, values, 0, 40);
+	assert_int_equal(ronbus_publish_many(pub, 9, vec, 3), 3); /* to nobody */
+	assert_int_equal(counters(bus).no_receivers_total, 3);
+	sub = subscriber(bus);
+	assert_int_equal(ronbus_publish_many(pub, 64, vec, 3), -EINVAL);
+	assert_int_equal(ronbus_publish_many(pub, 9, vec, 0), 0);
+	assert_int_equal(ronbus_publish_many(pub, 9, vec, 1), 1);
+	assert_int_equal(ronbus_publish_many(pub, 9, vec + 1, 7), 7);
+	expect_batch(sub, 0, 8);
+	vec[3].iov_len = 33;
+	assert_int_equal(ronbus_publish_many(pub, 9, vec, 8), 3);
+	expect_batch(sub, 0, 3);
+	assert_int_equal(ronbus_publish_many(pub, 9, vec + 3, 2), -EMSGSIZE);
+	expect_ret(sub, -EAGAIN);
+	vec[3].iov_len = 8;
+	assert_int_equal(ronbus_publish_many(pub, 9, vec, 40), 40);
+	expect_lag(sub, 8);
+	expect_batch(sub, 8, 40);
+	assert_int_equal(counters(bus).published_total, 51);
+	assert_int_equal(counters(bus).addressed_total, 51);
+	expect_balance(bus, sub);
+
+	/* A sleeper is woken by a batch, and by one that is cut short. */
+	assert_int_equal(ronbus_arm(sub), 0);
+	assert_int_equal(ronbus_publish_many(pub, 9, vec, 5), 5);
+	assert_int_equal(stats_of(bus, 0).armed, 0);
+	expect_batch(sub, 0, 5);
+	assert_int_equal(ronbus_arm(sub), 0);
+	vec[1].iov_len = 33;
+	assert_int_equal(ronbus_publish_many(pub, 9, vec, 5), 1);
+	assert_int_equal(stats_of(bus, 0).armed, 0);
+	expect_batch(sub, 0, 1);
+	/* Who publishes by system call is woken for without a call more. */
+	if (features & EDGE)
+		assert_int_equal(counters(bus).notify_calls_total,
+				 pub_flags & RONBUS_PUB_SYSCALL ? 0 : 2);
+	ronbus_pub_close(pub);
+	ronbus_sub_close(sub);
+	ronbus_close(bus);
+}
+
+static void test_batches(void **state)
+{
+	static const __u64 features[] = { 0, EDGE, RONBUS_F_BATCH, EDGE | RONBUS_F_BATCH,
+					  EDGE | RONBUS_F_BATCH | RONBUS_F_METRICS_BUF };
+
+	(void)state;
+	setenv("RON_TLS_FLUSH_THRESHOLD", "1", 1);
+	for (size_t i = 0; i < ARRAY_SIZE(features); i++) {
+		try_batches(features[i], 0, 0);
+		try_batches(features[i], 0, RONBUS_PUB_SYSCALL);
+		try_batches(features[i], 0, RONBUS_PUB_SINGLE);
+		try_batches(features[i], RONBUS_BUS_EXCLUSIVE, 0);
+	}
+	unsetenv("RON_TLS_FLUSH_THRESHOLD");
+}
+
+static void test_batch_counters(void **state)
+{
+	static const unsigned int lens[] = { 1, 2, 3, 4, 7, 8, 1023, 1024, 2000 };
+	static const __u64 histogram[RONBUS_BATCH_BUCKETS] = { 1, 2, 2, 1, 0, 0, 0, 0, 0, 1, 2 };
+	static struct iovec vec[2000];
+	struct ronbus *bus = make_plain(EDGE | RONBUS_F_BATCH, 0, 4);
+	struct ronbus_pub *pub = publisher(bus, 0);
+	struct ronbus_sub *sub = subscriber(bus);
+	struct ronbus_counters c;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(lens); i++)
+		assert_int_equal(ronbus_publish_many(pub, 0, vec, lens[i]), lens[i]);
+	c = counters(bus);
+	assert_int_equal(c.batch_publish_total, ARRAY_SIZE(lens));
+	assert_memory_equal(c.batch_len_histogram, histogram, sizeof(histogram));
+	ronbus_pub_close(pub);
+	assert_int_equal(counters(bus).batch_publish_total, ARRAY_SIZE(lens));
+	ronbus_sub_close(sub);
+	ronbus_close(bus);
+}
+
+static void test_batch_meets_a_stalled_slot(void **state)
+{
+	struct ronbus *bus = make_plain(EDGE | RONBUS_F_BATCH, RONBUS_BUS_PERSISTENT, 8);
+	struct ronbus_pub *bad = publisher(bus, 0), *pub = publisher(bus, 0);
+	struct ronbus_sub *sub;
+	struct iovec vec[20];
+	__u64 values[20];
+	struct ronbus_msg msg;
+	__u64 got;
+
+	(void)state;
+	sub = subscriber(bus);
+	publish_up_to(bad, RONBUS_STEP_OWNED);
+	fill_batch(vec, values, 0, 20);
+	assert_int_equal(ronbus_publish_many(pub, 9, vec, 20), 20);
+	ronbus_pub_close(bad);
+	assert_int_equal(ronbus_try_recv(sub, &got, sizeof(got), &msg), RONBUS_LAGGED);
+	/* Seven to a lap: the last slots hold 13 to 19, and the hole is among them. */
+	while (ronbus_try_recv(sub, &got, sizeof(got), &msg) == RONBUS_MESSAGE)
+		assert_true(got >= 13 && got <= 19);
+	assert_int_equal(got, 19);
+	assert_int_equal(stats_of(bus, 0).counters.delivered_total, 7);
+	expect_balance(bus, sub);
+	ronbus_pub_close(pub);
+	ronbus_sub_close(sub);
+	ronbus_close(bus);
+}
+
+/* ---- counters ------------------------------------------------------------------------- */
+
+static void test_stats(void **state)
+{
+	struct ronbus *bus = make_plain(EDGE, RONBUS_BUS_PERSISTENT, 4);
+	struct ronbus_pub *pub = publisher(bus, 0);
+	struct ronbus_sub *a = subscriber(bus), *b = subscriber(bus);
+	struct ronbus_counters before, after;
+	struct ronbus_stats stats;
+
+	(void)state;
+	assert_int_equal(ronbus_stats(bus, 64, &stats), -EINVAL);
+	assert_int_equal(ronbus_stats(bus, 2, &stats), -ENOENT);
+	put_range(pub, 0, 10);
+	expect_lag(a, 6);
+	expect_range(a, 6, 10);
+	stats = stats_of(bus, RONBUS_STATS_BUS);
+	assert_int_equal(stats.tail, 14);
+	assert_int_equal(stats.subscribers, 3);
+	assert_int_equal(stats.publishers, 1);
+	assert_int_equal(stats.capacity, 4);
+	stats = stats_of(bus, 0);
+	assert_int_equal(stats.start, 4);
+	assert_int_equal(stats.cursor, 14);
+	before = counters(bus);
+	assert_int_equal(before.published_total, 10);
+	assert_int_equal(before.addressed_total, 20);
+	assert_int_equal(before.delivered_total, 4);
+	assert_int_equal(before.overflow_dropped_total, 6);
+	assert_int_equal(before.receiver_lag_total, 1);
+
+	/* What they counted stays when they leave. */
+	ronbus_sub_close(a);
+	ronbus_sub_close(b);
+	ronbus_pub_close(pub);
+	after = counters(bus);
+	assert_memory_equal(&before, &after, sizeof(before));
+	ronbus_close(bus);
+}
+
+static void expect_published(struct ronbus *bus, __u64 published, __u64 flushes)
+{
+	struct ronbus_counters c = counters(bus);
+
+	assert_int_equal(c.published_total, published);
+	assert_int_equal(c.addressed_total, published);
+	assert_int_equal(c.metrics_tls_flush_total, flushes);
+}
+
+static void test_metrics_threshold(void **state)
+{
+	static const char *const bad[] = { "",		"0", "-1",   "+3",  " 7",
+					   "7 ",	"x", "0x10", "1e3", "99999999999999999999",
+					   "4294967296" };
+	struct ronbus *bus = make_plain(EDGE | RONBUS_F_METRICS_BUF, 0, 4);
+	struct ronbus_pub *pub = NULL;
+	struct ronbus_sub *sub = subscriber(bus);
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		setenv("RON_TLS_FLUSH_THRESHOLD", bad[i], 1);
+		assert_int_equal(ronbus_publisher(bus, 0, &pub), -EINVAL);
+	}
+	/* That did not count as joining and leaving. */
+	setenv("RON_TLS_FLUSH_THRESHOLD", "3", 1);
+	pub = publisher(bus, 0);
+	put_range(pub, 0, 2);
+	expect_published(bus, 0, 0);
+	put(pub, 2);
+	expect_published(bus, 3, 1);
+	put_range(pub, 3, 8);
+	expect_published(bus, 6, 2);
+	ronbus_pub_close(pub);
+	expect_published(bus, 8, 3);
+	ronbus_sub_close(sub);
+	ronbus_close(bus);
+
+	/* Who has not asked for the feature is not asked for its setting. */
+	setenv("RON_TLS_FLUSH_THRESHOLD", "x", 1);
+	bus = make_plain(EDGE, 0, 4);
+	pub = publisher(bus, 0);
+	ronbus_pub_close(pub);
+	ronbus_close(bus);
+
+	unsetenv("RON_TLS_FLUSH_THRESHOLD");
+	bus = make_plain(EDGE | RONBUS_F_METRICS_BUF, 0, 4);
+	pub = publisher(bus, 0);
+	sub = subscriber(bus);
+	put_range(pub, 0, 63);
+	expect_published(bus, 0, 0);
+	put(pub, 63);
+	expect_published(bus, 64, 1);
+	ronbus_pub_close(pub);
+	expect_published(bus, 64, 1);
+	ronbus_sub_close(sub);
+	ronbus_close(bus);
+}
+
+/* More handles than a thread has entries: each keeps its own count. */
+static void test_metrics_of_many_handles(void **state)
+{
+	struct ronbus *bus[9];
+	struct ronbus_pub *pub[9];
+	struct ronbus_sub *sub[9];
+
+	(void)state;
+	for (int i = 0; i < 9; i++) {
+		bus[i] = make_plain(EDGE | RONBUS_F_METRICS_BUF, 0, 4);
+		pub[i] = publisher(bus[i], 0);
+		sub[i] = subscriber(bus[i]);
+	}
+	for (int round = 0; round < 50; round++)
+		for (int i = 0; i < 9; i++)
+			for (int n = 0; n <= i; n++)
+				assert_int_equal(put(pub[i], 1), 1);
+	for (int i = 0; i < 9; i++) {
+		ronbus_sub_close(sub[i]);
+		assert_int_equal(put(pub[i], 1), 0);
+		ronbus_pub_close(pub[i]);
+		assert_int_equal(counters(bus[i]).published_total, 50 * (i + 1));
+		assert_int_equal(counters(bus[i]).no_receivers_total, 1);
+		ronbus_close(bus[i]);
+	}
+}
+
+struct counting {
+	struct ronbus_pub *pub;
+	int count;
+	pthread_barrier_t *counted; /* NULL: exit at once */
+};
+
+static void *counting_main(void *arg)
+{
+	struct counting *me = arg;
+
+	for (int i = 0; i < me->count; i++)
+		put(me->pub, i);
+	if (me->counted) {
+		pthread_barrier_wait(me->counted);
+		pthread_barrier_wait(me->counted);
+	}
+	return NULL;
+}
+
+static void test_metrics_of_threads(void **state)
+{
+	struct ronbus *bus = make_plain(EDGE | RONBUS_F_METRICS_BUF, RONBUS_BUS_PERSISTENT, 64);
+	struct ronbus_sub *sub = subscriber(bus);
+	struct ronbus_pub *pub = publisher(bus, 0);
+	struct counting me = { pub, 10, NULL };
+	pthread_barrier_t counted;
+	pthread_t threads[4];
+
+	(void)state;
+	/* A thread that exits flushes. */
+	for (int i = 0; i < 4; i++)
+		ok(pthread_create(&threads[i], NULL, counting_main, &me));
+	for (int i = 0; i < 4; i++)
+		ok(pthread_join(threads[i], NULL));
+	expect_published(bus, 40, 4);
+
+	/* To close a handle flushes what all the threads have, whatever they do later. */
+	ok(pthread_barrier_init(&counted, NULL, 4));
+	me.counted = &counted;
+	for (int i = 0; i < 3; i++)
+		ok(pthread_create(&threads[i], NULL, counting_main, &me));
+	pthread_barrier_wait(&counted);
+	expect_published(bus, 40, 4);
+	ronbus_pub_close(pub);
+	expect_published(bus, 70, 7);
+	pthread_barrier_wait(&counted);
+	for (int i = 0; i < 3; i++)
+		ok(pthread_join(threads[i], NULL));
+	expect_published(bus, 70, 7);
+	pthread_barrier_destroy(&counted);
+	ronbus_sub_close(sub);
+	ronbus_close(bus);
+}
+
+/* A destructor of the program's own that publishes after ours has run. */
+static struct ronbus_pub *late_pub;
+
+static void publish_late(void *arg)
+{
+	(void)arg;
+	put(late_pub, 1);
+}
+
+static void *late_main(void *arg)
+{
+	pthread_key_t *keys = arg;
+
+	for (int i = 0; i < 5; i++)
+		pthread_setspecific(keys[i], keys);
+	put(late_pub, 1);
+	return NULL;
+}
+
+static void test_metrics_while_a_thread_exits(void **state)
+{
+	struct ronbus *bus = make_plain(EDGE | RONBUS_F_METRICS_BUF, RONBUS_BUS_PERSISTENT, 64);
+	struct ronbus_sub *sub = subscriber(bus);
+	pthread_key_t keys[5];
+	pthread_t thread;
+
+	(void)state;
+	late_pub = publisher(bus, 0);
+	for (int i = 0; i < 5; i++)
+		ok(pthread_key_create(&keys[i], publish_late));
+	ok(pthread_create(&thread, NULL, late_main, keys));
+	ok(pthread_join(thread, NULL));
+	assert_int_equal(counters(bus).published_total, 6);
+	ronbus_pub_close(late_pub);
+	assert_int_equal(counters(bus).published_total, 6);
+	for (int i = 0; i < 5; i++)
+		pthread_key_delete(keys[i]);
+	ronbus_sub_close(sub);
+	ronbus_close(bus);
+}
+
+/* ---- a hostile ring ------------------------------------------------------------------- */
+
+/* Whatever is in the ring, receiving ends, goes forward, and stays in bounds. */
+static void test_hostile_ring(void **state)
+{
+	struct ronbus *bus = make_plain(EDGE, 0, 8);
+	struct ronbus_pub *pub = publisher(bus, 0);
+	struct ronbus_sub *sub = subscriber(bus);
+	__u64 *words = (__u64 *)pub->ring.head, seed = 99;
+	size_t count = ronbus_ring_bytes(8, 32) / sizeof(*words);
+
+	(void)state;
+	for (int i = 0; i < 20000; i++) {
+		__u64 before = ronbus_sub_position(sub), lap = before / 8;
+		struct ronbus_msg msg;
+		char buf[32];
+		int ret;
+
+		for (size_t w = 0; w < count; w++)
+			words[w] = dice(&seed) & 1   ? dice(&seed)
+				   : dice(&seed) & 1 ? ~0ULL
+						     : RONBUS_STATE(lap + dice(&seed) % 3, 1,
+								    dice(&seed) % 4);
+		ret = i & 1 ? ronbus_try_recv(sub, buf, sizeof(buf), &msg) : ronbus_peek(sub, &msg);
+		if (ret == RONBUS_MESSAGE) {
+			assert_true(msg.len <= 32);
+			assert_true(msg.topic < 64);
+			assert_true(msg.publisher < 64);
+			if (!(i & 1))
+				(void)ronbus_release(sub);
+		} else if (ret != RONBUS_LAGGED) {
+			assert_int_equal(ret, -EAGAIN);
+		}
+		assert_true(ronbus_sub_position(sub) >= before || before > ~0ULL / 2);
+		assert_true(ronbus_recv(sub, buf, sizeof(buf), &msg, 0) != -EMSGSIZE);
+		(void)ronbus_arm(sub);
+		if (i % 64 == 0) /* which it may have moved out of this world */
+			sub->self->cursor = 8 + dice(&seed) % 64;
+		ret = put(pub, 1);
+		assert_true(ret == 1 || ret == -EAGAIN);
+	}
+	ronbus_pub_close(pub);
+	ronbus_sub_close(sub);
+	ronbus_close(bus);
+}
+
+static int setup(void **state)
+{
+	(void)state;
+	stop_at = -1;
+	at_owned = NULL;
+	unsetenv("RON_TLS_FLUSH_THRESHOLD");
+	return 0;
+}
+
+#define TEST(name) cmocka_unit_test_setup(name, setup)
+
+int main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		TEST(test_create_refuses),
+		TEST(test_defaults),
+		TEST(test_geometry),
+		TEST(test_names),
+		TEST(test_mode),
+		TEST(test_query),
+		TEST(test_transport_by_environment),
+		TEST(test_why),
+		TEST(test_autotune),
+		TEST(test_publish_to_nobody),
+		TEST(test_publish_refuses),
+		TEST(test_publisher_refuses),
+		TEST(test_publisher_ids),
+		TEST(test_no_mapping),
+		TEST(test_exclusive_successors),
+		TEST(test_publisher_gives_up_and_is_repaired),
+		TEST(test_holes_are_counted),
+		TEST(test_subscriber_limits),
+		TEST(test_subscriber_refuses),
+		TEST(test_start_positions),
+		TEST(test_small_buffer),
+		TEST(test_peek),
+		TEST(test_drain),
+		TEST(test_end_of_bus),
+		TEST(test_persistent_bus_ends_when_sealed),
+		TEST(test_sleepers_are_woken),
+		TEST(test_repair_wakes),
+		TEST(test_death_before_notify),
+		TEST(test_join_while_published),
+		TEST(test_timeouts),
+		TEST(test_signals_interrupt),
+		TEST(test_arm_and_poll),
+		TEST(test_fd_made_after_arming),
+		TEST(test_eventfd),
+		TEST(test_baseline_signals_always),
+		TEST(test_edge_suppresses),
+		TEST(test_batches),
+		TEST(test_batch_counters),
+		TEST(test_batch_meets_a_stalled_slot),
+		TEST(test_stats),
+		TEST(test_metrics_threshold),
+		TEST(test_metrics_of_many_handles),
+		TEST(test_metrics_of_threads),
+		TEST(test_metrics_while_a_thread_exits),
+		TEST(test_hostile_ring),
+	};
+
+	return cmocka_run_group_tests_name("embedded", tests, NULL, NULL);
+}
