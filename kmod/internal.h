@@ -21,6 +21,7 @@
 #include <linux/mm_types.h>
 #include <linux/mutex.h>
 #include <linux/spinlock.h>
+#include <linux/uaccess.h>
 #include <linux/uidgid.h>
 #include <linux/wait.h>
 
@@ -179,8 +180,26 @@ extern const struct file_operations ronbus_bus_fops;
 
 /* main.c */
 #define RONBUS_CMD(cmd) ((cmd) & ~IOCSIZE_MASK)
-int ronbus_get_args(void *args, size_t size, unsigned int cmd, const void __user *from);
-int ronbus_put_args(void __user *to, unsigned int cmd, const void *args, size_t size);
+int ronbus_get_args_sized(void *args, size_t size, unsigned int cmd, const void __user *from);
+int ronbus_put_args_sized(void __user *to, unsigned int cmd, const void *args, size_t size);
+
+/* A size the compiler knows spares the check that the copy stays within its object. */
+static __always_inline int ronbus_get_args(void *args, size_t size, unsigned int cmd,
+					   const void __user *from)
+{
+	if (likely(_IOC_SIZE(cmd) == size))
+		return copy_from_user(args, from, size) ? -EFAULT : 0;
+	return ronbus_get_args_sized(args, size, cmd, from);
+}
+
+static __always_inline int ronbus_put_args(void __user *to, unsigned int cmd, const void *args,
+					   size_t size)
+{
+	if (likely(_IOC_SIZE(cmd) == size))
+		return copy_to_user(to, args, size) ? -EFAULT : 0;
+	return ronbus_put_args_sized(to, cmd, args, size);
+}
+
 int ronbus_reserve_fd(struct file *file, unsigned int cmd, void __user *to, const void *args,
 		      size_t size);
 int ronbus_install(struct file *file, unsigned int cmd, void __user *to, const void *args,

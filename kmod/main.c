@@ -14,7 +14,7 @@
 #include "internal.h"
 
 /**
- * ronbus_get_args() - copy the argument of an ioctl in
+ * ronbus_get_args_sized() - copy the argument of an ioctl in
  * @args: where to
  * @size: its size as this module knows it
  * @cmd: the ioctl, whose number tells the size as the program knows it
@@ -24,7 +24,7 @@
  *
  * Return: 0, -EINVAL, -E2BIG or -EFAULT.
  */
-int ronbus_get_args(void *args, size_t size, unsigned int cmd, const void __user *from)
+int ronbus_get_args_sized(void *args, size_t size, unsigned int cmd, const void __user *from)
 {
 	if (_IOC_SIZE(cmd) < size)
 		return -EINVAL;
@@ -32,15 +32,15 @@ int ronbus_get_args(void *args, size_t size, unsigned int cmd, const void __user
 }
 
 /**
- * ronbus_put_args() - copy the argument of an ioctl out
+ * ronbus_put_args_sized() - copy the argument of an ioctl out
  * @to: where to
- * @cmd: as for ronbus_get_args()
+ * @cmd: as for ronbus_get_args_sized()
  * @args: the argument
  * @size: its size as this module knows it
  *
  * Return: 0, -EINVAL or -EFAULT.
  */
-int ronbus_put_args(void __user *to, unsigned int cmd, const void *args, size_t size)
+int ronbus_put_args_sized(void __user *to, unsigned int cmd, const void *args, size_t size)
 {
 	size_t usize = _IOC_SIZE(cmd);
 

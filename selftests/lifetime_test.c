@@ -5,6 +5,8 @@
  *
  * RONBUS_KO names the module's file, for the tests that load it again.
  */
+#include <sys/eventfd.h>
+
 #include "ronbus_kselftest.h"
 
 #define REFCNT "/sys/module/ronbus/refcnt"
@@ -36,6 +38,27 @@ static long vmalloc_areas(void)
 		n += strstr(line, "[ronbus]") != NULL;
 	fclose(file);
 	return n;
+}
+
+/* A line of /proc/self/fdinfo as others write it. */
+static int fdinfo_number(int fd, const char *key, u64 *value)
+{
+	char path[64], line[256];
+	int ret = -ENOENT;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+	file = fopen(path, "r");
+	if (!file)
+		return -errno;
+	while (fgets(line, sizeof(line), file)) {
+		if (!strncmp(line, key, strlen(key))) {
+			*value = strtoull(line + strlen(key), NULL, 10);
+			ret = 0;
+		}
+	}
+	fclose(file);
+	return ret;
 }
 
 FIXTURE(life)
@@ -294,6 +317,43 @@ TEST_F(life, in_a_cycle_of_sockets)
 		ASSERT_EQ(0, socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets));
 		close(sockets[0]);
 		close(sockets[1]);
+	}
+	NOTHING_LEFT();
+}
+
+/* An eventfd that a subscriber had is let go with it. The kernel numbers them, the lowest first. */
+TEST_F(life, eventfds)
+{
+	u64 first = 0, id = 0;
+	int i;
+
+	for (i = 0; i < 20; i++) {
+		int bus = CREATE(0), fd = eventfd(0, EFD_CLOEXEC), other;
+		struct subscriber s;
+
+		ASSERT_LE(0, bus);
+		ASSERT_LE(0, fd);
+		if (fdinfo_number(fd, "eventfd-id:", &id))
+			SKIP(return, "this kernel does not number its eventfds");
+		if (!i)
+			first = id;
+		EXPECT_EQ(first, id);
+		ASSERT_EQ(0, subscriber_join(&s, bus, RONBUS_START_LATEST, 0));
+		ASSERT_EQ(0, fd_set_eventfd(s.m.fd, fd));
+		if (i % 3 == 1) {
+			/* One in the place of another. */
+			other = eventfd(0, EFD_CLOEXEC);
+			ASSERT_EQ(0, fd_set_eventfd(s.m.fd, other));
+			close(other);
+		}
+		if (i % 2) {
+			close(fd);
+			subscriber_leave(&s);
+		} else {
+			subscriber_leave(&s);
+			close(fd);
+		}
+		close(bus);
 	}
 	NOTHING_LEFT();
 }

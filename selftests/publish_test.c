@@ -206,8 +206,11 @@ TEST_F(by_syscall, partial_batch)
 			else
 				self->vec[at].pad = 1;
 			ASSERT_EQ(0, fd_stats(self->bus, RONBUS_STATS_BUS, &before));
+			ASSERT_EQ(0, fd_arm(self->s.m.fd));
 			EXPECT_EQ(at, fd_publish(self->pub, 0, self->vec, 10, &receivers));
 			EXPECT_EQ(1, receivers);
+			/* Whoever slept is woken for these few. */
+			EXPECT_FALSE(subscriber_armed(&self->s));
 			ASSERT_EQ(0, fd_stats(self->bus, RONBUS_STATS_BUS, &after));
 			EXPECT_EQ(before.tail + at, after.tail);
 			EXPECT_EQ(before.counters.published_total + at,

@@ -21,8 +21,8 @@
  * (hole has lap(p) and the state is older), or overtaken, or finds nothing yet.
  *
  * Barriers. Each comment names its partner by letter. model/ring.pml checks the algorithm under
- * sequential consistency; model/README.md argues for each pair below why it is enough to have
- * the same on hardware that reorders.
+ * sequential consistency; docs/design.md argues for each pair below why it is enough on hardware
+ * that reorders.
  *
  *	A  claim: BUSY before payload            A' read: payload before second look at state
  *	B  commit: payload before READY          B' look: READY before payload
@@ -288,9 +288,9 @@ static inline __u64 ronbus_ring_pos(const struct ronbus_ring *ring, __u64 lap, _
  * @from: the message, of any alignment
  * @len: its bytes
  *
- * Readers may look at any time and throw away what they read, so words are stored whole. Long
- * messages are left to memcpy(), which is faster and may store in any order: nobody uses what is
- * read before the READY that barrier B puts behind it.
+ * Readers may look at any time and throw away what they read. Common sizes and long messages are
+ * left to memcpy(), which is faster, and may store in any order: nobody uses what is read before
+ * the READY that barrier B puts behind it. A race detector sees whole words.
  */
 static inline void ronbus_copy_in(__u64 *to, const void *from, __u32 len)
 {
@@ -298,8 +298,22 @@ static inline void ronbus_copy_in(__u64 *to, const void *from, __u32 len)
 	__u64 word;
 
 #ifndef RB_WHOLE_WORDS
-	if (len > 128) {
+	if ((__builtin_constant_p(len) && len) || len > 128) {
 		memcpy(to, from, len);
+		return;
+	}
+	switch (len) {
+	case 8:
+		memcpy(to, from, 8);
+		return;
+	case 16:
+		memcpy(to, from, 16);
+		return;
+	case 32:
+		memcpy(to, from, 32);
+		return;
+	case 64:
+		memcpy(to, from, 64);
 		return;
 	}
 #endif
@@ -328,8 +342,22 @@ static inline void ronbus_copy_out(void *to, const __u64 *from, __u32 len)
 	__u64 word;
 
 #ifndef RB_WHOLE_WORDS
-	if (len > 128) {
+	if ((__builtin_constant_p(len) && len) || len > 128) {
 		memcpy(to, from, len);
+		return;
+	}
+	switch (len) {
+	case 8:
+		memcpy(to, from, 8);
+		return;
+	case 16:
+		memcpy(to, from, 16);
+		return;
+	case 32:
+		memcpy(to, from, 32);
+		return;
+	case 64:
+		memcpy(to, from, 64);
 		return;
 	}
 #endif
@@ -597,6 +625,23 @@ static inline enum ronbus_look ronbus_ring_look(const struct ronbus_ring *ring, 
 	}
 	*value = ronbus_ring_oldest(ring, pos, ronbus_ring_pos(ring, newest, pos));
 	return RONBUS_LOOK_LAGGED;
+}
+
+/**
+ * ronbus_ring_ready() - is there a message at a position
+ * @ring: the ring
+ * @pos: the position
+ * @state: its state word, if there is one
+ *
+ * The one look of a reader that keeps up; when it fails, ronbus_ring_look() says why.
+ */
+static inline int ronbus_ring_ready(const struct ronbus_ring *ring, __u64 pos, __u64 *state)
+{
+	const __u64 owner = RONBUS_STATE(0, (1U << RONBUS_STATE_OWNER_BITS) - 1, 0);
+
+	*state =
+		RB_LOAD_ACQUIRE(&ronbus_ring_slot(ring, pos)->state); /* barrier B', as in look() */
+	return (*state & ~owner) == RONBUS_STATE(ronbus_ring_lap(ring, pos), 0, RONBUS_KIND_READY);
 }
 
 /**

@@ -36,6 +36,10 @@ int ronbus_publisher(struct ronbus *bus, unsigned int flags, struct ronbus_pub *
 	handle->flush_threshold = threshold;
 	handle->pub.serial = __atomic_add_fetch(&serials, 1, __ATOMIC_RELAXED);
 	handle->pub.how |= ronbus_how_of_features(bus->features);
+#ifdef __x86_64__
+	if (__builtin_cpu_supports("popcnt"))
+		handle->pub.how |= RONBUS_HOW_POPCNT;
+#endif
 	if (flags & RONBUS_PUB_SINGLE || handle->pub.how & RONBUS_HOW_EXCLUSIVE)
 		handle->pub.how |= RONBUS_HOW_SINGLE;
 	*pub = &handle->pub;
@@ -141,7 +145,7 @@ int __ronbus_publish(struct ronbus_pub *pub, unsigned int topic, const void *dat
 		return publish_by_system_call(pub, topic, data, len);
 
 	audience = RB_LOAD_ACQUIRE(&pub->info->audience[topic]);
-	receivers = __ronbus_popcount(audience);
+	receivers = __ronbus_popcount(pub->how, audience);
 	if (receivers) {
 		pos = __ronbus_claim(pub, ronbus_ring_hint(ring));
 		if (!pos)
@@ -225,7 +229,7 @@ int __ronbus_published_many(struct ronbus_pub *pub, unsigned int topic, __u64 au
 	ronbus_ring_advance(&pub->ring, next);
 	__atomic_fetch_add(&self->batches, 1, __ATOMIC_RELAXED);
 	__atomic_fetch_add(&self->batch_len[batch_bucket(done)], 1, __ATOMIC_RELAXED);
-	count(pub, done, __ronbus_popcount(audience));
+	count(pub, done, __ronbus_popcount(pub->how, audience));
 	if (__ronbus_sleepers(pub, pub->how))
 		__ronbus_wake(pub, topic, 0);
 	return (int)done;

@@ -42,7 +42,7 @@ extern "C" {
 
 /* One file of the library defines this to nothing, which makes symbols of the inlines. */
 #ifndef RONBUS_INLINE
-#define RONBUS_INLINE static inline
+#define RONBUS_INLINE static inline __attribute__((always_inline))
 #endif
 
 #define RONBUS_DEVICE "/dev/ronbus"
@@ -408,6 +408,7 @@ enum ronbus_pub_how {
 	RONBUS_HOW_BATCH = 1 << 3, /* RONBUS_F_BATCH */
 	RONBUS_HOW_SINGLE = 1 << 4, /* one thread counts */
 	RONBUS_HOW_METRICS = 1 << 5, /* RONBUS_F_METRICS_BUF */
+	RONBUS_HOW_POPCNT = 1 << 6, /* the CPU has the instruction */
 };
 
 struct ronbus_pub {
@@ -472,8 +473,17 @@ int __ronbus_peek(struct ronbus_sub *sub, struct ronbus_msg *msg);
 #define __RONBUS_HIDE(pointer) __asm__("" : "+r"(pointer))
 
 /* Without the instruction, the compiler's own would be a call and a table. */
-__RONBUS_PART __u32 __ronbus_popcount(__u64 set)
+__RONBUS_PART __u32 __ronbus_popcount(__u32 how, __u64 set)
 {
+#if defined(__x86_64__) && !defined(__POPCNT__)
+	if (RB_LIKELY(how & RONBUS_HOW_POPCNT)) {
+		__u64 count;
+
+		__asm__("popcnt %1, %0" : "=r"(count) : "rm"(set) : "cc");
+		return (__u32)count;
+	}
+#endif
+	(void)how;
 #ifdef __POPCNT__
 	return (__u32)__builtin_popcountll(set);
 #else
@@ -592,7 +602,7 @@ RONBUS_INLINE int ronbus_publish(struct ronbus_pub *pub, unsigned int topic, con
 		ronbus_ring_write(&ring, claim.pos, audience, topic, data, (__u32)len);
 		ronbus_ring_commit_last(&ring, claim.pos, id);
 		ronbus_ring_advance(&ring, claim.pos + 1);
-		receivers = __ronbus_popcount(audience);
+		receivers = __ronbus_popcount(how, audience);
 	}
 	if (RB_UNLIKELY(!__ronbus_count_inline(pub, how, 1, receivers)))
 		return __ronbus_count(pub, topic, receivers);
@@ -715,13 +725,17 @@ RONBUS_INLINE int ronbus_try_recv(struct ronbus_sub *sub, void *buf, size_t size
 	void *to = buf;
 	__u32 len;
 
-	if (RB_UNLIKELY(ronbus_ring_look(&ring, pos, &state) != RONBUS_LOOK_READY || sub->filter))
+	if (RB_UNLIKELY(!ronbus_ring_ready(&ring, pos, &state) || sub->filter))
 		return __ronbus_try_recv(sub, buf, size, msg);
 	len = __ronbus_describe(&ring, pos, state, msg);
 	if (RB_UNLIKELY(len > size))
 		return __ronbus_try_recv(sub, buf, size, msg);
-	__RONBUS_HIDE(to);
-	ronbus_copy_out(to, ronbus_slot_payload(ronbus_ring_slot(&ring, pos)), len);
+	if (!__builtin_constant_p(size) || len != size)
+		__RONBUS_HIDE(to);
+	if (__builtin_constant_p(size) && len == size)
+		ronbus_copy_out(to, ronbus_slot_payload(ronbus_ring_slot(&ring, pos)), (__u32)size);
+	else
+		ronbus_copy_out(to, ronbus_slot_payload(ronbus_ring_slot(&ring, pos)), len);
 	if (RB_UNLIKELY(!ronbus_ring_unchanged(&ring, pos, state)))
 		return __ronbus_try_recv(sub, buf, size, msg);
 	msg->data = buf;
@@ -744,7 +758,7 @@ RONBUS_INLINE int ronbus_peek(struct ronbus_sub *sub, struct ronbus_msg *msg)
 	const struct ronbus_ring ring = sub->ring;
 	__u64 state, pos = RB_READ(&sub->self->cursor);
 
-	if (RB_UNLIKELY(ronbus_ring_look(&ring, pos, &state) != RONBUS_LOOK_READY || sub->filter))
+	if (RB_UNLIKELY(!ronbus_ring_ready(&ring, pos, &state) || sub->filter))
 		return __ronbus_peek(sub, msg);
 	__ronbus_describe(&ring, pos, state, msg);
 	if (RB_UNLIKELY(!ronbus_ring_unchanged(&ring, pos, state)))
