@@ -105,8 +105,12 @@ static int put_batch(struct ronbus_pub *pub, const struct ronbus_publish *args, 
 		smp_mb(); /* barrier D, with D' in arm */
 		notify_audience(pub->bus, args->topic);
 	}
-	if (err == -EAGAIN)
+	if (err == -EAGAIN) {
+		/* Before it gave up it may have made holes, and somebody sleep in front of one. */
+		smp_mb(); /* barrier D, with D' in arm */
+		ronbus_notify(pub->bus, ~0ULL, RONBUS_WAKE_DATA);
 		ronbus_count(&pub->self->dropped, 1);
+	}
 	return done ? done : err;
 }
 

@@ -669,7 +669,7 @@ static int crowd_read(struct crowd *c, int bus, int who, bool kernel)
 
 		ret = kernel ? subscriber_read_kernel(&s, &msg) : subscriber_read(&s, &msg);
 		if (ret == -EAGAIN && !kernel)
-			ret = fd_wait(s.m.fd, now_ns() + WATCHDOG);
+			ret = fd_wait(s.m.fd, RONBUS_WAIT_FOREVER);
 		else if (ret != 1)
 			break;
 		else

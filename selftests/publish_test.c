@@ -436,6 +436,29 @@ TEST_F(held, every_slot)
 	EXPECT_TRUE(subscriber_identity(&self->s));
 }
 
+/*
+ * A publisher that gives up has overtaken whoever waited for one of those slots: he is woken, since
+ * there may never be a message to wake him for.
+ */
+TEST_F(held, gives_up)
+{
+	struct ronbus_stats stats;
+	struct message msg;
+
+	ASSERT_EQ(0, hold(&self->holder, self->claims, 4));
+	EXPECT_EQ(0, fd_arm(self->s.m.fd));
+	EXPECT_TRUE(subscriber_armed(&self->s));
+	EXPECT_EQ(-EAGAIN, publish_number(&self->pub, 100));
+	EXPECT_FALSE(subscriber_armed(&self->s));
+	ASSERT_EQ(0, fd_stats(self->bus, 0, &stats));
+	EXPECT_EQ(1, stats.counters.wakes_total[RONBUS_WAKE_DATA]);
+	/* He looks, finds that he was overtaken, and sleeps in front of what comes next. */
+	EXPECT_EQ(0, fd_wait(self->s.m.fd, 0));
+	EXPECT_EQ(-EAGAIN, subscriber_read(&self->s, &msg));
+	EXPECT_LE(1, self->s.m.self->lags);
+	EXPECT_TRUE(subscriber_identity(&self->s));
+}
+
 /* One slot is enough to go on in. */
 TEST_F(held, all_but_one)
 {

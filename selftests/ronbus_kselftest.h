@@ -398,6 +398,25 @@ static inline int publisher_wake(struct publisher *p, u32 topic)
 	return 0;
 }
 
+/*
+ * A message is given up. On the way to that, slots that are held were marked as passed by, and
+ * somebody may sleep in front of one: he has something to look at now.
+ */
+static inline int publisher_gave_up(struct publisher *p)
+{
+	u64 sleepers = ~0ULL;
+	u32 woken;
+
+	RB_MB(); /* barrier D, with the marks in the place of a message */
+	if (p->m.info.features & RONBUS_F_EDGE_NOTIFY)
+		sleepers = RB_READ(&p->m.page->armed);
+	if (sleepers && !fd_notify(p->m.fd, sleepers, &woken)) {
+		p->notifies++;
+		p->woken += woken;
+	}
+	return -EAGAIN;
+}
+
 /* Publish @n messages; how many were accepted, or an error if none was. */
 static inline int publisher_send(struct publisher *p, u32 topic, const struct ronbus_vec *vec,
 				 u32 n)
@@ -419,8 +438,10 @@ static inline int publisher_send(struct publisher *p, u32 topic, const struct ro
 	claim.pos = ronbus_ring_hint(ring);
 	for (done = 0; done < n; done++) {
 		err = publisher_claim(p, &claim);
-		if (err)
+		if (err) {
+			err = publisher_gave_up(p);
 			break;
+		}
 		ronbus_ring_write(ring, claim.pos, audience, topic,
 				  (const void *)(uintptr_t)vec[done].data, vec[done].len);
 		if (done == n - 1 && p->m.info.features & RONBUS_F_EDGE_NOTIFY)

@@ -80,11 +80,16 @@ static __u32 claim_budget(const struct ronbus_ring *ring)
 
 __u64 __ronbus_claim(struct ronbus_pub *pub, __u64 pos)
 {
+	struct ronbus_publisher_handle *handle = ronbus_publisher_of(pub);
 	struct ronbus_claim claim = { .pos = pos };
 
 	if (!ronbus_ring_claim(&pub->ring, &claim, pub->id, claim_budget(&pub->ring)))
 		return claim.pos;
 	__atomic_fetch_add(&pub->self->dropped, 1, __ATOMIC_RELAXED);
+	/* On its way it may have made holes, and somebody sleep in front of one. */
+	RB_MB(); /* barrier D, with D' where the kernel arms */
+	if (__ronbus_sleepers(pub, pub->how))
+		handle->transport->notify(handle, ~0ULL);
 	return 0; /* no position is */
 }
 

@@ -226,6 +226,34 @@ static int receive_in_place(struct reader *me)
 	return ret;
 }
 
+static __u64 now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (__u64)t.tv_sec * 1000000000ULL + (__u64)t.tv_nsec;
+}
+
+/*
+ * Both find what is there when time is up, and return it as if nothing was wrong: but then nobody
+ * woke us for it.
+ */
+static int watched_wait(struct ronbus_sub *sub)
+{
+	__u64 before = now();
+	int ret = ronbus_wait(sub, WATCHDOG_NS);
+
+	return now() - before < WATCHDOG_NS ? ret : -ETIMEDOUT;
+}
+
+static int watched_recv(struct ronbus_sub *sub, void *buf, size_t size, struct ronbus_msg *msg)
+{
+	__u64 before = now();
+	int ret = ronbus_recv(sub, buf, size, msg, WATCHDOG_NS);
+
+	return now() - before < WATCHDOG_NS ? ret : -ETIMEDOUT;
+}
+
 static int receive(struct reader *me)
 {
 	__u64 payload[WORDS];
@@ -241,7 +269,7 @@ static int receive(struct reader *me)
 	case 2:
 		return ronbus_drain(me->sub, take, me, 5);
 	default:
-		ret = ronbus_recv(me->sub, payload, sizeof(payload), &msg, WATCHDOG_NS);
+		ret = watched_recv(me->sub, payload, sizeof(payload), &msg);
 		break;
 	}
 	if (ret > 0) {
@@ -258,7 +286,7 @@ static int sleep_until_something(struct reader *me)
 
 	me->slept++;
 	if (me->way & 1)
-		return ronbus_wait(me->sub, WATCHDOG_NS);
+		return watched_wait(me->sub);
 	if (ronbus_arm(me->sub))
 		return 0;
 	return poll(&p, 1, (int)(WATCHDOG_NS / 1000000)) == 1 ? 0 : -ETIMEDOUT;
@@ -285,14 +313,6 @@ static void *reader_main(void *arg)
 }
 
 /* ---- a run ---------------------------------------------------------------------------- */
-
-static __u64 now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (__u64)t.tv_sec * 1000000000ULL + (__u64)t.tv_nsec;
-}
 
 static void check_reader(struct ronbus *bus, const struct reader *r)
 {
@@ -465,13 +485,13 @@ static int wait_for_round(struct waiter *me, struct ronbus_msg *msg, __u64 *got)
 	int ret;
 
 	if (me->way == 0)
-		return ronbus_recv(me->sub, got, sizeof(*got), msg, WATCHDOG_NS);
+		return watched_recv(me->sub, got, sizeof(*got), msg);
 	for (;;) {
 		ret = ronbus_try_recv(me->sub, got, sizeof(*got), msg);
 		if (ret != -EAGAIN)
 			return ret;
 		if (me->way == 1)
-			ret = ronbus_wait(me->sub, WATCHDOG_NS);
+			ret = watched_wait(me->sub);
 		else if (!ronbus_arm(me->sub))
 			ret = poll(&p, 1, (int)(WATCHDOG_NS / 1000000)) == 1 ? 0 : -ETIMEDOUT;
 		if (ret == -ETIMEDOUT)
