@@ -1141,7 +1141,7 @@ TEST_F(race, publish_against_sleep)
 		}
 		first[slept]++;
 		/* Large steps until the two have met, small ones from there. */
-		step = slept == last && step < 512 ? 2 * step : 8;
+		step = slept != last ? 8 : step < 4096 ? 2 * step : step;
 		last = slept;
 		delay += slept ? step : -step;
 		if (delay < 0)
