@@ -2,12 +2,15 @@
 /*
  * A bus: creation, names, permissions, end.
  */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
 #include <linux/capability.h>
 #include <linux/cred.h>
 #include <linux/ctype.h>
 #include <linux/file.h>
 #include <linux/log2.h>
 #include <linux/module.h>
+#include <linux/printk.h>
 #include <linux/sched.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
@@ -40,6 +43,31 @@ static u32 autotune(u32 subscribers)
 	if (subscribers <= 16)
 		return 128;
 	return 256;
+}
+
+/* How many subscribers a capacity that autotune() chose is for. */
+static u32 autotuned_for(u32 capacity)
+{
+	return capacity == 64 ? 4 : capacity == 128 ? 16 : RONBUS_SUBSCRIBERS_MAX;
+}
+
+/**
+ * ronbus_autotune_warn() - say that a capacity does not suit what the bus is used for
+ * @bus: the bus, with its lock held unless it is still being made
+ * @reason: why; each is told once a bus
+ */
+void ronbus_autotune_warn(struct ronbus_bus *bus, enum ronbus_autotune_reason reason)
+{
+	static const char *const words[] = {
+		[RONBUS_AUTOTUNE_CAPACITY] = "its readers' cache does not hold so many",
+		[RONBUS_AUTOTUNE_SUBSCRIBERS] = "chosen for fewer subscribers than it has",
+	};
+
+	if (bus->autotune_warned[reason])
+		return;
+	bus->autotune_warned[reason] = true;
+	pr_warn_ratelimited("bus \"%s\": %u slots: %s\n", bus->name, bus->ring.mask + 1,
+			    words[reason]);
 }
 
 static void choose_geometry(struct ronbus_create *args)
@@ -137,6 +165,8 @@ static void fill_info_page(struct ronbus_bus *bus, const struct ronbus_create *a
  */
 int ronbus_bus_create(struct ronbus_create *args, struct ronbus_bus **busp)
 {
+	bool tuned = args->features & RONBUS_F_AUTOTUNE_CAP;
+	bool chosen = tuned && !args->capacity;
 	struct ronbus_bus *bus;
 	int err;
 
@@ -157,7 +187,7 @@ int ronbus_bus_create(struct ronbus_create *args, struct ronbus_bus **busp)
 	bus->mode = args->mode;
 	bus->features = args->features;
 	bus->flags = args->flags;
-	bus->autotuned_badly = args->features & RONBUS_F_AUTOTUNE_CAP && args->capacity > 256;
+	bus->autotuned_for = chosen ? autotuned_for(args->capacity) : 0;
 	memcpy(bus->name, args->name, sizeof(bus->name));
 
 	err = ronbus_region_alloc(&bus->info, sizeof(struct ronbus_info_page));
@@ -173,6 +203,8 @@ int ronbus_bus_create(struct ronbus_create *args, struct ronbus_bus **busp)
 	err = enrol(bus);
 	if (err)
 		goto err_bus;
+	if (tuned && args->capacity > RONBUS_CAPACITY_WARN)
+		ronbus_autotune_warn(bus, RONBUS_AUTOTUNE_CAPACITY);
 	*busp = bus;
 	return 0;
 

@@ -40,6 +40,36 @@ static inline void ronbus_eventfd_signal(struct eventfd_ctx *ctx)
 }
 #endif
 
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 8, 0)
+#include <linux/io_uring.h>
+#else
+#include <linux/io_uring/cmd.h>
+#endif
+
+/* The 16 bytes of a command in its submission queue entry: shared with the program. */
+static inline const void *ronbus_uring_payload(const struct io_uring_cmd *cmd)
+{
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 4, 0)
+	return cmd->cmd;
+#else
+	return cmd->sqe->cmd;
+#endif
+}
+
+/*
+ * Before 6.7 a ring that goes away does not tell its pending commands, so none may be pending: they
+ * are left to a worker of io_uring, which can be interrupted.
+ */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 7, 0)
+#define RONBUS_URING_PENDING false
+#define IO_URING_F_CANCEL 0
+static inline void io_uring_cmd_mark_cancelable(struct io_uring_cmd *cmd, unsigned int issue_flags)
+{
+}
+#else
+#define RONBUS_URING_PENDING true
+#endif
+
 /* put_ipc_ns() is not exported everywhere; what namespace files call to let go is reachable. */
 #ifdef CONFIG_IPC_NS
 static inline void ronbus_ipc_ns_put(struct ipc_namespace *ns)

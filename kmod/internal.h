@@ -30,6 +30,7 @@
 #include "limits.h"
 
 struct eventfd_ctx;
+struct io_uring_cmd;
 struct ipc_namespace;
 struct seq_file;
 struct user_struct;
@@ -76,7 +77,8 @@ struct ronbus_region {
  * @abandoned: one has left, so that the bus ends with the last
  * @ids: numbers of mapped publishers in use
  * @retired: what members that have left had counted
- * @autotuned_badly: a capacity beyond the cache's liking was asked for
+ * @autotuned_for: subscribers that the capacity was chosen for, or 0
+ * @autotune_warned: which &enum ronbus_autotune_reason the bus has been warned of
  * @notify_calls: NOTIFY ioctls
  * @repairs: slots taken back
  */
@@ -102,7 +104,8 @@ struct ronbus_bus {
 	bool abandoned;
 	u64 ids;
 	struct ronbus_counters retired;
-	bool autotuned_badly;
+	u32 autotuned_for;
+	bool autotune_warned[RONBUS_AUTOTUNE_REASONS];
 	atomic64_t notify_calls;
 	atomic64_t repairs;
 };
@@ -149,6 +152,7 @@ struct ronbus_pub {
  * @read_lost: positions lost and not yet told to a reader, under @read_lock
  * @wakes: times woken, by cause
  * @waits: times armed
+ * @cancels: RONBUS_IOC_CANCEL calls; a wait that sees it change is over
  * @rcu: frees it when nobody can be waking it any more
  */
 struct ronbus_sub {
@@ -166,6 +170,7 @@ struct ronbus_sub {
 	u64 read_lost;
 	atomic64_t wakes[RONBUS_WAKE_CAUSES];
 	atomic64_t waits;
+	atomic_t cancels;
 	struct rcu_head rcu;
 };
 
@@ -176,6 +181,7 @@ struct ronbus_bus *ronbus_bus_get(struct ronbus_bus *bus);
 void ronbus_bus_put(struct ronbus_bus *bus);
 bool ronbus_bus_may_map(const struct ronbus_bus *bus);
 void ronbus_bus_end_if_due(struct ronbus_bus *bus);
+void ronbus_autotune_warn(struct ronbus_bus *bus, enum ronbus_autotune_reason reason);
 extern const struct file_operations ronbus_bus_fops;
 
 /* main.c */
@@ -219,6 +225,7 @@ int ronbus_vm_mremap(struct vm_area_struct *vma);
 /* publish.c */
 struct file *ronbus_pub_join(struct ronbus_bus *bus, u32 access, struct ronbus_publisher *args);
 void ronbus_pub_joined(struct file *file);
+int ronbus_publish(struct ronbus_pub *pub, struct ronbus_publish *args, bool nonblock);
 
 /* subscribe.c */
 struct file *ronbus_sub_join(struct ronbus_bus *bus, u32 access, struct ronbus_subscribe *args);
@@ -232,8 +239,13 @@ enum ronbus_ready {
 unsigned int ronbus_sub_ready(const struct ronbus_sub *sub);
 unsigned int ronbus_sub_arm(struct ronbus_sub *sub);
 int ronbus_sub_wait(struct ronbus_sub *sub, u64 deadline);
+void ronbus_sub_cancel(struct ronbus_sub *sub);
 int ronbus_sub_set_eventfd(struct ronbus_sub *sub, int fd);
 unsigned int ronbus_notify(struct ronbus_bus *bus, u64 mask, enum ronbus_wake_cause cause);
+
+/* uring.c */
+int ronbus_pub_uring_cmd(struct io_uring_cmd *cmd, unsigned int issue_flags);
+int ronbus_sub_uring_cmd(struct io_uring_cmd *cmd, unsigned int issue_flags);
 
 /* stats.c */
 void ronbus_retire(struct ronbus_bus *bus, const struct ronbus_pub *pub,

@@ -229,14 +229,15 @@ static_assert(sizeof(struct ronbus_notify) == 16);
 static_assert(sizeof(struct ronbus_vec) == 16);
 static_assert(sizeof(struct ronbus_publish) == 24);
 static_assert(sizeof(struct ronbus_eventfd) == 8);
-static_assert(sizeof(struct ronbus_counters) == 264);
-static_assert(sizeof(struct ronbus_stats) == 320);
+static_assert(sizeof(struct ronbus_uring_publish) == 16);
+static_assert(sizeof(struct ronbus_counters) == 328);
+static_assert(sizeof(struct ronbus_stats) == 384);
 static_assert(sizeof(struct ronbus_record) == 24);
 static_assert(sizeof(struct ronbus_info_page) == 768);
 static_assert(offsetof(struct ronbus_info_page, armed) == 128);
 static_assert(offsetof(struct ronbus_info_page, audience) == 256);
 static_assert(sizeof(struct ronbus_self) <= PAGE_SIZE);
-static_assert(offsetof(struct ronbus_self, published) == 64);
+static_assert(offsetof(struct ronbus_self, messages_for) == 64);
 static_assert(sizeof(struct ronbus_slot) == 32);
 static_assert(sizeof(struct ronbus_ring_head) == 128);
 

@@ -78,32 +78,31 @@ static int get_message(struct ronbus_pub *pub, const struct ronbus_vec __user *u
  * batch or the next one cannot be had. For those that turn out last the wake-up is due in any case:
  * with an extra barrier, since it was not taken with the commit.
  */
-static int put_batch(struct ronbus_pub *pub, const struct ronbus_publish *args, u64 audience)
+static int put_batch(struct ronbus_pub *pub, const struct ronbus_vec __user *uvec, u32 count,
+		     u32 topic, u64 audience)
 {
-	const struct ronbus_vec __user *uvec = u64_to_user_ptr(args->vec);
 	bool each = !(pub->bus->features & RONBUS_F_BATCH);
 	struct ronbus_vec vec;
 	u32 done = 0;
 	int err = 0;
 
-	for (; done < args->count; done++) {
-		bool last = each || done + 1 == args->count;
+	for (; done < count; done++) {
+		bool last = each || done + 1 == count;
 
 		if (fatal_signal_pending(current))
 			err = -EINTR;
 		else
 			err = get_message(pub, uvec + done, &vec);
 		if (!err && audience)
-			err = put_message(pub->bus, audience, args->topic, pub->bounce, vec.len,
-					  last);
+			err = put_message(pub->bus, audience, topic, pub->bounce, vec.len, last);
 		if (err)
 			break;
 		if (last && audience)
-			notify_audience(pub->bus, args->topic);
+			notify_audience(pub->bus, topic);
 	}
 	if (err && done && audience && !each) {
 		smp_mb(); /* barrier D, with D' in arm */
-		notify_audience(pub->bus, args->topic);
+		notify_audience(pub->bus, topic);
 	}
 	if (err == -EAGAIN) {
 		/* Before it gave up it may have made holes, and somebody sleep in front of one. */
@@ -114,50 +113,63 @@ static int put_batch(struct ronbus_pub *pub, const struct ronbus_publish *args, 
 	return done ? done : err;
 }
 
-static void count_published(struct ronbus_self *self, u32 accepted, u64 audience, bool batch)
+static void count_published(struct ronbus_pub *pub, u32 accepted, u32 receivers)
 {
-	if (!audience) {
-		ronbus_count(&self->no_receivers, accepted);
-		return;
-	}
-	ronbus_count(&self->published, accepted);
-	ronbus_count(&self->addressed, (u64)accepted * hweight64(audience));
-	if (batch) {
-		ronbus_count(&self->batches, 1);
+	struct ronbus_self *self = pub->self;
+
+	ronbus_count(&self->messages_for[receivers], accepted);
+	if (receivers && accepted > 1 && pub->bus->features & RONBUS_F_BATCH)
 		ronbus_count(&self->batch_len[min(ilog2(accepted), RONBUS_BATCH_BUCKETS - 1)], 1);
-	}
+}
+
+/**
+ * ronbus_publish() - publish by system call
+ * @pub: the publisher
+ * @args: what; @receivers is filled in
+ * @nonblock: do not wait for another thread that publishes as @pub
+ *
+ * Return: how many messages were accepted; -EINVAL, -EMSGSIZE or -EFAULT for a first message that
+ * cannot be published; -EAGAIN if it was dropped; -EINTR or -ERESTARTSYS; with @nonblock -EBUSY.
+ */
+int ronbus_publish(struct ronbus_pub *pub, struct ronbus_publish *args, bool nonblock)
+{
+	u64 audience;
+	int ret;
+
+	if (!args->count || args->count > RONBUS_BATCH_MAX || args->topic >= RONBUS_TOPICS_MAX ||
+	    args->flags)
+		return -EINVAL;
+
+	if (nonblock && !mutex_trylock(&pub->lock))
+		return -EBUSY;
+	if (!nonblock && mutex_lock_interruptible(&pub->lock))
+		return -ERESTARTSYS;
+	audience = READ_ONCE(pub->bus->page->audience[args->topic]);
+	args->receivers = hweight64(audience);
+	ret = put_batch(pub, u64_to_user_ptr(args->vec), args->count, args->topic, audience);
+	if (ret > 0)
+		count_published(pub, ret, args->receivers);
+	mutex_unlock(&pub->lock);
+	return ret;
 }
 
 static long publish_ioctl(struct ronbus_pub *pub, unsigned int cmd, void __user *arg)
 {
 	struct ronbus_publish args;
-	u64 audience;
 	int ret;
 
 	ret = ronbus_get_args(&args, sizeof(args), cmd, arg);
 	if (ret)
 		return ret;
-	if (!args.count || args.count > RONBUS_BATCH_MAX || args.topic >= RONBUS_TOPICS_MAX ||
-	    args.flags)
-		return -EINVAL;
 
 	/* Before anything is published: an argument that cannot be written back is an error. */
 	if (put_user(0, &((struct ronbus_publish __user *)arg)->receivers))
 		return -EFAULT;
-
-	if (mutex_lock_interruptible(&pub->lock))
-		return -ERESTARTSYS;
-	audience = READ_ONCE(pub->bus->page->audience[args.topic]);
-	ret = put_batch(pub, &args, audience);
-	if (ret > 0)
-		count_published(pub->self, ret, audience,
-				ret > 1 && pub->bus->features & RONBUS_F_BATCH);
-	mutex_unlock(&pub->lock);
+	ret = ronbus_publish(pub, &args, false);
 
 	/* It could be written a moment ago. If it no longer can, what was published still is. */
 	if (ret > 0)
-		(void)put_user(hweight64(audience),
-			       &((struct ronbus_publish __user *)arg)->receivers);
+		(void)put_user(args.receivers, &((struct ronbus_publish __user *)arg)->receivers);
 	return ret;
 }
 
@@ -309,6 +321,7 @@ static const struct file_operations pub_fops = {
 	.release = pub_release,
 	.unlocked_ioctl = pub_ioctl,
 	.compat_ioctl = compat_ptr_ioctl,
+	.uring_cmd = ronbus_pub_uring_cmd,
 	.mmap = pub_mmap,
 	.show_fdinfo = ronbus_show_pub,
 };

@@ -3,26 +3,37 @@
  * Counters: gathered from the members' own pages and from what the kernel counted.
  */
 #include <linux/bitops.h>
+#include <linux/build_bug.h>
 #include <linux/err.h>
+#include <linux/kernel.h>
+#include <linux/log2.h>
 #include <linux/seq_file.h>
 #include <linux/slab.h>
 
+#include "../uapi/ronbus_counters.h"
 #include "internal.h"
 
 static void add_pub(struct ronbus_counters *sum, const struct ronbus_pub *pub)
 {
 	const struct ronbus_self *self = pub->self;
 	unsigned int i;
+	u64 n;
 
-	sum->published_total += READ_ONCE(self->published);
-	sum->no_receivers_total += READ_ONCE(self->no_receivers);
+	sum->no_receivers_total += READ_ONCE(self->messages_for[0]);
+	for (i = 1; i <= RONBUS_SUBSCRIBERS_MAX; i++) {
+		n = READ_ONCE(self->messages_for[i]);
+		sum->published_total += n;
+		sum->addressed_total += n * i;
+		sum->ready_mask_width[ilog2(i)] += n;
+	}
+	for (i = 0; i < RONBUS_BATCH_BUCKETS; i++) {
+		n = READ_ONCE(self->batch_len[i]);
+		sum->batch_publish_total += n;
+		sum->batch_len_histogram[i] += n;
+	}
 	sum->dropped_total += READ_ONCE(self->dropped);
-	sum->addressed_total += READ_ONCE(self->addressed);
-	sum->batch_publish_total += READ_ONCE(self->batches);
 	sum->interest_skips_total += READ_ONCE(self->interest_skips);
 	sum->metrics_tls_flush_total += READ_ONCE(self->flushes);
-	for (i = 0; i < RONBUS_BATCH_BUCKETS; i++)
-		sum->batch_len_histogram[i] += READ_ONCE(self->batch_len[i]);
 }
 
 static void add_sub(struct ronbus_counters *sum, const struct ronbus_sub *sub)
@@ -84,7 +95,8 @@ static void gather_bus(struct ronbus_bus *bus, struct ronbus_stats *stats)
 	}
 	stats->counters.notify_calls_total = atomic64_read(&bus->notify_calls);
 	stats->counters.repairs_total = atomic64_read(&bus->repairs);
-	stats->counters.autotune_warn_total = bus->autotuned_badly;
+	for (i = 0; i < RONBUS_AUTOTUNE_REASONS; i++)
+		stats->counters.autotune_warn_total[i] = bus->autotune_warned[i];
 	set_suppressed(&stats->counters, stats->counters.addressed_total);
 	stats->armed = READ_ONCE(bus->page->armed);
 }
@@ -191,34 +203,19 @@ long ronbus_info_ioctl(struct ronbus_bus *bus, const struct ronbus_info *own, un
 
 static void show_counters(struct seq_file *m, const struct ronbus_counters *c)
 {
-	static const char *const causes[] = { "data", "timer", "repair", "close" };
 	unsigned int i;
 
-#define SHOW(name) seq_printf(m, "bus_" #name ":\t%llu\n", c->name)
-	SHOW(published_total);
-	SHOW(no_receivers_total);
-	SHOW(receiver_lag_total);
-	SHOW(overflow_dropped_total);
-	SHOW(dropped_total);
-	SHOW(delivered_total);
-	SHOW(filtered_total);
-	SHOW(holes_total);
-	SHOW(addressed_total);
-	SHOW(notify_calls_total);
-	SHOW(notify_sends_total);
-	SHOW(notify_suppressed_total);
-	for (i = 0; i < RONBUS_WAKE_CAUSES; i++)
-		seq_printf(m, "bus_wakes_total{%s}:\t%llu\n", causes[i], c->wakes_total[i]);
-	SHOW(waits_total);
-	SHOW(repairs_total);
-	SHOW(batch_publish_total);
-	for (i = 0; i < RONBUS_BATCH_BUCKETS; i++)
-		seq_printf(m, "bus_batch_len_histogram{%u}:\t%llu\n", 1U << i,
-			   c->batch_len_histogram[i]);
-	SHOW(metrics_tls_flush_total);
-	SHOW(autotune_warn_total);
-	SHOW(interest_skips_total);
-#undef SHOW
+#define PLAIN(name) seq_printf(m, "bus_" #name ":\t%llu\n", c->name);
+#define LABELLED(name, key, ...)                                                            \
+	{                                                                                   \
+		static const char *const labels[] = { __VA_ARGS__ };                        \
+		static_assert(ARRAY_SIZE(labels) == ARRAY_SIZE(c->name));                   \
+		for (i = 0; i < ARRAY_SIZE(labels); i++)                                    \
+			seq_printf(m, "bus_" #name "{%s}:\t%llu\n", labels[i], c->name[i]); \
+	}
+	RONBUS_COUNTERS(PLAIN, LABELLED)
+#undef LABELLED
+#undef PLAIN
 }
 
 static void show_stats(struct seq_file *m, struct ronbus_bus *bus, u32 which)

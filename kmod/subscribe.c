@@ -3,6 +3,7 @@
  * Subscribers: joining, waiting, reading by system call.
  */
 #include <linux/anon_inodes.h>
+#include <linux/bitops.h>
 #include <linux/err.h>
 #include <linux/eventfd.h>
 #include <linux/mm.h>
@@ -173,6 +174,9 @@ static long sub_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 		return ronbus_sub_arm(sub) ? 1 : 0;
 	case RONBUS_CMD(RONBUS_IOC_SET_EVENTFD):
 		return eventfd_ioctl(sub, cmd, uarg);
+	case RONBUS_CMD(RONBUS_IOC_CANCEL):
+		ronbus_sub_cancel(sub);
+		return 0;
 	case RONBUS_CMD(RONBUS_IOC_INFO):
 		return ronbus_info_ioctl(sub->bus, &own, cmd, uarg);
 	case RONBUS_CMD(RONBUS_IOC_STATS):
@@ -258,6 +262,8 @@ static int enrol(struct ronbus_sub *sub, const struct ronbus_subscribe *args)
 		return err;
 	}
 	WRITE_ONCE(sub->self->cursor, sub->start);
+	if (bus->autotuned_for && hweight64(bus->members) > bus->autotuned_for)
+		ronbus_autotune_warn(bus, RONBUS_AUTOTUNE_SUBSCRIBERS);
 	return 0;
 }
 
@@ -299,6 +305,7 @@ static const struct file_operations sub_fops = {
 	.poll = sub_poll,
 	.unlocked_ioctl = sub_ioctl,
 	.compat_ioctl = compat_ptr_ioctl,
+	.uring_cmd = ronbus_sub_uring_cmd,
 	.mmap = sub_mmap,
 	.llseek = noop_llseek,
 	.show_fdinfo = ronbus_show_sub,

@@ -94,10 +94,11 @@ unsigned int ronbus_sub_arm(struct ronbus_sub *sub)
  * @sub: the subscriber
  * @deadline: CLOCK_MONOTONIC in nanoseconds, or RONBUS_WAIT_FOREVER
  *
- * Return: 0, -ETIMEDOUT or -ERESTARTSYS.
+ * Return: 0, -ETIMEDOUT, -ECANCELED or -ERESTARTSYS.
  */
 int ronbus_sub_wait(struct ronbus_sub *sub, u64 deadline)
 {
+	int cancels = atomic_read(&sub->cancels);
 	ktime_t expires = min_t(u64, deadline, KTIME_MAX);
 	ktime_t *timeout = deadline == RONBUS_WAIT_FOREVER ? NULL : &expires;
 	DEFINE_WAIT(wait);
@@ -115,7 +116,9 @@ int ronbus_sub_wait(struct ronbus_sub *sub, u64 deadline)
 		}
 		if (err)
 			break;
-		if (signal_pending(current))
+		if (atomic_read(&sub->cancels) != cancels)
+			err = -ECANCELED;
+		else if (signal_pending(current))
 			err = -ERESTARTSYS;
 		else if (!schedule_hrtimeout_range(timeout, current->timer_slack_ns,
 						   HRTIMER_MODE_ABS))
@@ -123,6 +126,16 @@ int ronbus_sub_wait(struct ronbus_sub *sub, u64 deadline)
 	}
 	finish_wait(&sub->queue, &wait);
 	return err;
+}
+
+/**
+ * ronbus_sub_cancel() - end the waits that are going on
+ * @sub: the subscriber
+ */
+void ronbus_sub_cancel(struct ronbus_sub *sub)
+{
+	atomic_inc(&sub->cancels);
+	wake_up_all(&sub->queue); /* a full barrier before it looks who sleeps */
 }
 
 static void wake(struct ronbus_sub *sub, enum ronbus_wake_cause cause)

@@ -366,27 +366,27 @@ TEST_F(api, drain)
 	struct drained d = { .stop_after = -1 };
 	u64 i;
 
-	EXPECT_EQ(-EAGAIN, ronbus_drain(self->sub, drain_one, &d, 10));
+	EXPECT_EQ(-EAGAIN, ronbus_drain(self->sub, drain_one, &d, 10, 0));
 	for (i = 0; i < SLOTS + 2; i++) {
 		EXPECT_EQ(1, send_number(self->pub, 0, i));
 	}
-	EXPECT_EQ(3, ronbus_drain(self->sub, drain_one, &d, 3));
+	EXPECT_EQ(3, ronbus_drain(self->sub, drain_one, &d, 3, 0));
 	EXPECT_EQ(2, d.lost);
 	EXPECT_EQ(2, d.n);
 	d.stop_after = 3;
-	EXPECT_EQ(1, ronbus_drain(self->sub, drain_one, &d, 100));
+	EXPECT_EQ(1, ronbus_drain(self->sub, drain_one, &d, 100, 0));
 	d.stop_after = -1;
-	EXPECT_EQ((int)SLOTS - 3, ronbus_drain(self->sub, drain_one, &d, 100));
+	EXPECT_EQ((int)SLOTS - 3, ronbus_drain(self->sub, drain_one, &d, 100, 0));
 	for (i = 0; i < SLOTS; i++) {
 		EXPECT_EQ(i + 2, d.numbers[i]);
 	}
-	EXPECT_EQ(-EAGAIN, ronbus_drain(self->sub, drain_one, &d, 100));
+	EXPECT_EQ(-EAGAIN, ronbus_drain(self->sub, drain_one, &d, 100, 0));
 	EXPECT_EQ(1, send_number(self->pub, 0, 77));
 	ronbus_pub_close(self->pub);
 	self->pub = NULL;
-	EXPECT_EQ(1, ronbus_drain(self->sub, drain_one, &d, 100));
+	EXPECT_EQ(1, ronbus_drain(self->sub, drain_one, &d, 100, 0));
 	EXPECT_EQ(77, d.numbers[SLOTS]);
-	EXPECT_EQ(RONBUS_CLOSED, ronbus_drain(self->sub, drain_one, &d, 100));
+	EXPECT_EQ(RONBUS_CLOSED, ronbus_drain(self->sub, drain_one, &d, 100, 0));
 }
 
 /* ---- membership ------------------------------------------------------------------------- */

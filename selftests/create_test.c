@@ -220,7 +220,8 @@ TEST_F(create, autotune)
 		EXPECT_EQ(n, args.subscribers);
 		ASSERT_EQ(0, fd_stats(fd, RONBUS_STATS_BUS, &stats));
 		EXPECT_EQ(args.capacity, stats.capacity);
-		EXPECT_EQ(0, stats.counters.autotune_warn_total);
+		EXPECT_EQ(0, stats.counters.autotune_warn_total[RONBUS_AUTOTUNE_CAPACITY]);
+		EXPECT_EQ(0, stats.counters.autotune_warn_total[RONBUS_AUTOTUNE_SUBSCRIBERS]);
 		close(fd);
 	}
 	EXPECT_EQ(-EINVAL, CREATE(.features = on, .subscribers = 65));
@@ -237,14 +238,48 @@ TEST_F(create, autotune)
 		ASSERT_LE(0, fd);
 		EXPECT_EQ(n, args.capacity);
 		ASSERT_EQ(0, fd_stats(fd, RONBUS_STATS_BUS, &stats));
-		EXPECT_EQ(n > 256, stats.counters.autotune_warn_total);
+		EXPECT_EQ(n > RONBUS_CAPACITY_WARN,
+			  stats.counters.autotune_warn_total[RONBUS_AUTOTUNE_CAPACITY]);
 		close(fd);
 	}
 	fd = CREATE(.capacity = 1024);
 	ASSERT_LE(0, fd);
 	ASSERT_EQ(0, fd_stats(fd, RONBUS_STATS_BUS, &stats));
-	EXPECT_EQ(0, stats.counters.autotune_warn_total);
+	EXPECT_EQ(0, stats.counters.autotune_warn_total[RONBUS_AUTOTUNE_CAPACITY]);
 	close(fd);
+}
+
+/* More subscribers than a capacity was chosen for are let in, and counted once. */
+TEST_F(create, autotune_subscribers)
+{
+	static const struct {
+		u32 expected, capacity, most;
+	} cases[] = {
+		{ 4, 0, 4 }, { 16, 0, 16 }, { 0, 0, 4 }, { 64, 0, 64 }, { 4, 64, 64 },
+	};
+	struct ronbus_stats stats;
+	int subs[RONBUS_SUBSCRIBERS_MAX];
+	size_t i;
+	u32 n;
+
+	for (i = 0; i < ARRAY_SIZE(cases); i++) {
+		int bus = CREATE(.features = RONBUS_F_AUTOTUNE_CAP, .capacity = cases[i].capacity,
+				 .subscribers = cases[i].expected);
+
+		ASSERT_LE(0, bus);
+		for (n = 0; n < RONBUS_SUBSCRIBERS_MAX; n++) {
+			subs[n] = fd_subscribe(bus, RONBUS_START_LATEST, 0, NULL);
+			ASSERT_LE(0, subs[n]);
+			ASSERT_EQ(0, fd_stats(bus, RONBUS_STATS_BUS, &stats));
+			EXPECT_EQ(n + 1 > cases[i].most,
+				  stats.counters.autotune_warn_total[RONBUS_AUTOTUNE_SUBSCRIBERS])
+			TH_LOG("%u of %u", n + 1, cases[i].most);
+		}
+		EXPECT_EQ(0, stats.counters.autotune_warn_total[RONBUS_AUTOTUNE_CAPACITY]);
+		while (n--)
+			close(subs[n]);
+		close(bus);
+	}
 }
 
 /* ---- names ------------------------------------------------------------------------------ */

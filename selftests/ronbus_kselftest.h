@@ -432,7 +432,7 @@ static inline int publisher_send(struct publisher *p, u32 topic, const struct ro
 
 	audience = RB_LOAD_ACQUIRE(&p->m.page->audience[topic]);
 	if (!audience) {
-		count(&p->m.self->no_receivers, n);
+		count(&p->m.self->messages_for[0], n);
 		return (int)n;
 	}
 	claim.pos = ronbus_ring_hint(ring);
@@ -455,12 +455,9 @@ static inline int publisher_send(struct publisher *p, u32 topic, const struct ro
 		return err;
 	if (done < n || !(p->m.info.features & RONBUS_F_EDGE_NOTIFY))
 		RB_MB(); /* barrier D, which no commit_last() was */
-	count(&p->m.self->published, done);
-	count(&p->m.self->addressed, (u64)done * (u32)__builtin_popcountll(audience));
-	if (n > 1 && p->m.info.features & RONBUS_F_BATCH) {
-		count(&p->m.self->batches, 1);
+	count(&p->m.self->messages_for[__builtin_popcountll(audience)], done);
+	if (n > 1 && p->m.info.features & RONBUS_F_BATCH)
 		count(&p->m.self->batch_len[31 - __builtin_clz(done)], 1);
-	}
 	err = publisher_wake(p, topic);
 	return err ? err : (int)done;
 }

@@ -67,6 +67,11 @@ enum ronbus_feature {
 
 #define RONBUS_FEATURES_KNOWN ((1ULL << 7) - 1)
 
+/* What most buses want: nothing here changes what is delivered, or when. */
+#define RONBUS_FEATURES_RECOMMENDED                                              \
+	((__u64)(RONBUS_F_EDGE_NOTIFY | RONBUS_F_BATCH | RONBUS_F_AUTOTUNE_CAP | \
+		 RONBUS_F_METRICS_BUF))
+
 /**
  * enum ronbus_bus_flag - how a bus lives and who writes into its memory
  * @RONBUS_BUS_PERSISTENT: the bus does not end when its last publisher leaves
@@ -349,7 +354,27 @@ struct ronbus_eventfd {
 	__u32 flags;
 };
 
+/**
+ * struct ronbus_uring_publish - RONBUS_IOC_PUBLISH as an io_uring command
+ * @vec: address of @count &struct ronbus_vec; they and what they point to stay until the command
+ *	has completed
+ * @count: messages, 1 to RONBUS_BATCH_MAX
+ * @topic: their topic, below RONBUS_TOPICS_MAX
+ *
+ * IORING_OP_URING_CMD on a publisher fd, with the ioctl's number as the command and this in the
+ * 16 bytes of the submission queue entry. The completion has what the ioctl returns.
+ *
+ * The other command is RONBUS_IOC_WAIT on a subscriber fd, with &struct ronbus_wait there; and
+ * RONBUS_IOC_CANCEL, with 16 zero bytes.
+ */
+struct ronbus_uring_publish {
+	__aligned_u64 vec;
+	__u32 count;
+	__u32 topic;
+};
+
 #define RONBUS_BATCH_BUCKETS 11 /* batches of 1, 2-3, 4-7, ..., 1024 */
+#define RONBUS_WIDTH_BUCKETS 7 /* messages for 1, 2-3, 4-7, ..., 64 subscribers */
 
 /**
  * enum ronbus_wake_cause - why a subscriber was woken
@@ -366,6 +391,22 @@ enum ronbus_wake_cause {
 	RONBUS_WAKE_CLOSE = 3,
 	RONBUS_WAKE_CAUSES = 4,
 };
+
+/**
+ * enum ronbus_autotune_reason - what RONBUS_F_AUTOTUNE_CAP warns of
+ * @RONBUS_AUTOTUNE_CAPACITY: more than RONBUS_CAPACITY_WARN slots: the ring does not stay in the
+ *	cache that its readers share
+ * @RONBUS_AUTOTUNE_SUBSCRIBERS: more subscribers than the capacity was chosen for; it stays as it
+ *	is, for a live ring is never resized
+ * @RONBUS_AUTOTUNE_REASONS: how many reasons there are
+ */
+enum ronbus_autotune_reason {
+	RONBUS_AUTOTUNE_CAPACITY = 0,
+	RONBUS_AUTOTUNE_SUBSCRIBERS = 1,
+	RONBUS_AUTOTUNE_REASONS = 2,
+};
+
+#define RONBUS_CAPACITY_WARN 256U
 
 /**
  * struct ronbus_counters - counters of a bus, or the share one subscriber has in them
@@ -391,8 +432,9 @@ enum ronbus_wake_cause {
  *	than one message (publishers)
  * @batch_len_histogram: batches by the logarithm of their length (publishers)
  * @metrics_tls_flush_total: flushes of per-thread counters (members)
- * @autotune_warn_total: capacities above what the cache likes (kernel)
+ * @autotune_warn_total: warnings, by &enum ronbus_autotune_reason, each once a bus (kernel)
  * @interest_skips_total: subscribers spared a message by their choice of topics (publishers)
+ * @ready_mask_width: messages by the logarithm of how many subscribers each was for (publishers)
  *
  * "Word of" says who counted: what the kernel counted is true, what a member counted is as
  * honest as the member.
@@ -416,8 +458,9 @@ struct ronbus_counters {
 	__aligned_u64 batch_publish_total;
 	__aligned_u64 batch_len_histogram[RONBUS_BATCH_BUCKETS];
 	__aligned_u64 metrics_tls_flush_total;
-	__aligned_u64 autotune_warn_total;
+	__aligned_u64 autotune_warn_total[RONBUS_AUTOTUNE_REASONS];
 	__aligned_u64 interest_skips_total;
+	__aligned_u64 ready_mask_width[RONBUS_WIDTH_BUCKETS];
 };
 
 #define RONBUS_STATS_BUS (~0U)
@@ -527,11 +570,9 @@ struct ronbus_info_page {
  * @lags: times overtaken
  * @lost: positions lost by that
  * @reserved0: zero, and the end of the subscriber's cache line
- * @published: messages written for at least one subscriber
- * @no_receivers: messages that nobody wanted
+ * @messages_for: messages by how many subscribers each was for; [0] are those that nobody wanted
+ *	and that were not written
  * @dropped: messages given up
- * @addressed: sum over the messages of the subscribers each was for
- * @batches: batches published
  * @interest_skips: subscribers spared a message by their choice of topics
  * @flushes: flushes of per-thread counters
  * @batch_len: batches by the logarithm of their length
@@ -544,11 +585,8 @@ struct ronbus_self {
 	__aligned_u64 lags;
 	__aligned_u64 lost;
 	__aligned_u64 reserved0[2];
-	__aligned_u64 published;
-	__aligned_u64 no_receivers;
+	__aligned_u64 messages_for[RONBUS_SUBSCRIBERS_MAX + 1];
 	__aligned_u64 dropped;
-	__aligned_u64 addressed;
-	__aligned_u64 batches;
 	__aligned_u64 interest_skips;
 	__aligned_u64 flushes;
 	__aligned_u64 batch_len[RONBUS_BATCH_BUCKETS];
@@ -586,5 +624,11 @@ struct ronbus_self {
 #define RONBUS_IOC_WAIT _IOW(RONBUS_IOC_TYPE, 0x40, struct ronbus_wait)
 #define RONBUS_IOC_ARM _IO(RONBUS_IOC_TYPE, 0x41)
 #define RONBUS_IOC_SET_EVENTFD _IOW(RONBUS_IOC_TYPE, 0x42, struct ronbus_eventfd)
+
+/*
+ * Ends the waits that are going on for this subscriber in RONBUS_IOC_WAIT, read(2) and io_uring:
+ * they fail with ECANCELED. One that begins later is not affected. Pollers are not.
+ */
+#define RONBUS_IOC_CANCEL _IO(RONBUS_IOC_TYPE, 0x43)
 
 #endif /* _UAPI_RONBUS_H */

@@ -125,13 +125,6 @@ int ronbus_seal(struct ronbus *bus)
 	return bus->transport->seal(bus);
 }
 
-int ronbus_stats(struct ronbus *bus, unsigned int which, struct ronbus_stats *stats)
-{
-	memset(stats, 0, sizeof(*stats));
-	stats->which = which;
-	return bus->transport->stats(bus, stats);
-}
-
 void ronbus_close(struct ronbus *bus)
 {
 	if (bus)

@@ -410,6 +410,11 @@ static int device_set_eventfd(struct ronbus_subscriber_handle *sub, int fd)
 	return call(device_sub_fd(sub), RONBUS_IOC_SET_EVENTFD, &req);
 }
 
+static int device_cancel(struct ronbus_subscriber_handle *sub)
+{
+	return call(device_sub_fd(sub), RONBUS_IOC_CANCEL, NULL);
+}
+
 static void device_sub_close(struct ronbus_subscriber_handle *sub)
 {
 	member_close(&((struct device_sub *)sub)->member);
@@ -417,6 +422,7 @@ static void device_sub_close(struct ronbus_subscriber_handle *sub)
 }
 
 const struct ronbus_transport ronbus_device_transport = {
+	.uring_commands = true,
 	.query = device_query,
 	.create = device_create,
 	.attach = device_attach,
@@ -435,5 +441,6 @@ const struct ronbus_transport ronbus_device_transport = {
 	.wait = device_wait,
 	.arm = device_arm,
 	.set_eventfd = device_set_eventfd,
+	.cancel = device_cancel,
 	.sub_close = device_sub_close,
 };

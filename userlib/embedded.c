@@ -29,7 +29,6 @@
 	((__u32)(RONBUS_BUS_PERSISTENT | RONBUS_BUS_EXCLUSIVE | RONBUS_BUS_MAP_NONE | \
 		 RONBUS_BUS_MAP_ALL))
 #define ACCESS_ALL ((__u32)(RONBUS_ACCESS_SUBSCRIBE | RONBUS_ACCESS_PUBLISH))
-#define CAPACITY_WARN 256U
 #define RING_BYTES_MAX (64UL << 20) /* as the module has it */
 #define BASE_ALIGN 128UL /* two lines, as the mappings of the device have it */
 
@@ -50,6 +49,7 @@ struct embedded_sub;
  * @pubs: publishers
  * @ids: set of publisher ids in use
  * @publishers: how many @pubs there are
+ * @autotuned_for: subscribers that the capacity was chosen for, or 0
  * @past: counters of members that have left, and the kernel's own
  */
 struct embedded_bus {
@@ -65,6 +65,7 @@ struct embedded_bus {
 	struct embedded_pub *pubs;
 	__u64 ids;
 	__u32 publishers;
+	__u32 autotuned_for;
 	struct ronbus_counters past;
 };
 
@@ -97,6 +98,7 @@ struct embedded_pub {
  * @start: where it began
  * @seq: grows with each wake: the futex
  * @sleepers: whether it sleeps on @seq
+ * @cancels: ronbus_cancel() calls; a sleep that sees it change is over
  * @polled: it armed for an fd, and so stays armed when a sleep ends without data
  * @own_fd: the eventfd of ronbus_sub_fd(), or -1
  * @user_fd: a duplicate of the eventfd of ronbus_set_eventfd(), or -1; both change under the
@@ -110,6 +112,7 @@ struct embedded_sub {
 	__u64 start;
 	__u32 seq;
 	__u32 sleepers;
+	__u32 cancels;
 	__u32 polled;
 	int own_fd;
 	int user_fd;
@@ -120,7 +123,6 @@ struct embedded_sub {
 static struct {
 	pthread_mutex_t lock;
 	struct embedded_bus *first;
-	bool warned;
 } table = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
 static __u64 bit(__u32 index)
@@ -252,21 +254,38 @@ static void handle_bind(struct embedded_handle *handle, struct embedded_bus *bus
 	handle->base.features = bus->info.features;
 }
 
-/* With the lock of the table. */
-static void warn_of_capacity(struct embedded_bus *bus)
+/* With the lock of the bus, unless it is still being made. Once a bus, for each reason. */
+static void autotune_warn(struct embedded_bus *bus, enum ronbus_autotune_reason reason)
 {
-	if (!(bus->info.features & RONBUS_F_AUTOTUNE_CAP) || bus->info.capacity <= CAPACITY_WARN)
+	static const char *const words[] = {
+		[RONBUS_AUTOTUNE_CAPACITY] = "its readers' cache does not hold so many",
+		[RONBUS_AUTOTUNE_SUBSCRIBERS] = "chosen for fewer subscribers than it has",
+	};
+
+	if (bus->past.autotune_warn_total[reason])
 		return;
-	bus->past.autotune_warn_total++;
-	if (table.warned)
+	bus->past.autotune_warn_total[reason] = 1;
+	fprintf(stderr, "libronbus: bus \"%s\": %u slots: %s\n", bus->name, bus->info.capacity,
+		words[reason]);
+}
+
+static void autotune(struct embedded_bus *bus, bool chosen)
+{
+	__u32 capacity = bus->info.capacity;
+
+	if (!(bus->info.features & RONBUS_F_AUTOTUNE_CAP))
 		return;
-	table.warned = true;
-	fprintf(stderr, "libronbus: a bus of %u slots is larger than the %u that caches like\n",
-		bus->info.capacity, CAPACITY_WARN);
+	if (chosen)
+		bus->autotuned_for = capacity == 64    ? 4
+				     : capacity == 128 ? 16
+						       : RONBUS_SUBSCRIBERS_MAX;
+	else if (capacity > RONBUS_CAPACITY_WARN)
+		autotune_warn(bus, RONBUS_AUTOTUNE_CAPACITY);
 }
 
 static int embedded_create(const char *where, struct ronbus_create *req, struct ronbus **bus)
 {
+	bool chosen = !req->capacity;
 	struct embedded_handle *handle;
 	struct embedded_bus *new;
 	int err;
@@ -283,6 +302,7 @@ static int embedded_create(const char *where, struct ronbus_create *req, struct 
 		err = -ENOMEM;
 		goto free_handle;
 	}
+	autotune(new, chosen);
 
 	pthread_mutex_lock(&table.lock);
 	if (find_bus(new->name)) {
@@ -293,7 +313,6 @@ static int embedded_create(const char *where, struct ronbus_create *req, struct 
 	new->refs = 1;
 	new->next = table.first;
 	table.first = new;
-	warn_of_capacity(new);
 	pthread_mutex_unlock(&table.lock);
 
 	handle_bind(handle, new);
@@ -452,19 +471,24 @@ static void signal_fds(const struct embedded_sub *sub)
 	eventfd_signal(sub->user_fd);
 }
 
+/*
+ * Either the sleeper's futex call finds that seq has changed, or we find the sleeper: full barriers
+ * here and in embedded_wait().
+ */
+static void wake_sleeper(struct embedded_sub *sub)
+{
+	__atomic_fetch_add(&sub->seq, 1, __ATOMIC_SEQ_CST);
+	RB_MB();
+	if (RB_READ(&sub->sleepers))
+		syscall(SYS_futex, &sub->seq, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
+}
+
 /* With the lock of the bus, by the one who took the armed bit away. */
 static void wake(struct embedded_sub *sub, enum ronbus_wake_cause cause)
 {
 	sub->kernel.wakes_total[cause]++;
 	RB_WRITE(&sub->polled, 0);
-	/*
-	 * Either the sleeper's futex call finds that seq has changed, or we find the sleeper: full
-	 * barriers here and in embedded_wait().
-	 */
-	__atomic_fetch_add(&sub->seq, 1, __ATOMIC_SEQ_CST);
-	RB_MB();
-	if (RB_READ(&sub->sleepers))
-		syscall(SYS_futex, &sub->seq, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
+	wake_sleeper(sub);
 	signal_fds(sub);
 }
 
@@ -536,12 +560,14 @@ static void disarm_bit(struct embedded_sub *sub, bool data)
 static int embedded_wait(struct ronbus_subscriber_handle *base, __u64 deadline)
 {
 	struct embedded_sub *sub = (struct embedded_sub *)base;
+	__u32 cancels;
 	int err;
 
 	if (something(sub))
 		return 0;
 	if (deadline <= ronbus_now())
 		return -ETIMEDOUT;
+	cancels = RB_READ(&sub->cancels);
 	RB_WRITE(&sub->sleepers, 1);
 	for (;;) {
 		__u32 seq = RB_LOAD_ACQUIRE(&sub->seq);
@@ -549,6 +575,10 @@ static int embedded_wait(struct ronbus_subscriber_handle *base, __u64 deadline)
 		arm_bit(sub);
 		if (something(sub)) {
 			err = 0;
+			break;
+		}
+		if (RB_READ(&sub->cancels) != cancels) {
+			err = -ECANCELED;
 			break;
 		}
 		err = futex_wait(&sub->seq, seq, deadline);
@@ -562,6 +592,15 @@ static int embedded_wait(struct ronbus_subscriber_handle *base, __u64 deadline)
 	RB_WRITE(&sub->sleepers, 0);
 	disarm_bit(sub, !err);
 	return err;
+}
+
+static int embedded_cancel(struct ronbus_subscriber_handle *base)
+{
+	struct embedded_sub *sub = (struct embedded_sub *)base;
+
+	__atomic_fetch_add(&sub->cancels, 1, __ATOMIC_SEQ_CST);
+	wake_sleeper(sub);
+	return 0;
 }
 
 static int embedded_arm(struct ronbus_subscriber_handle *base)
@@ -676,22 +715,30 @@ static int embedded_seal(struct ronbus *base)
 /* Add what a member counted in its own page. */
 static void add_self(struct ronbus_counters *to, const struct ronbus_self *self)
 {
-	int i;
+	unsigned int i;
 
-	to->published_total += RB_READ(&self->published);
-	to->no_receivers_total += RB_READ(&self->no_receivers);
+	to->no_receivers_total += RB_READ(&self->messages_for[0]);
 	to->receiver_lag_total += RB_READ(&self->lags);
 	to->overflow_dropped_total += RB_READ(&self->lost);
 	to->dropped_total += RB_READ(&self->dropped);
 	to->delivered_total += RB_READ(&self->delivered);
 	to->filtered_total += RB_READ(&self->filtered);
 	to->holes_total += RB_READ(&self->holes);
-	to->addressed_total += RB_READ(&self->addressed);
-	to->batch_publish_total += RB_READ(&self->batches);
 	to->metrics_tls_flush_total += RB_READ(&self->flushes);
 	to->interest_skips_total += RB_READ(&self->interest_skips);
-	for (i = 0; i < RONBUS_BATCH_BUCKETS; i++)
-		to->batch_len_histogram[i] += RB_READ(&self->batch_len[i]);
+	for (i = 1; i <= RONBUS_SUBSCRIBERS_MAX; i++) {
+		__u64 n = RB_READ(&self->messages_for[i]);
+
+		to->published_total += n;
+		to->addressed_total += n * i;
+		to->ready_mask_width[31 - __builtin_clz(i)] += n;
+	}
+	for (i = 0; i < RONBUS_BATCH_BUCKETS; i++) {
+		__u64 n = RB_READ(&self->batch_len[i]);
+
+		to->batch_publish_total += n;
+		to->batch_len_histogram[i] += n;
+	}
 }
 
 /* Add all there is about a subscriber. */
@@ -985,6 +1032,8 @@ static int sub_join(struct embedded_sub *sub, const struct ronbus_subscribe *req
 	sub->base.index = index;
 	bus->subs[index] = sub;
 	set_audience(bus);
+	if (bus->autotuned_for && __builtin_popcountll(members(bus)) > (int)bus->autotuned_for)
+		autotune_warn(bus, RONBUS_AUTOTUNE_SUBSCRIBERS);
 	return 0;
 }
 
@@ -1060,5 +1109,6 @@ const struct ronbus_transport ronbus_embedded_transport = {
 	.wait = embedded_wait,
 	.arm = embedded_arm,
 	.set_eventfd = embedded_set_eventfd,
+	.cancel = embedded_cancel,
 	.sub_close = embedded_sub_close,
 };

@@ -66,6 +66,8 @@ struct ronbus_subscriber_handle {
  * value on failure.
  */
 struct ronbus_transport {
+	bool uring_commands; /* its fds take commands of io_uring */
+
 	int (*query)(const char *where, struct ronbus_query *query);
 	int (*create)(const char *where, struct ronbus_create *req, struct ronbus **bus);
 	int (*attach)(const char *where, const struct ronbus_attach *req, struct ronbus **bus);
@@ -91,6 +93,7 @@ struct ronbus_transport {
 	int (*wait)(struct ronbus_subscriber_handle *sub, __u64 deadline);
 	int (*arm)(struct ronbus_subscriber_handle *sub);
 	int (*set_eventfd)(struct ronbus_subscriber_handle *sub, int fd);
+	int (*cancel)(struct ronbus_subscriber_handle *sub);
 	void (*sub_close)(struct ronbus_subscriber_handle *sub);
 };
 
@@ -139,5 +142,8 @@ static inline __u32 ronbus_how_of_features(__u64 features)
 int ronbus_metrics_threshold(__u32 *threshold);
 void ronbus_metrics_count(struct ronbus_publisher_handle *pub, __u32 messages, __u32 receivers);
 void ronbus_metrics_forget(struct ronbus_publisher_handle *pub);
+/* When what this thread has counted is to be flushed, or RONBUS_WAIT_FOREVER; and to do it. */
+__u64 ronbus_metrics_due(void);
+void ronbus_metrics_flush(void);
 
 #endif /* RONBUS_INTERNAL_H */

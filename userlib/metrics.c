@@ -2,11 +2,16 @@
 /*
  * metrics.c - RONBUS_F_METRICS_BUF: counters per thread, flushed now and then
  *
- * A thread has a few entries, found by the serial number of the publisher handle. The inlines
- * count into them with plain stores. Their values only grow while an entry belongs to a handle;
- * what has been flushed of them is kept beside, under the thread's lock, so that whoever flushes
- * (the thread itself, one that closes the handle, the end of the process) adds just what is
- * new, and nobody has to stop the thread for it.
+ * A thread has a few entries, each for the messages of one publisher handle for one number of
+ * receivers. The inlines count into them with plain stores. Their values only grow while an entry
+ * belongs to a handle; what has been flushed of them is kept beside, under the thread's lock, so
+ * that whoever flushes (the thread itself, one that closes the handle, the end of the process) adds
+ * just what is new, and nobody has to stop the thread for it.
+ *
+ * A flush is due every so many messages of the thread, and when the last one is an interval ago.
+ * The clock costs more than all the counting, so the inlines do not look at it: they come here
+ * every few messages, every one if messages are rare. A thread that sleeps for messages wakes up
+ * once for what it has not flushed; one that wakes a subscriber has a system call to make anyway.
  *
  * Locks: all_threads.lock, then a thread's. To forget a handle takes both, so an entry never
  * outlives its handle; to forget a thread too, so the list never outlives a thread's memory.
@@ -16,18 +21,24 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #define THRESHOLD_VARIABLE "RON_TLS_FLUSH_THRESHOLD"
 #define THRESHOLD_DEFAULT 64
 #define THRESHOLD_MAX (1U << 30)
 
+#define INTERVAL_NS 200000000ULL
+
+/* Messages between two looks at the clock: at most so many, and only while they are this quick. */
+#define LOOK_MOST 16U
+#define LOOK_QUICK_NS (INTERVAL_NS / 8)
+
 /* What has been flushed of one entry, and where to. */
 struct flushed {
 	struct ronbus_publisher_handle *pub;
-	__u64 calls;
-	__u64 addressed;
-	__u64 no_receivers;
+	__u64 messages;
 };
 
 struct thread {
@@ -35,14 +46,17 @@ struct thread {
 	struct thread **link; /* what points here */
 	struct ronbus_thread_counters *counters;
 	pthread_mutex_t lock;
-	struct flushed flushed[RONBUS_THREAD_COUNTERS];
+	struct flushed flushed[RONBUS_THREAD_ENTRIES];
+	__u64 flush_time; /* of the last flush, on the coarse clock */
+	__u64 look_time;
+	__u32 step; /* messages to the next look */
 	bool enlisted; /* ever; only the thread itself asks */
 	bool exiting;
 };
 
 #define THREAD_LOCAL __thread __attribute__((tls_model("initial-exec")))
 
-THREAD_LOCAL struct ronbus_thread_counters __ronbus_thread_counters[RONBUS_THREAD_COUNTERS];
+THREAD_LOCAL struct ronbus_thread_counters __ronbus_thread_counters;
 
 static THREAD_LOCAL struct thread this_thread;
 
@@ -51,7 +65,7 @@ static struct {
 	pthread_once_t once;
 	pthread_key_t key;
 	bool usable;
-	pid_t pid; /* a child of fork() has neither these threads nor the mappings */
+	pid_t pid; /* a child of a bare fork has neither these threads nor the mappings */
 	struct thread *first;
 } all_threads = {
 	.lock = PTHREAD_MUTEX_INITIALIZER,
@@ -80,55 +94,82 @@ int ronbus_metrics_threshold(__u32 *threshold)
 	return 0;
 }
 
-static void count_directly(struct ronbus_self *self, __u64 written, __u64 addressed,
-			   __u64 no_receivers)
+/* A few milliseconds late, and cheap. */
+static __u64 coarse_now(void)
 {
-	if (written)
-		__atomic_fetch_add(&self->published, written, __ATOMIC_RELAXED);
-	if (addressed)
-		__atomic_fetch_add(&self->addressed, addressed, __ATOMIC_RELAXED);
-	if (no_receivers)
-		__atomic_fetch_add(&self->no_receivers, no_receivers, __ATOMIC_RELAXED);
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+	return (__u64)now.tv_sec * 1000000000ULL + (__u64)now.tv_nsec;
 }
 
-/* With the thread's lock. The thread itself may be counting on meanwhile. */
-static void flush(struct ronbus_thread_counters *entry, struct flushed *flushed)
+/* Messages not flushed, of the thread that asks. */
+static __u64 pending(const struct thread *thread)
 {
-	__u64 calls = RB_READ(&entry->calls);
-	__u64 addressed = RB_READ(&entry->addressed);
-	__u64 no_receivers = RB_READ(&entry->no_receivers);
-	struct ronbus_self *self;
+	__u64 sum = 0;
+	unsigned int i;
 
-	if (calls == flushed->calls)
-		return;
-	self = flushed->pub->pub.self;
-	count_directly(self, calls - flushed->calls - (no_receivers - flushed->no_receivers),
-		       addressed - flushed->addressed, no_receivers - flushed->no_receivers);
-	__atomic_fetch_add(&self->flushes, 1, __ATOMIC_RELAXED);
-	flushed->calls = calls;
-	flushed->addressed = addressed;
-	flushed->no_receivers = no_receivers;
+	for (i = 0; i < RONBUS_THREAD_ENTRIES; i++)
+		sum += thread->counters->entry[i].messages - RB_READ(&thread->flushed[i].messages);
+	return sum;
 }
 
-static void unbind(struct ronbus_thread_counters *entry, struct flushed *flushed)
+/* With the thread's lock. The thread itself may be counting on meanwhile. Returns if it had any. */
+static bool flush_entry(struct thread *thread, unsigned int i)
 {
+	struct flushed *flushed = &thread->flushed[i];
+	__u64 messages = RB_READ(&thread->counters->entry[i].messages);
+	__u64 receivers = thread->counters->entry[i].key & 127;
+
+	if (messages == flushed->messages)
+		return false;
+	__atomic_fetch_add(&flushed->pub->pub.self->messages_for[receivers],
+			   messages - flushed->messages, __ATOMIC_RELAXED);
+	RB_WRITE(&flushed->messages, messages);
+	return true;
+}
+
+/* With the thread's lock. Entries of one handle are one flush, whatever number they are. */
+static void flush_thread(struct thread *thread)
+{
+	struct ronbus_publisher_handle *counted[RONBUS_THREAD_ENTRIES];
+	unsigned int i, j, n = 0;
+
+	for (i = 0; i < RONBUS_THREAD_ENTRIES; i++) {
+		struct ronbus_publisher_handle *pub = thread->flushed[i].pub;
+
+		if (!flush_entry(thread, i))
+			continue;
+		for (j = 0; j < n && counted[j] != pub; j++)
+			;
+		if (j < n)
+			continue;
+		counted[n++] = pub;
+		__atomic_fetch_add(&pub->pub.self->flushes, 1, __ATOMIC_RELAXED);
+	}
+}
+
+static void unbind(struct thread *thread, unsigned int i)
+{
+	struct flushed *flushed = &thread->flushed[i];
+
 	if (!flushed->pub)
 		return;
-	flush(entry, flushed);
-	RB_WRITE(&entry->serial, 0);
+	if (flush_entry(thread, i))
+		__atomic_fetch_add(&flushed->pub->pub.self->flushes, 1, __ATOMIC_RELAXED);
+	RB_WRITE(&thread->counters->entry[i].key, 0);
 	flushed->pub = NULL;
 }
 
-static void bind(struct ronbus_thread_counters *entry, struct flushed *flushed,
-		 struct ronbus_publisher_handle *pub)
+/* By the thread itself, with its lock. */
+static void bind(struct thread *thread, unsigned int i, struct ronbus_publisher_handle *pub,
+		 __u64 key)
 {
-	unbind(entry, flushed);
-	*flushed = (struct flushed){ .pub = pub };
-	RB_WRITE(&entry->calls, 0);
-	RB_WRITE(&entry->addressed, 0);
-	RB_WRITE(&entry->no_receivers, 0);
-	entry->flush_at = pub->flush_threshold;
-	RB_WRITE(&entry->serial, pub->pub.serial);
+	unbind(thread, i);
+	thread->flushed[i].pub = pub;
+	RB_WRITE(&thread->flushed[i].messages, 0);
+	RB_WRITE(&thread->counters->entry[i].messages, 0);
+	RB_WRITE(&thread->counters->entry[i].key, key);
 }
 
 static void thread_exits(void *arg)
@@ -136,12 +177,13 @@ static void thread_exits(void *arg)
 	struct thread *thread = arg;
 	unsigned int i;
 
-	if (getpid() != all_threads.pid)
+	if (getpid() != all_threads.pid || !thread->enlisted)
 		return;
 	pthread_mutex_lock(&all_threads.lock);
 	pthread_mutex_lock(&thread->lock);
-	for (i = 0; i < RONBUS_THREAD_COUNTERS; i++)
-		unbind(&thread->counters[i], &thread->flushed[i]);
+	flush_thread(thread);
+	for (i = 0; i < RONBUS_THREAD_ENTRIES; i++)
+		unbind(thread, i);
 	thread->exiting = true;
 	*thread->link = thread->next;
 	if (thread->next)
@@ -150,10 +192,46 @@ static void thread_exits(void *arg)
 	pthread_mutex_unlock(&all_threads.lock);
 }
 
+/* With all_threads.lock. */
+static void flush_all_threads(void)
+{
+	struct thread *thread;
+
+	for (thread = all_threads.first; thread; thread = thread->next) {
+		pthread_mutex_lock(&thread->lock);
+		flush_thread(thread);
+		pthread_mutex_unlock(&thread->lock);
+	}
+}
+
+/* What is pending is the parent's: flushed before, so that neither loses nor doubles it. */
+static void before_fork(void)
+{
+	pthread_mutex_lock(&all_threads.lock);
+	if (getpid() == all_threads.pid)
+		flush_all_threads();
+}
+
+static void after_fork_in_parent(void)
+{
+	pthread_mutex_unlock(&all_threads.lock);
+}
+
+static void after_fork_in_child(void)
+{
+	all_threads.first = NULL;
+	all_threads.pid = getpid();
+	memset(&this_thread, 0, sizeof(this_thread));
+	memset(&__ronbus_thread_counters, 0, sizeof(__ronbus_thread_counters));
+	pthread_mutex_unlock(&all_threads.lock);
+}
+
 static void make_key(void)
 {
 	all_threads.pid = getpid();
-	all_threads.usable = !pthread_key_create(&all_threads.key, thread_exits);
+	all_threads.usable =
+		!pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child) &&
+		!pthread_key_create(&all_threads.key, thread_exits);
 }
 
 /* Can this thread have a buffer? Not without being told when it exits, nor after that. */
@@ -167,7 +245,9 @@ static bool enlist(struct thread *thread)
 		return false;
 	thread->enlisted = true;
 	pthread_mutex_init(&thread->lock, NULL);
-	thread->counters = __ronbus_thread_counters;
+	thread->counters = &__ronbus_thread_counters;
+	thread->flush_time = thread->look_time = coarse_now();
+	thread->step = 1;
 	pthread_mutex_lock(&all_threads.lock);
 	thread->next = all_threads.first;
 	thread->link = &all_threads.first;
@@ -178,50 +258,71 @@ static bool enlist(struct thread *thread)
 	return true;
 }
 
+static void flush_own(struct thread *thread, __u64 now)
+{
+	pthread_mutex_lock(&thread->lock);
+	flush_thread(thread);
+	pthread_mutex_unlock(&thread->lock);
+	thread->flush_time = now;
+}
+
+/* By the thread itself: flush if that is due, and say when to look again. */
+static void look(struct thread *thread, __u32 threshold)
+{
+	__u64 now = coarse_now(), count = pending(thread);
+
+	if (count >= threshold || now - thread->flush_time >= INTERVAL_NS) {
+		flush_own(thread, now);
+		count = 0;
+	}
+	if (now - thread->look_time > LOOK_QUICK_NS)
+		thread->step = 1;
+	else if (thread->step < LOOK_MOST)
+		thread->step *= 2;
+	thread->look_time = now;
+	thread->counters->left =
+		thread->step < threshold - count ? thread->step : threshold - count;
+}
+
 void ronbus_metrics_count(struct ronbus_publisher_handle *pub, __u32 messages, __u32 receivers)
 {
 	struct thread *thread = &this_thread;
-	__u32 i = pub->pub.serial & (RONBUS_THREAD_COUNTERS - 1);
-	struct ronbus_thread_counters *entry = &__ronbus_thread_counters[i];
-	__u64 addressed = (__u64)messages * receivers;
-	__u64 unwanted = receivers ? 0 : messages;
+	__u32 i = __ronbus_thread_entry(&pub->pub, receivers);
+	__u64 key = __ronbus_thread_key(&pub->pub, receivers);
 
 	if (!enlist(thread)) {
-		count_directly(pub->pub.self, messages - unwanted, addressed, unwanted);
+		__atomic_fetch_add(&pub->pub.self->messages_for[receivers], messages,
+				   __ATOMIC_RELAXED);
 		return;
 	}
-	pthread_mutex_lock(&thread->lock);
-	if (entry->serial != pub->pub.serial)
-		bind(entry, &thread->flushed[i], pub);
-	__ronbus_bump(&entry->calls, messages);
-	__ronbus_bump(&entry->addressed, addressed);
-	__ronbus_bump(&entry->no_receivers, unwanted);
-	if (entry->calls >= entry->flush_at) {
-		flush(entry, &thread->flushed[i]);
-		entry->flush_at = entry->calls + pub->flush_threshold;
+	if (thread->counters->entry[i].key != key) {
+		pthread_mutex_lock(&thread->lock);
+		bind(thread, i, pub, key);
+		pthread_mutex_unlock(&thread->lock);
 	}
-	pthread_mutex_unlock(&thread->lock);
+	__ronbus_bump(&thread->counters->entry[i].messages, messages);
+	look(thread, pub->flush_threshold);
+}
+
+__u64 ronbus_metrics_due(void)
+{
+	struct thread *thread = &this_thread;
+	__u64 due = RONBUS_WAIT_FOREVER;
+
+	if (thread->enlisted && !thread->exiting && pending(thread))
+		due = thread->flush_time + INTERVAL_NS;
+	return due;
+}
+
+void ronbus_metrics_flush(void)
+{
+	struct thread *thread = &this_thread;
+
+	if (thread->enlisted && !thread->exiting)
+		flush_own(thread, coarse_now());
 }
 
 void ronbus_metrics_forget(struct ronbus_publisher_handle *pub)
-{
-	__u32 i = pub->pub.serial & (RONBUS_THREAD_COUNTERS - 1);
-	struct thread *thread;
-
-	if (getpid() != all_threads.pid)
-		return;
-	pthread_mutex_lock(&all_threads.lock);
-	for (thread = all_threads.first; thread; thread = thread->next) {
-		pthread_mutex_lock(&thread->lock);
-		if (thread->flushed[i].pub == pub)
-			unbind(&thread->counters[i], &thread->flushed[i]);
-		pthread_mutex_unlock(&thread->lock);
-	}
-	pthread_mutex_unlock(&all_threads.lock);
-}
-
-/* Handles that a program leaves open at its end are closed by the kernel, after this. */
-static __attribute__((destructor)) void flush_all(void)
 {
 	struct thread *thread;
 	unsigned int i;
@@ -231,10 +332,20 @@ static __attribute__((destructor)) void flush_all(void)
 	pthread_mutex_lock(&all_threads.lock);
 	for (thread = all_threads.first; thread; thread = thread->next) {
 		pthread_mutex_lock(&thread->lock);
-		for (i = 0; i < RONBUS_THREAD_COUNTERS; i++)
-			if (thread->flushed[i].pub)
-				flush(&thread->counters[i], &thread->flushed[i]);
+		for (i = 0; i < RONBUS_THREAD_ENTRIES; i++)
+			if (thread->flushed[i].pub == pub)
+				unbind(thread, i);
 		pthread_mutex_unlock(&thread->lock);
 	}
+	pthread_mutex_unlock(&all_threads.lock);
+}
+
+/* Handles that a program leaves open at its end are closed by the kernel, after this. */
+static __attribute__((destructor)) void flush_at_exit(void)
+{
+	if (getpid() != all_threads.pid)
+		return;
+	pthread_mutex_lock(&all_threads.lock);
+	flush_all_threads();
 	pthread_mutex_unlock(&all_threads.lock);
 }

@@ -104,6 +104,9 @@ int __ronbus_wake(struct ronbus_pub *pub, unsigned int topic, int ret)
 	struct ronbus_publisher_handle *handle = ronbus_publisher_of(pub);
 	__u64 sleepers = ~0ULL;
 
+	/* Beside a system call the clock costs little. */
+	if (pub->how & RONBUS_HOW_METRICS && ronbus_metrics_due() <= ronbus_now())
+		ronbus_metrics_flush();
 	/*
 	 * The audience is looked at again: a subscriber that joined after the first look can read
 	 * the message too, and may have looked for it, found nothing and armed in between. The
@@ -227,13 +230,15 @@ int __ronbus_publish_many(struct ronbus_pub *pub, unsigned int topic, const stru
 int __ronbus_published_many(struct ronbus_pub *pub, unsigned int topic, __u64 audience,
 			    unsigned int done, __u64 next)
 {
-	struct ronbus_self *self = pub->self;
+	__u64 *bucket = &pub->self->batch_len[batch_bucket(done)];
 
 	if (pub->how & RONBUS_HOW_EXCLUSIVE)
 		pub->pos = next;
 	ronbus_ring_advance(&pub->ring, next);
-	__atomic_fetch_add(&self->batches, 1, __ATOMIC_RELAXED);
-	__atomic_fetch_add(&self->batch_len[batch_bucket(done)], 1, __ATOMIC_RELAXED);
+	if (pub->how & RONBUS_HOW_SINGLE)
+		__ronbus_bump(bucket, 1);
+	else
+		__atomic_fetch_add(bucket, 1, __ATOMIC_RELAXED);
 	count(pub, done, __ronbus_popcount(pub->how, audience));
 	if (__ronbus_sleepers(pub, pub->how))
 		__ronbus_wake(pub, topic, 0);

@@ -90,11 +90,33 @@ unsigned int ronbus_sub_index(const struct ronbus_sub *sub)
 	return ronbus_subscriber_of(sub)->index;
 }
 
-static int wait_until(struct ronbus_sub *sub, __u64 deadline)
+int ronbus_cancel(struct ronbus_sub *sub)
 {
 	struct ronbus_subscriber_handle *handle = ronbus_subscriber_of(sub);
 
+	return handle->transport->cancel(handle);
+}
+
+/* A thread does not sleep on what it has counted and not flushed. */
+static int wait_until(struct ronbus_sub *sub, __u64 deadline)
+{
+	struct ronbus_subscriber_handle *handle = ronbus_subscriber_of(sub);
+	__u64 due = ronbus_metrics_due();
+	int ret;
+
+	if (due < deadline) {
+		ret = handle->transport->wait(handle, due);
+		if (ret != -ETIMEDOUT)
+			return ret;
+		ronbus_metrics_flush();
+	}
 	return handle->transport->wait(handle, deadline);
+}
+
+/* A wait may find something, but nothing for us, and it may go on like that. */
+static bool past(__u64 deadline)
+{
+	return deadline != RONBUS_WAIT_FOREVER && ronbus_now() >= deadline;
 }
 
 int ronbus_wait(struct ronbus_sub *sub, int64_t timeout_ns)
@@ -111,28 +133,19 @@ int ronbus_recv(struct ronbus_sub *sub, void *buf, size_t size, struct ronbus_ms
 	if (RB_LIKELY(ret != -EAGAIN))
 		return ret;
 	deadline = ronbus_deadline(timeout_ns);
-	for (;;) {
+	do {
 		ret = wait_until(sub, deadline);
-		if (ret)
-			return ret;
-		ret = ronbus_try_recv(sub, buf, size, msg);
-		if (ret != -EAGAIN)
-			return ret;
-		/* Something, but nothing for us; it may go on like that. */
-		if (deadline != RONBUS_WAIT_FOREVER && ronbus_now() >= deadline)
-			return -ETIMEDOUT;
-	}
+		if (!ret)
+			ret = ronbus_try_recv(sub, buf, size, msg);
+	} while (ret == -EAGAIN && !past(deadline));
+	return ret == -EAGAIN ? -ETIMEDOUT : ret;
 }
 
-int ronbus_drain(struct ronbus_sub *sub, ronbus_drain_fn fn, void *arg, unsigned int budget)
+static int drain(struct ronbus_sub *sub, ronbus_drain_fn fn, void *arg, unsigned int budget)
 {
 	struct ronbus_subscriber_handle *handle = ronbus_subscriber_of(sub);
 	int done = 0, ret = 0;
 
-	if (!budget)
-		return -EINVAL;
-	if (budget > INT32_MAX)
-		budget = INT32_MAX;
 	while ((unsigned int)done < budget) {
 		struct ronbus_msg msg;
 
@@ -144,6 +157,28 @@ int ronbus_drain(struct ronbus_sub *sub, ronbus_drain_fn fn, void *arg, unsigned
 			break;
 	}
 	return done ? done : ret;
+}
+
+int ronbus_drain(struct ronbus_sub *sub, ronbus_drain_fn fn, void *arg, unsigned int budget,
+		 int64_t timeout_ns)
+{
+	__u64 deadline;
+	int ret;
+
+	if (!budget)
+		return -EINVAL;
+	if (budget > INT32_MAX)
+		budget = INT32_MAX;
+	ret = drain(sub, fn, arg, budget);
+	if (ret != -EAGAIN || !timeout_ns)
+		return ret;
+	deadline = ronbus_deadline(timeout_ns);
+	do {
+		ret = wait_until(sub, deadline);
+		if (!ret)
+			ret = drain(sub, fn, arg, budget);
+	} while (ret == -EAGAIN && !past(deadline));
+	return ret == -EAGAIN ? -ETIMEDOUT : ret;
 }
 
 /* ---- what the inlines leave to the library -------------------------------------------- */

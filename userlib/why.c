@@ -58,6 +58,9 @@ static const struct reason bus_reasons[] = {
 	{ EMSGSIZE, "the message is larger than the payload of the bus on %s, or than the buffer" },
 	{ EAGAIN, "nothing to read on %s now; or, when publishing, every slot is held by a "
 		  "publisher that does not get on" },
+	{ ECANCELED, "the wait on %s was ended, by ronbus_cancel() or with its ring" },
+	{ ENOSYS, "%s cannot be used through io_uring: this kernel has none; use ronbus_wait(), or "
+		  "poll ronbus_sub_fd()" },
 	{ ETIMEDOUT, "nothing came on %s in time" },
 	{ ESTALE, "the message on %s was overwritten while it was looked at" },
 	{ ENOMEM, "not enough memory for a bus on %s: ask for a smaller one, or raise "

@@ -159,6 +159,36 @@ int ronbus_stats(struct ronbus *bus, unsigned int which, struct ronbus_stats *st
  */
 void ronbus_close(struct ronbus *bus);
 
+/**
+ * struct ronbus_counter - a counter with its name
+ * @name: full name, such as "bus_wakes_total"
+ * @key: what several counters of one name differ in, such as "cause"; NULL if there is only one
+ * @label: which of them, such as "data"; NULL likewise
+ * @value: its value
+ */
+struct ronbus_counter {
+	const char *name;
+	const char *key;
+	const char *label;
+	__u64 value;
+};
+
+/**
+ * typedef ronbus_counter_fn - what to do with a counter
+ * @arg: as given to ronbus_counters_each()
+ * @counter: the counter
+ */
+typedef void (*ronbus_counter_fn)(void *arg, const struct ronbus_counter *counter);
+
+/**
+ * ronbus_counters_each() - name all that ronbus_stats() read
+ * @stats: what it read
+ * @fn: called for each of @stats->counters, and for the gauges bus_cap_selected and, of a
+ *	subscriber, bus_sub_pending
+ * @arg: passed on
+ */
+void ronbus_counters_each(const struct ronbus_stats *stats, ronbus_counter_fn fn, void *arg);
+
 /* ---- publishing ----------------------------------------------------------------------- */
 
 /**
@@ -278,7 +308,7 @@ int ronbus_subscribe(struct ronbus *bus, const struct ronbus_sub_options *opts,
  * @sub: the subscriber
  * @timeout_ns: nanoseconds; negative for no limit
  *
- * Return: 0; -ETIMEDOUT; -EINTR.
+ * Return: 0; -ETIMEDOUT; -EINTR; -ECANCELED: ronbus_cancel().
  */
 int ronbus_wait(struct ronbus_sub *sub, int64_t timeout_ns);
 
@@ -290,7 +320,7 @@ int ronbus_wait(struct ronbus_sub *sub, int64_t timeout_ns);
  * @msg: filled
  * @timeout_ns: nanoseconds; negative for no limit
  *
- * Return: as ronbus_try_recv(), but -ETIMEDOUT or -EINTR in place of -EAGAIN.
+ * Return: as ronbus_try_recv(), but -ETIMEDOUT, -EINTR or -ECANCELED in place of -EAGAIN.
  */
 int ronbus_recv(struct ronbus_sub *sub, void *buf, size_t size, struct ronbus_msg *msg,
 		int64_t timeout_ns);
@@ -306,15 +336,22 @@ int ronbus_recv(struct ronbus_sub *sub, void *buf, size_t size, struct ronbus_ms
 typedef int (*ronbus_drain_fn)(void *arg, int what, const struct ronbus_msg *msg);
 
 /**
- * ronbus_drain() - receive all there is, up to a budget
+ * ronbus_drain() - receive all there is, up to a budget; sleep only if there is nothing
  * @sub: the subscriber; @fn must not use it
  * @fn: called for each message and each loss
  * @arg: passed on
  * @budget: how many at most, not 0
+ * @timeout_ns: how long to sleep if there is nothing; 0 not to, negative for no limit
  *
- * Return: how often @fn was called; if it was not, -EAGAIN (nothing) or 0 (RONBUS_CLOSED).
+ * The loop of a subscriber is to call this again and again: it drains; when it finds nothing it
+ * arms, looks once more, and only then sleeps. The budget is what a thread with other things to do
+ * spends on this subscriber before it turns to them.
+ *
+ * Return: how often @fn was called; if it was not: 0 (RONBUS_CLOSED), -EAGAIN with a timeout of 0,
+ * else -ETIMEDOUT, -EINTR or -ECANCELED, as ronbus_recv(); -EINVAL: no budget.
  */
-int ronbus_drain(struct ronbus_sub *sub, ronbus_drain_fn fn, void *arg, unsigned int budget);
+int ronbus_drain(struct ronbus_sub *sub, ronbus_drain_fn fn, void *arg, unsigned int budget,
+		 int64_t timeout_ns);
 
 /**
  * ronbus_sub_fd() - an fd to poll for input
@@ -349,6 +386,18 @@ int ronbus_arm(struct ronbus_sub *sub);
 int ronbus_set_eventfd(struct ronbus_sub *sub, int fd);
 
 /**
+ * ronbus_cancel() - end the sleep of a thread in ronbus_wait(), ronbus_recv() or ronbus_drain()
+ * @sub: its subscriber; the one function that another thread may call for it meanwhile
+ *
+ * It returns -ECANCELED, unless there is something to read. So do waits in io_uring. A thread that
+ * is only about to sleep may miss this: to stop a thread, set what it looks at between two sleeps,
+ * and call this until it has stopped, or let it sleep with a limit.
+ *
+ * Return: 0.
+ */
+int ronbus_cancel(struct ronbus_sub *sub);
+
+/**
  * ronbus_sub_position() - the position that is read next
  * @sub: the subscriber
  */
@@ -365,6 +414,85 @@ unsigned int ronbus_sub_index(const struct ronbus_sub *sub);
  * @sub: the subscriber, or NULL
  */
 void ronbus_sub_close(struct ronbus_sub *sub);
+
+/* ---- io_uring -------------------------------------------------------------------------- */
+
+/*
+ * For programs that have a ring: liburing's, or their own. These fill a submission queue entry and
+ * say what a completion means; user_data and flags of the entry are the program's, to be set behind
+ * them. Nothing here needs a thread of its own. ronbus_uring(7) has an example.
+ */
+struct io_uring_sqe;
+
+/**
+ * ronbus_uring_check() - can commands be given to a bus through io_uring
+ * @bus: the bus
+ *
+ * Return: 0; -ENOSYS: this kernel has no io_uring; -EPERM: it is switched off, by
+ * kernel.io_uring_disabled or a sandbox; -EOPNOTSUPP: it is too old for commands; -ENOMEM, -EMFILE.
+ */
+int ronbus_uring_check(const struct ronbus *bus);
+
+/**
+ * ronbus_uring_prep_wait() - to complete when there is something to look at, or the bus has ended
+ * @sqe: the entry
+ * @sub: the subscriber, which is not to be closed before the completion
+ * @timeout_ns: nanoseconds from now; negative for no limit
+ *
+ * One completion each. Receive until -EAGAIN, then give the next one. To end it early:
+ * ronbus_uring_prep_cancel() or ronbus_cancel(); a ring that is closed takes its waits along.
+ *
+ * Return: 0; on "embedded:" also -EOPNOTSUPP for a limit, -EMFILE, -ENFILE or -ENOMEM.
+ */
+int ronbus_uring_prep_wait(struct io_uring_sqe *sqe, struct ronbus_sub *sub, int64_t timeout_ns);
+
+/**
+ * ronbus_uring_waited() - what the completion of a wait says
+ * @sub: its subscriber
+ * @res: cqe->res
+ *
+ * Return: as ronbus_wait(), or -ECANCELED.
+ */
+int ronbus_uring_waited(struct ronbus_sub *sub, int res);
+
+/**
+ * ronbus_uring_prep_poll() - to complete whenever the subscriber is woken
+ * @sqe: the entry
+ * @sub: the subscriber
+ *
+ * A multishot poll of ronbus_sub_fd(). It completes once each time the subscriber is armed and
+ * then woken, so the order is, at the beginning and behind each completion: receive until -EAGAIN;
+ * ronbus_arm(); if that returned 1, receive again. It ends with a completion without
+ * IORING_CQE_F_MORE.
+ *
+ * Return: 0; on "embedded:" also -EMFILE, -ENFILE or -ENOMEM.
+ */
+int ronbus_uring_prep_poll(struct io_uring_sqe *sqe, struct ronbus_sub *sub);
+
+/**
+ * ronbus_uring_prep_cancel() - end the waits of a subscriber: they complete with -ECANCELED
+ * @sqe: the entry
+ * @sub: the subscriber
+ *
+ * Return: 0.
+ */
+int ronbus_uring_prep_cancel(struct io_uring_sqe *sqe, struct ronbus_sub *sub);
+
+/**
+ * ronbus_uring_prep_publish() - publish messages of one topic
+ * @sqe: the entry
+ * @pub: a publisher by system call (RONBUS_PUB_SYSCALL)
+ * @topic: their topic
+ * @vec: the messages; they and what they point to stay as they are until the completion
+ * @count: how many, 1 to RONBUS_BATCH_MAX
+ *
+ * cqe->res is what ronbus_publish_many() would return.
+ *
+ * Return: 0; -EOPNOTSUPP: the publisher has a mapping, or is embedded, and needs no system call;
+ * -EINVAL: no such topic or count.
+ */
+int ronbus_uring_prep_publish(struct io_uring_sqe *sqe, struct ronbus_pub *pub, unsigned int topic,
+			      const struct ronbus_vec *vec, unsigned int count);
 
 /* ---- other ---------------------------------------------------------------------------- */
 
@@ -430,21 +558,21 @@ struct ronbus_sub {
 	__u64 peek_state;
 };
 
+#define RONBUS_THREAD_ENTRIES 8U /* a power of two */
+
 /*
- * Counters of one publisher handle that this thread has not all flushed yet. Only this thread
- * writes them; others may look.
+ * What this thread has counted and not all flushed yet. Only this thread writes here; others may
+ * look. An entry is for the messages of one publisher handle for one number of receivers.
  */
 struct ronbus_thread_counters {
-	__u64 serial; /* whose; 0 for nobody's */
-	__u64 calls; /* messages, written or not */
-	__u64 addressed;
-	__u64 no_receivers;
-	__u64 flush_at; /* value of calls */
+	__u64 left; /* messages to count before it is time for __ronbus_count() */
+	struct {
+		__u64 key; /* serial of the handle, receivers; 0 for nobody's */
+		__u64 messages;
+	} entry[RONBUS_THREAD_ENTRIES];
 };
 
-#define RONBUS_THREAD_COUNTERS 4U /* a power of two */
-
-extern __thread struct ronbus_thread_counters __ronbus_thread_counters[RONBUS_THREAD_COUNTERS]
+extern __thread struct ronbus_thread_counters __ronbus_thread_counters
 	__attribute__((tls_model("initial-exec")));
 
 int __ronbus_publish(struct ronbus_pub *pub, unsigned int topic, const void *data, size_t len);
@@ -502,24 +630,32 @@ __RONBUS_PART void __ronbus_bump(__u64 *counter, __u64 by)
 	RB_WRITE(counter, RB_READ(counter) + by);
 }
 
+/* Where a thread counts messages of a handle for so many receivers, up to 64. */
+__RONBUS_PART __u64 __ronbus_thread_key(const struct ronbus_pub *pub, __u32 receivers)
+{
+	return pub->serial << 7 | receivers;
+}
+
+__RONBUS_PART __u32 __ronbus_thread_entry(const struct ronbus_pub *pub, __u32 receivers)
+{
+	return (__u32)(pub->serial + receivers) & (RONBUS_THREAD_ENTRIES - 1);
+}
+
 /*
- * Counting in the thread's own entry for this handle. Returns whether that could be done: not if
- * it has none, or is due for a flush.
+ * Counting in the thread's own entry. Returns whether that could be done: not if it has none, or
+ * it is time for something.
  */
 __RONBUS_PART int __ronbus_count_thread(const struct ronbus_pub *pub, __u32 messages,
 					__u32 receivers)
 {
-	struct ronbus_thread_counters *mine =
-		&__ronbus_thread_counters[pub->serial & (RONBUS_THREAD_COUNTERS - 1)];
-	__u64 calls = mine->calls + messages;
+	struct ronbus_thread_counters *mine = &__ronbus_thread_counters;
+	__u32 i = __ronbus_thread_entry(pub, receivers);
 
-	if (RB_UNLIKELY(RB_READ(&mine->serial) != pub->serial || calls >= mine->flush_at))
+	if (RB_UNLIKELY(RB_READ(&mine->entry[i].key) != __ronbus_thread_key(pub, receivers) ||
+			mine->left <= messages))
 		return 0;
-	RB_WRITE(&mine->calls, calls);
-	if (receivers)
-		__ronbus_bump(&mine->addressed, (__u64)messages * receivers);
-	else
-		__ronbus_bump(&mine->no_receivers, messages);
+	mine->left -= messages;
+	__ronbus_bump(&mine->entry[i].messages, messages);
 	return 1;
 }
 
@@ -530,20 +666,14 @@ __RONBUS_PART int __ronbus_count_thread(const struct ronbus_pub *pub, __u32 mess
 __RONBUS_PART int __ronbus_count_inline(const struct ronbus_pub *pub, __u32 how, __u32 messages,
 					__u32 receivers)
 {
-	struct ronbus_self *self = pub->self;
-	__u64 *counter = receivers ? &self->published : &self->no_receivers;
+	__u64 *counter = &pub->self->messages_for[receivers];
 
 	if (how & RONBUS_HOW_METRICS)
 		return __ronbus_count_thread(pub, messages, receivers);
-	if (how & RONBUS_HOW_SINGLE) {
+	if (how & RONBUS_HOW_SINGLE)
 		__ronbus_bump(counter, messages);
-		__ronbus_bump(&self->addressed, (__u64)messages * receivers);
-	} else {
+	else
 		__atomic_fetch_add(counter, messages, __ATOMIC_RELAXED);
-		if (receivers)
-			__atomic_fetch_add(&self->addressed, (__u64)messages * receivers,
-					   __ATOMIC_RELAXED);
-	}
 	return 1;
 }
 

@@ -444,7 +444,8 @@ static void test_autotune(void **state)
 		bus = make(&opts);
 		stats = stats_of(bus, RONBUS_STATS_BUS);
 		assert_int_equal(stats.capacity, cases[i][2]);
-		assert_int_equal(stats.counters.autotune_warn_total, cases[i][2] > 256);
+		assert_int_equal(stats.counters.autotune_warn_total[RONBUS_AUTOTUNE_CAPACITY],
+				 cases[i][2] > 256);
 		ronbus_close(bus);
 	}
 	/* Without the feature nobody is warned. */
@@ -452,7 +453,7 @@ static void test_autotune(void **state)
 	{
 		struct ronbus *bus = make(&opts);
 
-		assert_int_equal(counters(bus).autotune_warn_total, 0);
+		assert_int_equal(counters(bus).autotune_warn_total[RONBUS_AUTOTUNE_CAPACITY], 0);
 		ronbus_close(bus);
 	}
 }
@@ -888,22 +889,22 @@ static void test_drain(void **state)
 	struct drained d = { 0 };
 
 	(void)state;
-	assert_int_equal(ronbus_drain(sub, take, &d, 0), -EINVAL);
-	assert_int_equal(ronbus_drain(sub, take, &d, 10), -EAGAIN);
+	assert_int_equal(ronbus_drain(sub, take, &d, 0, 0), -EINVAL);
+	assert_int_equal(ronbus_drain(sub, take, &d, 10, 0), -EAGAIN);
 	assert_int_equal(d.calls, 0);
 	put_range(pub, 0, 5);
-	assert_int_equal(ronbus_drain(sub, take, &d, 3), 3);
-	assert_int_equal(ronbus_drain(sub, take, &d, ~0U), 2);
+	assert_int_equal(ronbus_drain(sub, take, &d, 3, 0), 3);
+	assert_int_equal(ronbus_drain(sub, take, &d, ~0U, 0), 2);
 	assert_int_equal(d.next, 5);
 	put_range(pub, 5, 20);
-	assert_int_equal(ronbus_drain(sub, take, &d, 4), 4); /* a loss and three messages */
+	assert_int_equal(ronbus_drain(sub, take, &d, 4, 0), 4); /* a loss and three messages */
 	assert_int_equal(d.lost, 7);
 	d.stop_after = d.calls + 2;
-	assert_int_equal(ronbus_drain(sub, take, &d, 100), 2);
+	assert_int_equal(ronbus_drain(sub, take, &d, 100, 0), 2);
 	ronbus_pub_close(pub);
-	assert_int_equal(ronbus_drain(sub, take, &d, 100), 3);
+	assert_int_equal(ronbus_drain(sub, take, &d, 100, 0), 3);
 	assert_int_equal(d.next, 20);
-	assert_int_equal(ronbus_drain(sub, take, &d, 100), RONBUS_CLOSED);
+	assert_int_equal(ronbus_drain(sub, take, &d, 100, 0), RONBUS_CLOSED);
 	expect_balance(bus, sub);
 	ronbus_sub_close(sub);
 	ronbus_close(bus);

@@ -267,7 +267,7 @@ static int receive(struct reader *me)
 	case 1:
 		return receive_in_place(me);
 	case 2:
-		return ronbus_drain(me->sub, take, me, 5);
+		return ronbus_drain(me->sub, take, me, 5, 0);
 	default:
 		ret = watched_recv(me->sub, payload, sizeof(payload), &msg);
 		break;

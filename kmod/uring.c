@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Commands of io_uring: a program that has a ring waits and publishes through it.
+ *
+ * Publishing never sleeps for long and is done where it is submitted. A wait that has to sleep
+ * stays pending: it is in the subscriber's queue like any sleeper, and what wakes it has the task
+ * that submitted it look again. Where the kernel cannot take a pending command back, a worker of
+ * io_uring sleeps in its place.
+ */
+#include <linux/bitops.h>
+#include <linux/hrtimer.h>
+#include <linux/slab.h>
+#include <linux/timekeeping.h>
+#include <linux/wait.h>
+
+#include "compat.h"
+#include "internal.h"
+
+enum {
+	WAIT_KICKED, /* a look is on its way, or nobody may ask for one */
+	WAIT_EXPIRED, /* the deadline has passed */
+	WAIT_CANCELED, /* the ring is going away */
+};
+
+/**
+ * struct uring_wait - a RONBUS_IOC_WAIT that is pending
+ * @entry: in the subscriber's queue
+ * @timer: for its deadline
+ * @sub: the subscriber, held by the file that the command holds
+ * @cmd: the command, which points back here from its private bytes
+ * @cancels: of the subscriber when the wait began
+ * @state: set of the bits above
+ */
+struct uring_wait {
+	struct wait_queue_entry entry;
+	struct hrtimer timer;
+	struct ronbus_sub *sub;
+	struct io_uring_cmd *cmd;
+	int cancels;
+	unsigned long state;
+};
+
+static struct uring_wait **wait_of(struct io_uring_cmd *cmd)
+{
+	return (struct uring_wait **)cmd->pdu;
+}
+
+/* What the program gets if it is over, or -EIOCBQUEUED. Armed in the latter case. */
+static int outcome(struct uring_wait *wait)
+{
+	if (ronbus_sub_arm(wait->sub))
+		return 0; /* even if time is up: what is there is not lost */
+	if (test_bit(WAIT_CANCELED, &wait->state) ||
+	    atomic_read(&wait->sub->cancels) != wait->cancels)
+		return -ECANCELED;
+	if (test_bit(WAIT_EXPIRED, &wait->state))
+		return -ETIMEDOUT;
+	return -EIOCBQUEUED;
+}
+
+/*
+ * Look whether it is over; if so, it is gone. Kicks are for the time behind the clear_bit(): who
+ * comes earlier has been seen by outcome(), who comes later has us look again. The last
+ * test_and_set_bit() decides between a late kick, whose look will finish it, and us.
+ */
+static int settle(struct uring_wait *wait)
+{
+	int err;
+
+	clear_bit(WAIT_KICKED, &wait->state);
+	smp_mb__after_atomic(); /* with that of test_and_set_bit() in kick() */
+	err = outcome(wait);
+	if (err == -EIOCBQUEUED || test_and_set_bit(WAIT_KICKED, &wait->state))
+		return -EIOCBQUEUED;
+
+	remove_wait_queue(&wait->sub->queue, &wait->entry);
+	hrtimer_cancel(&wait->timer);
+	kfree(wait);
+	return err;
+}
+
+static void look_again(struct io_uring_cmd *cmd, unsigned int issue_flags)
+{
+	int err = settle(*wait_of(cmd));
+
+	if (err != -EIOCBQUEUED)
+		io_uring_cmd_done(cmd, err, 0, issue_flags);
+}
+
+/* From anywhere, interrupts included. */
+static void kick(struct uring_wait *wait)
+{
+	if (!test_and_set_bit(WAIT_KICKED, &wait->state))
+		io_uring_cmd_complete_in_task(wait->cmd, look_again);
+}
+
+static int woken(struct wait_queue_entry *entry, unsigned int mode, int sync, void *key)
+{
+	kick(container_of(entry, struct uring_wait, entry));
+	return 1;
+}
+
+static enum hrtimer_restart expired(struct hrtimer *timer)
+{
+	struct uring_wait *wait = container_of(timer, struct uring_wait, timer);
+
+	set_bit(WAIT_EXPIRED, &wait->state);
+	kick(wait);
+	return HRTIMER_NORESTART;
+}
+
+static int begin_wait(struct ronbus_sub *sub, struct io_uring_cmd *cmd, u64 deadline,
+		      unsigned int issue_flags)
+{
+	struct uring_wait *wait = kzalloc(sizeof(*wait), GFP_KERNEL_ACCOUNT);
+	int err;
+
+	if (!wait)
+		return -ENOMEM;
+	*wait_of(cmd) = wait;
+	wait->sub = sub;
+	wait->cmd = cmd;
+	wait->cancels = atomic_read(&sub->cancels);
+	set_bit(WAIT_KICKED, &wait->state);
+	hrtimer_init(&wait->timer, CLOCK_MONOTONIC, HRTIMER_MODE_ABS);
+	wait->timer.function = expired;
+	init_waitqueue_func_entry(&wait->entry, woken);
+	add_wait_queue(&sub->queue, &wait->entry);
+
+	err = settle(wait);
+	if (err != -EIOCBQUEUED)
+		return err;
+	/* Nothing of it can complete before this task is out of here. */
+	if (deadline != RONBUS_WAIT_FOREVER)
+		hrtimer_start(&wait->timer, min_t(u64, deadline, KTIME_MAX), HRTIMER_MODE_ABS);
+	io_uring_cmd_mark_cancelable(cmd, issue_flags);
+	return err;
+}
+
+static int wait_cmd(struct ronbus_sub *sub, struct io_uring_cmd *cmd, unsigned int issue_flags)
+{
+	const struct ronbus_wait *args = ronbus_uring_payload(cmd);
+	u64 deadline = READ_ONCE(args->deadline);
+	int err;
+
+	if (READ_ONCE(args->flags) || READ_ONCE(args->pad))
+		return -EINVAL;
+	if (ronbus_sub_ready(sub))
+		return 0;
+	if (deadline <= ktime_get_ns())
+		return -ETIMEDOUT;
+	if (issue_flags & IO_URING_F_NONBLOCK)
+		return RONBUS_URING_PENDING ? begin_wait(sub, cmd, deadline, issue_flags) : -EAGAIN;
+	err = ronbus_sub_wait(sub, deadline);
+	return err == -ERESTARTSYS ? -ECANCELED : err; /* a worker gets no other signals */
+}
+
+static int cancel_cmd(struct ronbus_sub *sub, struct io_uring_cmd *cmd)
+{
+	const u64 *args = ronbus_uring_payload(cmd);
+
+	if (READ_ONCE(args[0]) || READ_ONCE(args[1]))
+		return -EINVAL;
+	ronbus_sub_cancel(sub);
+	return 0;
+}
+
+/**
+ * ronbus_sub_uring_cmd() - a command on a subscriber fd
+ * @cmd: the command
+ * @issue_flags: of io_uring
+ *
+ * Return: 0, -EINVAL, -ENOMEM, -ETIMEDOUT, -ECANCELED; -ENOTTY for a command that is none.
+ */
+int ronbus_sub_uring_cmd(struct io_uring_cmd *cmd, unsigned int issue_flags)
+{
+	struct ronbus_sub *sub = cmd->file->private_data;
+
+	if (issue_flags & IO_URING_F_CANCEL) {
+		set_bit(WAIT_CANCELED, &(*wait_of(cmd))->state);
+		kick(*wait_of(cmd));
+		return 0;
+	}
+
+	switch (cmd->cmd_op) {
+	case RONBUS_IOC_WAIT:
+		return wait_cmd(sub, cmd, issue_flags);
+	case RONBUS_IOC_CANCEL:
+		return cancel_cmd(sub, cmd);
+	}
+	return -ENOTTY;
+}
+
+/**
+ * ronbus_pub_uring_cmd() - a command on a publisher fd
+ * @cmd: the command
+ * @issue_flags: of io_uring
+ *
+ * Return: as ronbus_publish(); -ENOTTY for a command that is none.
+ */
+int ronbus_pub_uring_cmd(struct io_uring_cmd *cmd, unsigned int issue_flags)
+{
+	const struct ronbus_uring_publish *payload = ronbus_uring_payload(cmd);
+	struct ronbus_pub *pub = cmd->file->private_data;
+	struct ronbus_publish args = { 0 };
+	int ret;
+
+	if (cmd->cmd_op != RONBUS_IOC_PUBLISH)
+		return -ENOTTY;
+	args.vec = READ_ONCE(payload->vec);
+	args.count = READ_ONCE(payload->count);
+	args.topic = READ_ONCE(payload->topic);
+	ret = ronbus_publish(pub, &args, issue_flags & IO_URING_F_NONBLOCK);
+
+	switch (ret) {
+	case -EBUSY:
+		return -EAGAIN; /* a worker may wait for the other thread */
+	case -ERESTARTSYS:
+		return -EINTR;
+	case -EAGAIN:
+		/* The message is dropped. Returned here, it would be tried again by a worker. */
+		io_uring_cmd_done(cmd, ret, 0, issue_flags);
+		return -EIOCBQUEUED;
+	}
+	return ret;
+}
