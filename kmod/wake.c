@@ -37,7 +37,7 @@ unsigned int ronbus_sub_ready(const struct ronbus_sub *sub)
 	unsigned int ready = 0;
 	u64 value;
 
-	/* Before the ring: what was published before the end is seen with it. */
+	/* Before the ring: barrier E', with E in ronbus_bus_end_if_due(): end.pml */
 	if (smp_load_acquire(&sub->bus->page->status) & RONBUS_STATUS_ENDED)
 		ready |= RONBUS_READY_ENDED;
 	if (ronbus_ring_look(&sub->bus->ring, READ_ONCE(sub->self->cursor), &value) !=
@@ -75,14 +75,15 @@ unsigned int ronbus_sub_arm(struct ronbus_sub *sub)
 
 	atomic64_inc(&sub->waits);
 	set_bit(sub->index, armed_word(sub->bus));
-	smp_mb__after_atomic(); /* barrier D', with D in publish: ronbus_ring_commit_last() */
+	smp_mb__after_atomic(); /* barrier D', with D in ronbus_ring_commit_last(): wake.pml */
 	ready = ronbus_sub_ready(sub);
 	if (!ready)
 		return 0;
 
 	/*
 	 * Not going to sleep after all. Another thread may be asleep on the same bit, and a
-	 * publisher that finds it clear would leave it to us.
+	 * publisher that finds it clear would leave it to us. First the bit, then who sleeps:
+	 * barrier Q, with Q' where sleepers enter the queue: wake.pml
 	 */
 	if (test_and_clear_bit(sub->index, armed_word(sub->bus)) && wq_has_sleeper(&sub->queue))
 		wake_up_poll(&sub->queue, EPOLLIN | EPOLLRDNORM);
@@ -109,6 +110,7 @@ int ronbus_sub_wait(struct ronbus_sub *sub, u64 deadline)
 		return ronbus_sub_ready(sub) ? 0 : -ETIMEDOUT;
 
 	for (;;) {
+		/* barrier Q', with Q in ronbus_sub_arm(): wake.pml */
 		prepare_to_wait(&sub->queue, &wait, TASK_INTERRUPTIBLE);
 		if (ronbus_sub_arm(sub)) {
 			err = 0; /* even if time was up: what is there is not lost */
@@ -135,7 +137,11 @@ int ronbus_sub_wait(struct ronbus_sub *sub, u64 deadline)
 void ronbus_sub_cancel(struct ronbus_sub *sub)
 {
 	atomic_inc(&sub->cancels);
-	wake_up_all(&sub->queue); /* a full barrier before it looks who sleeps */
+	/*
+	 * Under the lock that sleepers enter the queue under: who enters it later sees the count,
+	 * who is in it is woken. cancel.pml
+	 */
+	wake_up_all(&sub->queue);
 }
 
 static void wake(struct ronbus_sub *sub, enum ronbus_wake_cause cause)
@@ -169,15 +175,20 @@ unsigned int ronbus_notify(struct ronbus_bus *bus, u64 mask, enum ronbus_wake_ca
 	rcu_read_lock();
 	while (mask) {
 		unsigned int i = __ffs64(mask);
-		struct ronbus_sub *sub = rcu_dereference(bus->subs[i]);
+		struct ronbus_sub *sub;
 		bool won;
 
 		mask &= mask - 1;
-		if (!sub)
-			continue;
-		/* Full barrier: the message before the wake-up, as for any waitqueue. */
+		/* For the end and for repair: barrier D, with D' in ronbus_sub_arm(): wake.pml */
 		won = test_and_clear_bit(i, armed_word(bus));
 		if (!won && edge)
+			continue;
+		/*
+		 * Behind that: whose bit it was may have left, and another have come in his place,
+		 * who is the one to be woken. join.pml, MUT_LOOKUP.
+		 */
+		sub = rcu_dereference(bus->subs[i]);
+		if (!sub)
 			continue;
 		wake(sub, cause);
 		woken++;
