@@ -313,7 +313,7 @@ void ronbus_bus_end_if_due(struct ronbus_bus *bus)
 	if (!(status & RONBUS_STATUS_SEALED) &&
 	    (bus->flags & RONBUS_BUS_PERSISTENT || !bus->abandoned))
 		return;
-	/* Behind all that was ever published: pairs with the acquire of a reader's status. */
+	/* Behind all that was ever published: barrier E, with E' where status is read: end.pml */
 	smp_store_release(&bus->page->status, status | RONBUS_STATUS_ENDED);
 	ronbus_notify(bus, ~0ULL, RONBUS_WAKE_CLOSE);
 }

@@ -26,7 +26,7 @@ static int charge(struct user_struct *user, unsigned long pages)
 		sum = old + pages;
 		if (sum > limit)
 			return -ENOMEM;
-	} while (!atomic_long_try_cmpxchg(&user->locked_vm, &old, sum));
+	} while (!atomic_long_try_cmpxchg(&user->locked_vm, &old, sum)); /* a sum: no partner */
 	return 0;
 }
 

@@ -53,7 +53,8 @@ static void notify_audience(struct ronbus_bus *bus, u32 topic)
 	u64 mask = ~0ULL;
 
 	if (bus->features & RONBUS_F_EDGE_NOTIFY)
-		mask = smp_load_acquire(&bus->page->armed); /* with the audience set before */
+		/* barrier J', with J in enrol(): join.pml */
+		mask = smp_load_acquire(&bus->page->armed);
 	mask &= READ_ONCE(bus->page->audience[topic]);
 	if (mask)
 		ronbus_notify(bus, mask, RONBUS_WAKE_DATA);
@@ -101,12 +102,12 @@ static int put_batch(struct ronbus_pub *pub, const struct ronbus_vec __user *uve
 			notify_audience(pub->bus, topic);
 	}
 	if (err && done && audience && !each) {
-		smp_mb(); /* barrier D, with D' in arm */
+		smp_mb(); /* barrier D, with D' in ronbus_sub_arm(): wake.pml */
 		notify_audience(pub->bus, topic);
 	}
 	if (err == -EAGAIN) {
 		/* Before it gave up it may have made holes, and somebody sleep in front of one. */
-		smp_mb(); /* barrier D, with D' in arm */
+		smp_mb(); /* barrier D, with D' in ronbus_sub_arm(): ring.pml, wake.pml */
 		ronbus_notify(pub->bus, ~0ULL, RONBUS_WAKE_DATA);
 		ronbus_count(&pub->self->dropped, 1);
 	}

@@ -21,7 +21,7 @@ static __poll_t sub_poll(struct file *file, struct poll_table_struct *table)
 	__poll_t events = 0;
 	unsigned int ready;
 
-	/* Into the queue first: what happens after the look finds us there. */
+	/* Into the queue first: barrier Q', with Q in ronbus_sub_arm(): wake.pml */
 	poll_wait(file, &sub->queue, table);
 	ready = ronbus_sub_arm(sub);
 	if (ready & RONBUS_READY_DATA)
@@ -252,7 +252,7 @@ static int enrol(struct ronbus_sub *sub, const struct ronbus_subscribe *args)
 	rcu_assign_pointer(bus->subs[sub->index], sub);
 	bus->members |= BIT_ULL(sub->index);
 	set_audience(bus);
-	smp_mb(); /* pairs with barrier D of a publisher that saw the old audience */
+	smp_mb(); /* barrier J, with J' and D in notify_audience(): join.pml */
 
 	err = start_position(bus, args, &sub->start);
 	if (err) {

@@ -59,37 +59,43 @@ static int outcome(struct uring_wait *wait)
 }
 
 /*
- * Look whether it is over; if so, it is gone. Kicks are for the time behind the clear_bit(): who
- * comes earlier has been seen by outcome(), who comes later has us look again. The last
- * test_and_set_bit() decides between a late kick, whose look will finish it, and us.
+ * Look whether it is over; if so, nothing kicks it any more, and it is the caller's to free. Kicks
+ * are for the time behind the clear_bit(): who comes earlier has been seen by outcome(), who comes
+ * later has us look again. The last test_and_set_bit() decides between a late kick, whose look will
+ * finish it, and us.
  */
 static int settle(struct uring_wait *wait)
 {
 	int err;
 
 	clear_bit(WAIT_KICKED, &wait->state);
-	smp_mb__after_atomic(); /* with that of test_and_set_bit() in kick() */
+	smp_mb__after_atomic(); /* barrier U, with U' in kick(): uring.pml */
 	err = outcome(wait);
+	/* As a barrier it has no partner: it is the bit that decides. */
 	if (err == -EIOCBQUEUED || test_and_set_bit(WAIT_KICKED, &wait->state))
 		return -EIOCBQUEUED;
 
 	remove_wait_queue(&wait->sub->queue, &wait->entry);
 	hrtimer_cancel(&wait->timer);
-	kfree(wait);
 	return err;
 }
 
 static void look_again(struct io_uring_cmd *cmd, unsigned int issue_flags)
 {
-	int err = settle(*wait_of(cmd));
+	struct uring_wait *wait = *wait_of(cmd);
+	int err = settle(wait);
 
-	if (err != -EIOCBQUEUED)
-		io_uring_cmd_done(cmd, err, 0, issue_flags);
+	if (err == -EIOCBQUEUED)
+		return;
+	/* Up to here a ring that goes away may still ask us to cancel. */
+	io_uring_cmd_done(cmd, err, 0, issue_flags);
+	kfree(wait);
 }
 
 /* From anywhere, interrupts included. */
 static void kick(struct uring_wait *wait)
 {
+	/* Behind what it is for: barrier U', with U in settle(): uring.pml */
 	if (!test_and_set_bit(WAIT_KICKED, &wait->state))
 		io_uring_cmd_complete_in_task(wait->cmd, look_again);
 }
@@ -125,11 +131,14 @@ static int begin_wait(struct ronbus_sub *sub, struct io_uring_cmd *cmd, u64 dead
 	hrtimer_init(&wait->timer, CLOCK_MONOTONIC, HRTIMER_MODE_ABS);
 	wait->timer.function = expired;
 	init_waitqueue_func_entry(&wait->entry, woken);
+	/* barrier Q', with Q in ronbus_sub_arm(): wake.pml, uring.pml */
 	add_wait_queue(&sub->queue, &wait->entry);
 
 	err = settle(wait);
-	if (err != -EIOCBQUEUED)
+	if (err != -EIOCBQUEUED) {
+		kfree(wait);
 		return err;
+	}
 	/* Nothing of it can complete before this task is out of here. */
 	if (deadline != RONBUS_WAIT_FOREVER)
 		hrtimer_start(&wait->timer, min_t(u64, deadline, KTIME_MAX), HRTIMER_MODE_ABS);
@@ -212,15 +221,16 @@ int ronbus_pub_uring_cmd(struct io_uring_cmd *cmd, unsigned int issue_flags)
 	args.topic = READ_ONCE(payload->topic);
 	ret = ronbus_publish(pub, &args, issue_flags & IO_URING_F_NONBLOCK);
 
-	switch (ret) {
-	case -EBUSY:
+	if (ret == -EBUSY)
 		return -EAGAIN; /* a worker may wait for the other thread */
-	case -ERESTARTSYS:
+	if (ret == -ERESTARTSYS)
 		return -EINTR;
-	case -EAGAIN:
-		/* The message is dropped. Returned here, it would be tried again by a worker. */
-		io_uring_cmd_done(cmd, ret, 0, issue_flags);
-		return -EIOCBQUEUED;
-	}
-	return ret;
+	if (ret <= 0 && ret != -EAGAIN)
+		return ret;
+	/*
+	 * Not returned: -EAGAIN, a message that was dropped, would be tried again by a worker; a
+	 * number is taken for a failure by some kernels, and by workers of Linux 6.1 for nothing.
+	 */
+	io_uring_cmd_done(cmd, ret, 0, issue_flags);
+	return -EIOCBQUEUED;
 }

@@ -5,7 +5,9 @@
  * Mirrors:
  *
  *	publisher	ronbus_publish(), __ronbus_wake(), ronbus_notify(); wake.pml has the details
- *	consumer	a program's loop: poll, ronbus_drain() with a budget, ronbus_arm()
+ *	consumer	a program's loop: poll, ronbus_drain() with a budget and without a timeout,
+ *			ronbus_arm()
+ *	drainer		ronbus_drain() with a timeout, again and again (-DDRAIN)
  *	batcher		WAIT with RONBUS_F_COALESCE (-DCOALESCE): as specified, not yet in the code
  *
  * The consumer serves two subscriptions with one thread, and is told by edges only: EPOLLET on
@@ -13,6 +15,9 @@
  * subscription that may have something, each with a budget: receive until there is nothing; arm;
  * if that says there is something after all, serve it again later. Only with nothing left to
  * serve does it sleep.
+ *
+ * The drainer has one subscription and nothing else to do: ronbus_drain() receives up to its budget,
+ * and only if there was nothing at all does it sleep, in WAIT, which arms and looks again.
  *
  * The batcher wants to be woken for K messages, or T after the first, whichever comes first. It
  * sleeps in the kernel with its bit set, and what wakes it looks at the ring: K messages, return;
@@ -90,7 +95,34 @@ inline arm(s)
 #endif
 }
 
-#ifndef COALESCE
+#ifdef DRAIN
+proctype drainer()
+{
+	byte left;
+
+call:
+	left = BUDGET;
+	do
+	:: atomic { there[0] > 0 && left > 0 -> there[0]--; left-- }
+	:: left == 0 -> goto call
+	:: there[0] == 0 ->
+		if
+		:: left < BUDGET -> goto call
+		:: left == BUDGET -> break
+		fi
+	od;
+	atomic { armed[0] = true; arms[0]++ };
+#ifndef MUT_RECHECK
+	if
+	:: there[0] > 0 -> armed[0] = false; goto call
+	:: there[0] == 0
+	fi;
+#endif
+end:
+	atomic { edge[0] -> edge[0] = false; goto call }
+}
+
+#elif !defined(COALESCE)
 proctype consumer()
 {
 	byte s, left;
@@ -213,7 +245,11 @@ active proctype judge()
 
 init {
 	atomic {
-#ifdef COALESCE
+#if defined(DRAIN)
+		run publisher(0, 4);
+		run publisher(0, 3);
+		run drainer()
+#elif defined(COALESCE)
 		run publisher(0, 4);
 		run publisher(0, 3);
 		run batcher();

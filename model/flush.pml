@@ -1,66 +1,76 @@
 /* SPDX-License-Identifier: GPL-2.0 OR MIT */
 /*
- * flush.pml - counters kept by threads and flushed every THRESHOLD messages into a page that
- * outlives the process
+ * flush.pml - counters kept by threads and flushed now and then into pages that outlive the process
  *
  * Mirrors userlib/metrics.c and the inlines of libronbus.h:
  *
  *	thread	publish		ronbus_publish(), ronbus_publish_many()
- *		count		__ronbus_count_inline(), __ronbus_count_thread()
- *		slow		ronbus_metrics_count()
- *		flush		flush(), count_directly()
+ *		count		__ronbus_count_thread()
+ *		slow		ronbus_metrics_count(), bind()
+ *		look		look(), flush_own()
+ *		fork		before_fork(), after_fork_in_child() (-DFORK)
  *		leave		thread_exits()
- *	closer	flush_all()
+ *	closer	forget		ronbus_metrics_forget(), unbind()
  *
- * THREADS threads with CALLS calls each, a call publishing up to BATCH messages, which either have
- * receivers (written) or have none (unwanted). The closer flushes for the others while they count.
- * The process may die at any step: what holds then must hold all the time, and the judge looks at
- * any time.
+ * THREADS threads with CALLS calls each, a call publishing up to BATCH messages through one of two
+ * handles. The one entry of a thread goes from handle to handle, as entries do that share a place;
+ * that it is also for a number of receivers makes no difference here. What the clock says at a look
+ * is anything: that a flush is due, or not; and that the next look may be far, or must be near.
  *
- * Shows, of both counters in the page:
+ * A second closer closes handle 2 when nobody uses it any more, while threads count for the other
+ * one. The process may die at any step: what holds then must hold all the time, and the judge looks
+ * at any time.
  *
- *  - never over: they count no message that was not published;
+ * Shows, of the counter in each handle's page:
+ *
+ *  - never over: it counts no message that was not published, and none twice;
  *  - short by little: at most THRESHOLD messages a thread are missing if messages are published one
  *    by one. With batches, at most THRESHOLD - 1 and the batch that was just published;
- *  - exact, when all threads have left.
+ *  - exact, when its handle has been closed, or all threads have left;
+ *  - untouched, once its handle has been closed.
  *
  * Mutations, of which each must fail:
  *
  *	MUT_EARLY	a message is counted before it is published
  *	MUT_LOCK	who flushes does not take the thread's lock
- *	MUT_ZERO	who flushes sets the thread's counters to zero
- *	MUT_LATE	a flush one message behind the threshold
- *	MUT_DERIVED	messages written are the calls less the unwanted ones, from two looks
+ *	MUT_ZERO	who flushes sets the thread's counter to zero
+ *	MUT_LATE	the look comes one message behind the threshold
+ *	MUT_FAR		the next look is as far as the clock allows, whatever the threshold
+ *	MUT_REBIND	an entry is given to another handle without being flushed
+ *	MUT_FORGET	to close a handle leaves entries as they are
+ *	MUT_LEAVE	a thread leaves without flushing
+ *	MUT_FORK	fork neither flushes before nor empties the child's entries (-DFORK)
  */
 #ifndef THREADS
 #define THREADS 2
 #endif
 #ifndef CALLS
-#define CALLS 3
+#define CALLS 2
 #endif
 #ifndef BATCH
 #define BATCH 1
 #endif
 #define THRESHOLD 2
 
-#define WRITTEN 0
-#define UNWANTED 1
-
-#define AT(t, kind) ((t) * 2 + (kind))
-
-/* The page. Eight bits, as good as 64: they wrap around in the same way. */
-byte page[2];
+/* The pages, by handle. Eight bits, as good as 64: they wrap around in the same way. */
+byte page[3];
 
 /* A thread's memory. */
-byte counted[THREADS * 2];
-byte flushed[THREADS * 2];
-byte flush_at[THREADS];
+byte key[THREADS]; /* of its entry: the handle, or 0 for nobody's */
+byte messages[THREADS];
+byte left[THREADS];
+byte flushed_to[THREADS];
+byte flushed[THREADS];
 bool locked[THREADS];
+bool enlisted[THREADS];
+bool all_locked;
 
-/* For the proof: what was published, and how many threads have left. */
-byte published[THREADS * 2];
-byte left;
-bool over, lacking, inexact;
+/* For the proof: what was published, who uses handle 2, and how many threads have left. */
+byte published[3];
+byte users;
+bool closing, closed;
+byte gone;
+bool over, lacking, inexact, touched;
 
 #ifdef MUT_LOCK
 #define LOCK(t) skip
@@ -69,95 +79,142 @@ bool over, lacking, inexact;
 #define LOCK(t) atomic { !locked[t] -> locked[t] = true }
 #define UNLOCK(t) locked[t] = false
 #endif
+#define LOCK_ALL atomic { !all_locked -> all_locked = true }
+#define UNLOCK_ALL all_locked = false
 
-/* flush(), count_directly(): of one counter of thread t, with its lock. */
-#ifndef MUT_DERIVED
-inline flush_one(t, kind)
+/* flush_entry(), with the lock of thread t. */
+inline flush(t)
 {
-	seen = counted[AT(t, kind)];
-	page[kind] = page[kind] + seen - flushed[AT(t, kind)]; /* atomic */
+	seen = messages[t];
+	atomic {
+		if
+		:: flushed_to[t] != 0 && seen != flushed[t] ->
+			touched = flushed_to[t] == 2 && closed;
+			assert(!touched);
+			page[flushed_to[t]] = page[flushed_to[t]] + seen - flushed[t]
+		:: else
+		fi
+	};
 #ifdef MUT_ZERO
-	counted[AT(t, kind)] = 0;
+	messages[t] = 0;
 #else
-	flushed[AT(t, kind)] = seen;
+	flushed[t] = seen;
 #endif
 	seen = 0
 }
 
-inline flush(t)
+/* unbind(), with the lock of thread t. */
+inline unbind(t)
 {
-	flush_one(t, WRITTEN);
-	flush_one(t, UNWANTED)
+#ifndef MUT_REBIND
+	flush(t);
+#endif
+	key[t] = 0;
+	flushed_to[t] = 0
 }
-#else
-/* Here counted[WRITTEN] has all calls, and the written ones are what is left of them. */
-inline flush(t)
+
+inline bind()
 {
-	seen = counted[AT(t, WRITTEN)];
-	unwanted = counted[AT(t, UNWANTED)];
+	LOCK(t);
+	unbind(t);
+	flushed_to[t] = h;
+	flushed[t] = 0;
+	messages[t] = 0;
+	key[t] = h;
+	UNLOCK(t)
+}
+
+/* Others may flush at the same time, which makes less of what is pending, never more. */
+#define PENDING (messages[t] - flushed[t])
+
+inline look()
+{
+	pending = PENDING;
 	if
-	:: seen == flushed[AT(t, WRITTEN)]
-	:: else ->
-		page[WRITTEN] = page[WRITTEN] + (seen - flushed[AT(t, WRITTEN)]) -
-				(unwanted - flushed[AT(t, UNWANTED)]);
-		page[UNWANTED] = page[UNWANTED] + unwanted - flushed[AT(t, UNWANTED)];
-		flushed[AT(t, WRITTEN)] = seen;
-		flushed[AT(t, UNWANTED)] = unwanted
+	:: true ->
+		LOCK(t);
+		flush(t);
+		UNLOCK(t);
+		pending = 0
+	:: pending < THRESHOLD
 	fi;
-	seen = 0;
-	unwanted = 0
-}
-#endif
-
-#ifdef MUT_DERIVED
-#define CALLED(t) counted[AT(t, WRITTEN)]
+	atomic {
+		if
+		:: left[t] = 1
+#ifdef MUT_FAR
+		:: left[t] = THRESHOLD
 #else
-#define CALLED(t) (counted[AT(t, WRITTEN)] + counted[AT(t, UNWANTED)])
+		:: left[t] = THRESHOLD - pending
 #endif
-
-/* __ronbus_bump(): a load and a store, but nobody else stores. */
-inline bump()
-{
-#ifdef MUT_DERIVED
-	counted[AT(t, WRITTEN)] = counted[AT(t, WRITTEN)] + n;
-	if
-	:: kind == UNWANTED -> counted[AT(t, UNWANTED)] = counted[AT(t, UNWANTED)] + n
-	:: else
-	fi
-#else
-	counted[AT(t, kind)] = counted[AT(t, kind)] + n
-#endif
+		fi;
+		pending = 0
+	}
 }
 
+/* The thread enlists with its first message. __ronbus_bump() is a load and a store. */
 inline count()
 {
 	if
 #ifdef MUT_LATE
-	:: CALLED(t) + n <= flush_at[t] ->
+	:: key[t] == h && left[t] >= n ->
 #else
-	:: CALLED(t) + n < flush_at[t] ->
+	:: key[t] == h && left[t] > n ->
 #endif
-		bump()
+		left[t] = left[t] - n;
+		seen = messages[t];
+		messages[t] = seen + n;
+		seen = 0
 	:: else ->
 slow:
-		LOCK(t);
-		bump();
-		flush(t);
-		flush_at[t] = CALLED(t) + THRESHOLD;
-		UNLOCK(t)
+		if
+		:: !enlisted[t] -> LOCK_ALL; enlisted[t] = true; UNLOCK_ALL
+		:: else
+		fi;
+		if
+		:: key[t] != h -> bind()
+		:: else
+		fi;
+		seen = messages[t];
+		messages[t] = seen + n;
+		seen = 0;
+		look()
+	fi
+}
+
+proctype child(byte copy_to, pending)
+{
+	if
+	:: copy_to != 0 -> page[copy_to] = page[copy_to] + pending
+	:: else
 	fi
 }
 
 proctype thread(byte t)
 {
-	byte calls, n, kind, seen;
-#ifdef MUT_DERIVED
-	byte unwanted;
-#endif
+	byte calls, n, h, seen, pending;
 
 	do
 	:: calls == CALLS -> break
 	:: calls < CALLS ->
+#ifdef FORK
+		if
+		:: t != 0 || calls != CALLS - 1
+		:: t == 0 && calls == CALLS - 1 ->
+fork:
+			LOCK_ALL;
+#ifndef MUT_FORK
+			do
+			:: n < THREADS && enlisted[n] -> LOCK(n); flush(n); UNLOCK(n); n++
+			:: n < THREADS && !enlisted[n] -> n++
+			:: n == THREADS -> n = 0; break
+			od;
+			run child(0, 0);
+#else
+			run child(flushed_to[t], PENDING);
+#endif
+			UNLOCK_ALL
+		fi;
+#endif
 		atomic {
 			calls++;
 			if
@@ -167,62 +224,79 @@ proctype thread(byte t)
 #endif
 			fi;
 			if
-			:: kind = WRITTEN
-			:: kind = UNWANTED
+			:: h = 1
+			:: !closing -> h = 2; users++
 			fi
 		};
 #ifdef MUT_EARLY
 		count();
 #endif
 publish:
-		published[AT(t, kind)] = published[AT(t, kind)] + n;
+		published[h] = published[h] + n;
 #ifndef MUT_EARLY
 		count();
 #endif
-		atomic { n = 0; kind = 0 }
+		atomic { users = (h == 2 -> users - 1 : users); n = 0; h = 0 }
 	od;
 
 leave:
+	LOCK_ALL;
+#ifndef MUT_LEAVE
 	LOCK(t);
-	flush(t);
+	unbind(t);
 	UNLOCK(t);
-	left++
+#endif
+	enlisted[t] = false;
+	UNLOCK_ALL;
+	gone++
 }
 
 proctype closer()
 {
 	byte t, seen;
-#ifdef MUT_DERIVED
-	byte unwanted;
-#endif
 
+	closing = true;
+	users == 0;
+#ifndef MUT_FORGET
+forget:
+	LOCK_ALL;
 	do
-	:: t == THREADS -> break
 	:: t < THREADS ->
-		LOCK(t);
-		flush(t);
-		UNLOCK(t);
+		if
+		:: enlisted[t] ->
+			LOCK(t);
+			if
+			:: flushed_to[t] == 2 -> unbind(t)
+			:: else
+			fi;
+			UNLOCK(t)
+		:: else
+		fi;
 		t++
+	:: t == THREADS -> break
 	od;
-	left++
-}
-
-#if THREADS == 1
-#define ALL(kind) published[AT(0, kind)]
-#elif THREADS == 2
-#define ALL(kind) (published[AT(0, kind)] + published[AT(1, kind)])
+	UNLOCK_ALL;
 #endif
+	atomic {
+		closed = true;
+		inexact = page[2] != published[2];
+#ifndef MUT_FORGET
+		assert(!inexact)
+#endif
+	};
+	gone++
+}
 
 active proctype judge()
 {
 	atomic {
-		over = page[WRITTEN] > ALL(WRITTEN) || page[UNWANTED] > ALL(UNWANTED);
+		over = page[1] > published[1] || page[2] > published[2];
 		assert(!over);
-		lacking = ALL(WRITTEN) + ALL(UNWANTED) - page[WRITTEN] - page[UNWANTED] >
+		lacking = published[1] + published[2] - page[1] - page[2] >
 			  THREADS * (THRESHOLD - 1 + BATCH);
 		assert(!lacking);
-		inexact = left == THREADS + 1 &&
-			  (page[WRITTEN] != ALL(WRITTEN) || page[UNWANTED] != ALL(UNWANTED));
+		inexact = gone == THREADS + 1 &&
+			  (page[1] != published[1] || page[2] != published[2]);
 		assert(!inexact)
 	}
 }
@@ -233,7 +307,7 @@ init {
 	atomic {
 		do
 		:: t == THREADS -> break
-		:: t < THREADS -> flush_at[t] = THRESHOLD; run thread(t); t++
+		:: t < THREADS -> run thread(t); t++
 		od;
 		run closer();
 		t = 0

@@ -6,7 +6,7 @@
  *
  *	publisher	audience, look	ronbus_publish(), __ronbus_wake(); notify_audience()
  *			notify		ronbus_notify()
- *	subscriber	leave, enrol	leave(), enrol() of kmod/subscribe.c
+ *	subscriber	leave, enrol	leave(), enrol() of kmod/subscribe.c; sub_join()
  *			arm		ronbus_sub_arm()
  *
  * Two publishers with a message each; one bit, which belongs first to one subscriber, then to
@@ -21,12 +21,22 @@
  *  - a publisher takes the audience to wake from behind its commit. The one from before the claim
  *    may lack a subscriber who has begun at the very position that was claimed.
  *
- * Sequentially consistent; wake.pml has the barriers.
+ * And of where it begins: in the kernel, which enters it in the audience first, the publisher of
+ * whatever stands at its start or behind finds it in the audience when it looks whom to wake. In the
+ * embedded transport (-DEMBEDDED), which looks for the start first, no message that is addressed to
+ * it stands before its start.
+ *
+ * Sequentially consistent; wake.pml has the barriers of arming. -DSPARE: without barrier J', the
+ * audience to wake is looked at before armed. That holds as well: who is not in it yet has its full
+ * barrier D' still to come, and finds the message.
  *
  * Mutations, of which each must fail:
  *
  *	MUT_LOOKUP	notify looks up the subscriber, then clears the bit
  *	MUT_AUDIENCE	whom to wake is taken from the audience before the claim
+ *	MUT_J		barrier J: the tail is looked at before the audience is visible
+ *	MUT_K		barrier K: the audience is visible before the tail is looked at (-DEMBEDDED)
+ *	MUT_K2		barrier K': the audience is looked at behind the claim (-DEMBEDDED)
  */
 #define PUBS 2
 
@@ -37,10 +47,20 @@ byte kind[PUBS + 1];
 byte tail;
 byte cursor;
 
-bool audience = true, armed; /* the bit, in two words */
+byte audience = 1; /* whose bit is set in it: 0 nobody's, or one of the two subscribers' */
+bool armed;
 byte owner = 1; /* whom the table has for it: 0 nobody, or one of the two subscribers */
 bool asleep;
-bool stuck;
+
+/*
+ * For the proof: where the second one began; positions whose publisher did not find it behind its
+ * commit; positions addressed to it.
+ */
+byte start;
+byte missed, addressed;
+bool stuck, unseen, ahead;
+
+#define BIT(pos) (1 << (pos))
 
 #define READABLE (kind[cursor] == READY)
 
@@ -49,19 +69,29 @@ proctype publisher()
 	byte pos, to, found;
 	bool won;
 
-	to = audience;
+#ifndef MUT_K2
+	to = audience; /* barrier K' */
+#endif
 	atomic { pos = tail; kind[pos] = BUSY; tail++ };
-	kind[pos] = READY;
+#ifdef MUT_K2
+	to = audience;
+#endif
+	addressed = (to == 2 -> addressed | BIT(pos) : addressed);
+	kind[pos] = READY; /* barrier D */
+	atomic { missed = (audience == 2 -> missed : missed | BIT(pos)) };
 look:
+#ifdef SPARE
+	to = audience;
+#endif
 	if
 	:: armed
 	:: else -> goto end
 	fi;
-#ifndef MUT_AUDIENCE
-	to = audience;
+#if !defined(MUT_AUDIENCE) && !defined(SPARE)
+	to = audience; /* barrier J' */
 #endif
 	if
-	:: to
+	:: to != 0
 	:: else -> goto end
 	fi;
 notify:
@@ -96,15 +126,20 @@ proctype subscriber()
 	:: skip
 	fi;
 leave:
-	audience = false;
+	audience = 0;
 	owner = 0;
 	armed = false;
 
 enrol:
 	armed = false;
 	owner = 2;
-	audience = true;
-	cursor = tail;
+#if defined(EMBEDDED) != (defined(MUT_J) || defined(MUT_K))
+	atomic { start = tail; cursor = start };
+	audience = 2; /* barrier K */
+#else
+	audience = 2; /* barrier J */
+	atomic { start = tail; cursor = start };
+#endif
 
 recv:
 	atomic {
@@ -129,7 +164,14 @@ active proctype judge()
 	atomic {
 		timeout ->
 		stuck = asleep && READABLE;
-		assert(!stuck)
+		assert(!stuck);
+#ifdef EMBEDDED
+		ahead = (addressed & (BIT(start) - 1)) != 0;
+		assert(!ahead)
+#else
+		unseen = missed >> start != 0;
+		assert(!unseen)
+#endif
 	}
 }
 

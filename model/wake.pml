@@ -10,10 +10,13 @@
  *			died		repair() of kmod/publish.c (-DDEATH)
  *	waiter		recv		ronbus_try_recv(), take_record()
  *			wait, asleep	ronbus_sub_wait(), sub_poll()
- *			arm, disarm	ronbus_sub_arm()
+ *			arm, disarm	ronbus_sub_arm(); arm_bit(), disarm_bit()
+ *
+ * cancel.pml has the sleep itself.
  *
  * Two publishers, two subscribers with a thread each. -DSHARED: the two threads wait for one
- * subscriber, and the second one may leave the reading to the first any time it is woken. -DWAITERS=3: a second thread waits for the first subscriber. -DMSGS=n messages each.
+ * subscriber, and the second one may leave the reading to the first any time it is woken.
+ * -DWAITERS=3: a second thread waits for the first subscriber. -DMSGS=n messages each.
  *
  * Shows: no lost wake-up. When nothing moves any more, no thread sleeps for a subscriber that has
  * something to see at its cursor, be it a message or a hole. That holds too
@@ -35,6 +38,8 @@
  *	MUT_D2		barrier D': look at the ring before the bit is visible
  *	MUT_RECHECK	no look at the ring behind setting the bit
  *	MUT_DISARM	who disarms because there is data leaves other sleepers alone (-DSHARED)
+ *	MUT_Q		barrier Q: who disarms looks who sleeps before its bit is cleared (-DSHARED)
+ *	MUT_Q2		barrier Q': the bit is set before the thread is in the queue
  *	MUT_CLEAR	notify wakes first, then clears the bit
  *	MUT_REPAIR	the death of a publisher wakes nobody (-DDEATH)
  */
@@ -169,11 +174,18 @@ end:
 proctype waiter(byte w)
 {
 	bool won;
+#ifdef MUT_Q
+	byte others;
+#endif
 
 recv:
 	do
 	:: atomic { READABLE(SUB(w)) -> cursor[SUB(w)]++ }
+#ifdef MUT_Q2
+	:: !READABLE(SUB(w)) -> break
+#else
 	:: atomic { !READABLE(SUB(w)) -> queued = queued | BIT(w); break }
+#endif
 	od;
 wait:
 	atomic {
@@ -183,7 +195,7 @@ wait:
 		fi
 	};
 arm:
-	set[w] = true;
+	set[w] = true; /* barrier Q' */
 #ifndef MUT_D2
 	!set[w]; /* barrier D' */
 #endif
@@ -191,16 +203,26 @@ arm:
 	atomic {
 		if
 		:: READABLE(SUB(w))
+#ifdef MUT_Q2
+		:: else -> queued = queued | BIT(w); goto asleep
+#else
 		:: else -> goto asleep
+#endif
 		fi
 	};
 disarm:
+#ifdef MUT_Q
+	others = queued & THREADS(SUB(w));
+#endif
 	atomic {
 		won = set[w] || (armed & BIT(SUB(w))) != 0;
 		set[w] = false;
 		armed = armed & ~BIT(SUB(w))
 	};
-#ifndef MUT_DISARM
+#ifdef MUT_Q
+	atomic { queued = (won -> queued & ~others : queued); won = false; others = 0 };
+#elif !defined(MUT_DISARM)
+	/* barrier Q */
 	atomic { queued = (won -> queued & ~THREADS(SUB(w)) : queued); won = false };
 #endif
 	goto awake;

@@ -20,9 +20,9 @@
  * is marked in hole, and passed by. A reader of position p finds it READY, or a HOLE, or passed by
  * (hole has lap(p) and the state is older), or overtaken, or finds nothing yet.
  *
- * Barriers. Each comment names its partner by letter. model/ring.pml checks the algorithm under
- * sequential consistency; docs/design.md argues for each pair below why it is enough on hardware
- * that reorders.
+ * Barriers. The comment beside each names its partner by letter, and the model in model/ that shows
+ * what it is for; model/barriers checks that. The models are sequentially consistent; docs/design.md
+ * has the table of all of them, and argues for each pair why it is enough on hardware that reorders.
  *
  *	A  claim: BUSY before payload            A' read: payload before second look at state
  *	B  commit: payload before READY          B' look: READY before payload
@@ -401,6 +401,7 @@ static inline int ronbus_ring_claim(const struct ronbus_ring *ring, struct ronbu
 	while (budget-- && claim->stalls <= ring->mask) {
 		__u64 pos = claim->pos, lap = ronbus_ring_lap(ring, pos);
 		struct ronbus_slot *slot = ronbus_ring_slot(ring, pos);
+		/* barrier B', with B in commit(): what was written here before is; ring.pml */
 		__u64 state = RB_LOAD_ACQUIRE(&slot->state);
 		__u64 hole;
 
@@ -411,6 +412,7 @@ static inline int ronbus_ring_claim(const struct ronbus_ring *ring, struct ronbu
 
 		hole = RB_READ(&slot->hole);
 		if (ronbus_state_kind(state) == RONBUS_KIND_BUSY) { /* held: pass it by */
+			/* As a barrier it has no partner: D comes before anybody is woken for it. */
 			if (hole < lap && !RB_CAS(&slot->hole, hole, lap))
 				continue;
 			claim->pos++;
@@ -422,14 +424,15 @@ static inline int ronbus_ring_claim(const struct ronbus_ring *ring, struct ronbu
 			continue;
 		}
 
-		/* The CAS is barriers A, with A' in unchanged(), and C, with C' in look(). */
+		/* barriers A and C, with A' in unchanged() and C' in look(): ring.pml */
 		if (!RB_CAS(&slot->state, state, RONBUS_STATE(lap, owner, RONBUS_KIND_BUSY)))
 			continue;
 		RB_STEP(RONBUS_STEP_CLAIMED);
 		if (RB_UNLIKELY(RB_READ(&slot->hole) >= lap)) {
 			/*
 			 * Between our look at hole and the CAS the slot was held, passed by, and
-			 * let go: readers may be past it.
+			 * let go: readers may be past it. For whoever claims the slot next it is
+			 * barrier B, with B' in claim(): ring.pml
 			 */
 			RB_STORE_RELEASE(&slot->state, RONBUS_STATE(lap, owner, RONBUS_KIND_HOLE));
 			claim->pos++;
@@ -452,7 +455,7 @@ static inline void ronbus_ring_begin(const struct ronbus_ring *ring, __u64 pos, 
 	struct ronbus_slot *slot = ronbus_ring_slot(ring, pos);
 
 	RB_WRITE(&slot->state, RONBUS_STATE(ronbus_ring_lap(ring, pos), owner, RONBUS_KIND_BUSY));
-	RB_WMB(); /* barrier A, with A' in unchanged() */
+	RB_WMB(); /* barrier A, with A' in unchanged(): ring.pml */
 	RB_STEP(RONBUS_STEP_OWNED);
 }
 
@@ -486,7 +489,7 @@ static inline void ronbus_ring_write(const struct ronbus_ring *ring, __u64 pos, 
  */
 static inline void ronbus_ring_commit(const struct ronbus_ring *ring, __u64 pos, __u32 owner)
 {
-	/* barrier B, with B' in look() */
+	/* barrier B, with B' in look(): ring.pml */
 	RB_STORE_RELEASE(&ronbus_ring_slot(ring, pos)->state,
 			 RONBUS_STATE(ronbus_ring_lap(ring, pos), owner, RONBUS_KIND_READY));
 }
@@ -502,6 +505,7 @@ static inline void ronbus_ring_commit(const struct ronbus_ring *ring, __u64 pos,
  */
 static inline void ronbus_ring_commit_last(const struct ronbus_ring *ring, __u64 pos, __u32 owner)
 {
+	/* barriers B and D, with B' in look() and D' in arming: ring.pml, wake.pml */
 	RB_XCHG(&ronbus_ring_slot(ring, pos)->state,
 		RONBUS_STATE(ronbus_ring_lap(ring, pos), owner, RONBUS_KIND_READY));
 	RB_STEP(RONBUS_STEP_COMMITTED);
@@ -543,6 +547,7 @@ static inline __u64 ronbus_ring_tail(const struct ronbus_ring *ring, __u32 budge
 	__u64 pos = ronbus_ring_hint(ring);
 
 	while (budget--) {
+		/* It has no partner: readers look again at whatever they read. */
 		__u64 lap = ronbus_state_lap(RB_LOAD_ACQUIRE(&ronbus_ring_slot(ring, pos)->state));
 
 		if (lap < ronbus_ring_lap(ring, pos))
@@ -595,18 +600,19 @@ static inline enum ronbus_look ronbus_ring_look(const struct ronbus_ring *ring, 
 {
 	struct ronbus_slot *slot = ronbus_ring_slot(ring, pos);
 	__u64 lap = ronbus_ring_lap(ring, pos);
-	__u64 state = RB_LOAD_ACQUIRE(&slot->state); /* barrier B', with B in commit() */
+	__u64 state = RB_LOAD_ACQUIRE(&slot->state); /* barrier B', with B in commit(): ring.pml */
 	__u64 newest;
 
 	if (ronbus_state_lap(state) < lap) {
 		if (RB_LIKELY(RB_READ(&slot->hole) < lap))
 			return RONBUS_LOOK_EMPTY;
 		/*
-		 * Passed by, unless a claim came between: barrier C', with C in claim(). Either we
-		 * see that claim now, or it sees the mark we saw and makes the position a HOLE.
+		 * Passed by, unless a claim came between: barrier C', with C in claim(): ring.pml.
+		 * Either we see that claim now, or it sees the mark we saw and makes the position a
+		 * HOLE.
 		 */
 		RB_MB();
-		state = RB_LOAD_ACQUIRE(&slot->state);
+		state = RB_LOAD_ACQUIRE(&slot->state); /* barrier B', with B as above: ring.pml */
 		if (ronbus_state_lap(state) < lap)
 			return RONBUS_LOOK_HOLE;
 	}
@@ -639,8 +645,8 @@ static inline int ronbus_ring_ready(const struct ronbus_ring *ring, __u64 pos, _
 {
 	const __u64 owner = RONBUS_STATE(0, (1U << RONBUS_STATE_OWNER_BITS) - 1, 0);
 
-	*state =
-		RB_LOAD_ACQUIRE(&ronbus_ring_slot(ring, pos)->state); /* barrier B', as in look() */
+	/* barrier B', with B in commit(): ring.pml */
+	*state = RB_LOAD_ACQUIRE(&ronbus_ring_slot(ring, pos)->state);
 	return (*state & ~owner) == RONBUS_STATE(ronbus_ring_lap(ring, pos), 0, RONBUS_KIND_READY);
 }
 
@@ -652,7 +658,7 @@ static inline int ronbus_ring_ready(const struct ronbus_ring *ring, __u64 pos, _
  */
 static inline int ronbus_ring_unchanged(const struct ronbus_ring *ring, __u64 pos, __u64 state)
 {
-	RB_RMB(); /* barrier A', with A in claim() and begin() */
+	RB_RMB(); /* barrier A', with A in claim() and begin(): ring.pml */
 	return RB_READ(&ronbus_ring_slot(ring, pos)->state) == state;
 }
 
@@ -677,6 +683,7 @@ static inline __u32 ronbus_ring_repair(const struct ronbus_ring *ring, __u32 own
 
 		if (state != RONBUS_STATE(lap, owner, RONBUS_KIND_BUSY))
 			continue;
+		/* For whoever claims the slot next: barrier B, with B' in claim(): ring.pml */
 		if (RB_CAS(&slot->state, state, RONBUS_STATE(lap, owner, RONBUS_KIND_HOLE)))
 			repaired++;
 	}

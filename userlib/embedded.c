@@ -472,13 +472,14 @@ static void signal_fds(const struct embedded_sub *sub)
 }
 
 /*
- * Either the sleeper's futex call finds that seq has changed, or we find the sleeper: full barriers
- * here and in embedded_wait().
+ * Either the sleeper's futex call finds that seq has changed, or we find the sleeper. And who reads
+ * the new seq sees what it was changed for.
  */
 static void wake_sleeper(struct embedded_sub *sub)
 {
+	/* barrier G, with G' in embedded_wait(): cancel.pml */
 	__atomic_fetch_add(&sub->seq, 1, __ATOMIC_SEQ_CST);
-	RB_MB();
+	RB_MB(); /* barrier F, with F' in arm_bit(): cancel.pml */
 	if (RB_READ(&sub->sleepers))
 		syscall(SYS_futex, &sub->seq, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
 }
@@ -495,7 +496,8 @@ static void wake(struct embedded_sub *sub, enum ronbus_wake_cause cause)
 /* With the lock of the bus. Returns the set of those that were armed, and no longer are. */
 static __u64 take_armed(struct embedded_bus *bus, __u64 set)
 {
-	RB_MB(); /* barrier D, with D' in arm_bit(), for callers that had none */
+	RB_MB(); /* barrier D, with D' in arm_bit(), for callers that had none: wake.pml */
+	/* Of those who had: barrier D, with D' in arm_bit(): wake.pml */
 	return __atomic_fetch_and(&bus->info.armed, ~set, __ATOMIC_SEQ_CST) & set;
 }
 
@@ -530,6 +532,7 @@ static bool something(const struct embedded_sub *sub)
 {
 	__u64 value;
 
+	/* barrier E', with E in set_status(): end.pml */
 	if (RB_LOAD_ACQUIRE(&sub->bus->info.status) & RONBUS_STATUS_ENDED)
 		return true;
 	return ronbus_ring_look(&sub->base.sub.ring, RB_READ(&sub->self.cursor), &value) !=
@@ -538,8 +541,13 @@ static bool something(const struct embedded_sub *sub)
 
 static void arm_bit(struct embedded_sub *sub)
 {
+	/* Behind polled: barrier Q', with Q in disarm_bit(): wake.pml */
 	__atomic_fetch_or(&sub->bus->info.armed, bit(sub->base.index), __ATOMIC_SEQ_CST);
-	RB_MB(); /* barrier D', with D in commit_last() or take_armed() */
+	/*
+	 * barriers D' and F', with D in commit_last() or take_armed() and F in wake_sleeper():
+	 * wake.pml, cancel.pml
+	 */
+	RB_MB();
 	__atomic_fetch_add(&sub->kernel.waits_total, 1, __ATOMIC_RELAXED);
 }
 
@@ -550,6 +558,7 @@ static void disarm_bit(struct embedded_sub *sub, bool data)
 
 	if (!data && RB_READ(&sub->polled))
 		return;
+	/* First the bit, then who waits: barrier Q, with Q' in arm_bit(): wake.pml */
 	if (__atomic_fetch_and(&sub->bus->info.armed, ~mine, __ATOMIC_SEQ_CST) & mine &&
 	    RB_READ(&sub->polled)) {
 		RB_WRITE(&sub->polled, 0);
@@ -570,6 +579,7 @@ static int embedded_wait(struct ronbus_subscriber_handle *base, __u64 deadline)
 	cancels = RB_READ(&sub->cancels);
 	RB_WRITE(&sub->sleepers, 1);
 	for (;;) {
+		/* barrier G', with G in wake_sleeper(): cancel.pml */
 		__u32 seq = RB_LOAD_ACQUIRE(&sub->seq);
 
 		arm_bit(sub);
@@ -598,6 +608,7 @@ static int embedded_cancel(struct ronbus_subscriber_handle *base)
 {
 	struct embedded_sub *sub = (struct embedded_sub *)base;
 
+	/* It has no partner: G in wake_sleeper() puts it before seq. */
 	__atomic_fetch_add(&sub->cancels, 1, __ATOMIC_SEQ_CST);
 	wake_sleeper(sub);
 	return 0;
@@ -683,6 +694,7 @@ static int embedded_set_eventfd(struct ronbus_subscriber_handle *base, int fd)
 
 static void set_status(struct embedded_bus *bus, __u32 status)
 {
+	/* barrier E, with E' in something() and in readers: end.pml */
 	RB_STORE_RELEASE(&bus->info.status, bus->info.status | status);
 }
 
@@ -986,6 +998,7 @@ static void set_audience(struct embedded_bus *bus)
 	int i;
 
 	RB_WRITE(&bus->info.generation, bus->info.generation + 1);
+	/* Behind the look at the tail: barrier K, with K' where a message is addressed: join.pml */
 	for (i = 0; i < RONBUS_TOPICS_MAX; i++)
 		RB_STORE_RELEASE(&bus->info.audience[i], set);
 }

@@ -145,5 +145,6 @@ void ronbus_metrics_forget(struct ronbus_publisher_handle *pub);
 /* When what this thread has counted is to be flushed, or RONBUS_WAIT_FOREVER; and to do it. */
 __u64 ronbus_metrics_due(void);
 void ronbus_metrics_flush(void);
+void ronbus_metrics_flush_if_due(void);
 
 #endif /* RONBUS_INTERNAL_H */

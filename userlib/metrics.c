@@ -32,7 +32,7 @@
 #define INTERVAL_NS 200000000ULL
 
 /* Messages between two looks at the clock: at most so many, and only while they are this quick. */
-#define LOOK_MOST 16U
+#define LOOK_MOST 64U
 #define LOOK_QUICK_NS (INTERVAL_NS / 8)
 
 /* What has been flushed of one entry, and where to. */
@@ -302,6 +302,18 @@ void ronbus_metrics_count(struct ronbus_publisher_handle *pub, __u32 messages, _
 	}
 	__ronbus_bump(&thread->counters->entry[i].messages, messages);
 	look(thread, pub->flush_threshold);
+}
+
+void ronbus_metrics_flush_if_due(void)
+{
+	struct thread *thread = &this_thread;
+	__u64 now;
+
+	if (!thread->enlisted || thread->exiting)
+		return;
+	now = coarse_now();
+	if (now - thread->flush_time >= INTERVAL_NS)
+		flush_own(thread, now);
 }
 
 __u64 ronbus_metrics_due(void)

@@ -87,7 +87,7 @@ __u64 __ronbus_claim(struct ronbus_pub *pub, __u64 pos)
 		return claim.pos;
 	__atomic_fetch_add(&pub->self->dropped, 1, __ATOMIC_RELAXED);
 	/* On its way it may have made holes, and somebody sleep in front of one. */
-	RB_MB(); /* barrier D, with D' where the kernel arms */
+	RB_MB(); /* barrier D, with D' where the kernel arms: ring.pml, wake.pml */
 	if (__ronbus_sleepers(pub, pub->how))
 		handle->transport->notify(handle, ~0ULL);
 	return 0; /* no position is */
@@ -105,12 +105,13 @@ int __ronbus_wake(struct ronbus_pub *pub, unsigned int topic, int ret)
 	__u64 sleepers = ~0ULL;
 
 	/* Beside a system call the clock costs little. */
-	if (pub->how & RONBUS_HOW_METRICS && ronbus_metrics_due() <= ronbus_now())
-		ronbus_metrics_flush();
+	if (pub->how & RONBUS_HOW_METRICS)
+		ronbus_metrics_flush_if_due();
 	/*
 	 * The audience is looked at again: a subscriber that joined after the first look can read
 	 * the message too, and may have looked for it, found nothing and armed in between. The
-	 * acquire makes the audience at least as new as that subscriber's bit in armed.
+	 * acquire makes the audience at least as new as that subscriber's bit in armed: barrier J',
+	 * with J where the kernel enters it: join.pml
 	 */
 	if (pub->how & RONBUS_HOW_EDGE)
 		sleepers = RB_LOAD_ACQUIRE(&pub->info->armed);
@@ -152,6 +153,7 @@ int __ronbus_publish(struct ronbus_pub *pub, unsigned int topic, const void *dat
 	if (pub->how & RONBUS_HOW_SYSCALL)
 		return publish_by_system_call(pub, topic, data, len);
 
+	/* barrier K', with K where a subscriber is entered: join.pml */
 	audience = RB_LOAD_ACQUIRE(&pub->info->audience[topic]);
 	receivers = __ronbus_popcount(pub->how, audience);
 	if (receivers) {

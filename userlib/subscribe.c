@@ -217,7 +217,7 @@ static int for_us(const struct ronbus_sub *sub, __u64 pos, __u64 state)
 static int next_once(struct ronbus_sub *sub, struct ronbus_msg *msg, __u64 *state)
 {
 	__u64 pos = RB_READ(&sub->self->cursor);
-	/* Acquire: what was published before the end is seen after it. */
+	/* Before the ring: barrier E', with E where the kernel ends the bus: end.pml */
 	__u32 status = RB_LOAD_ACQUIRE(&sub->info->status);
 
 	switch (ronbus_ring_look(&sub->ring, pos, state)) {

@@ -420,7 +420,7 @@ void ronbus_sub_close(struct ronbus_sub *sub);
 /*
  * For programs that have a ring: liburing's, or their own. These fill a submission queue entry and
  * say what a completion means; user_data and flags of the entry are the program's, to be set behind
- * them. Nothing here needs a thread of its own. ronbus_uring(7) has an example.
+ * them. Nothing here needs a thread of its own. ronbus_uring(3) has an example.
  */
 struct io_uring_sqe;
 
@@ -717,6 +717,7 @@ RONBUS_INLINE int ronbus_publish(struct ronbus_pub *pub, unsigned int topic, con
 			len > ring.payload))
 		return __ronbus_publish(pub, topic, data, len);
 
+	/* barrier K', with K where a subscriber is entered: join.pml */
 	audience = RB_LOAD_ACQUIRE(&pub->info->audience[topic]);
 	if (RB_LIKELY(audience)) {
 		if (how & RONBUS_HOW_EXCLUSIVE) {
@@ -769,6 +770,7 @@ RONBUS_INLINE int ronbus_publish_many(struct ronbus_pub *pub, unsigned int topic
 	if (RB_UNLIKELY(!(how & RONBUS_HOW_BATCH) || how & RONBUS_HOW_SYSCALL ||
 			topic >= RONBUS_TOPICS_MAX))
 		return __ronbus_publish_many(pub, topic, vec, count);
+	/* barrier K', with K where a subscriber is entered: join.pml */
 	audience = RB_LOAD_ACQUIRE(&pub->info->audience[topic]);
 	if (RB_UNLIKELY(!audience))
 		return __ronbus_publish_many(pub, topic, vec, count);
@@ -799,7 +801,7 @@ RONBUS_INLINE int ronbus_publish_many(struct ronbus_pub *pub, unsigned int topic
 	}
 	if (RB_UNLIKELY(!done))
 		return err;
-	RB_MB(); /* barrier D, with D' where the kernel arms */
+	RB_MB(); /* barrier D, with D' where the kernel arms: wake.pml */
 	RB_STEP(RONBUS_STEP_COMMITTED);
 	return __ronbus_published_many(pub, topic, audience, done, next);
 }
