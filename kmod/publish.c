@@ -30,6 +30,7 @@ static int put_message(struct ronbus_bus *bus, u64 audience, u32 topic, const vo
 		if (claim.stalls > bus->ring.mask || looks < RONBUS_CLAIM_CHUNK)
 			return -EAGAIN;
 		looks -= RONBUS_CLAIM_CHUNK;
+		claim.pos = max(claim.pos, ronbus_ring_hint(&bus->ring));
 		cond_resched();
 		preempt_disable();
 	}

@@ -110,8 +110,11 @@ int ronbus_sub_wait(struct ronbus_sub *sub, u64 deadline)
 		return ronbus_sub_ready(sub) ? 0 : -ETIMEDOUT;
 
 	for (;;) {
-		/* barrier Q', with Q in ronbus_sub_arm(): wake.pml */
-		prepare_to_wait(&sub->queue, &wait, TASK_INTERRUPTIBLE);
+		/*
+		 * barrier Q', with Q in ronbus_sub_arm(): wake.pml. Freezable, since the freezer
+		 * would end the wait of a worker of io_uring.
+		 */
+		prepare_to_wait(&sub->queue, &wait, TASK_INTERRUPTIBLE | TASK_FREEZABLE);
 		if (ronbus_sub_arm(sub)) {
 			err = 0; /* even if time was up: what is there is not lost */
 			break;

@@ -364,7 +364,7 @@ struct ronbus_eventfd {
  * IORING_OP_URING_CMD on a publisher fd, with the ioctl's number as the command and this in the
  * 16 bytes of the submission queue entry. The completion has what the ioctl returns.
  *
- * The other command is RONBUS_IOC_WAIT on a subscriber fd, with &struct ronbus_wait there; and
+ * The other commands are RONBUS_IOC_WAIT on a subscriber fd, with &struct ronbus_wait there; and
  * RONBUS_IOC_CANCEL, with 16 zero bytes.
  */
 struct ronbus_uring_publish {

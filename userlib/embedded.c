@@ -977,9 +977,9 @@ static void embedded_pub_close(struct ronbus_publisher_handle *base)
 	if (id) {
 		repaired = ronbus_ring_repair(&bus->ring, id, 0, bus->info.capacity);
 		bus->ids &= ~bit(id);
+		wake_set(bus, take_armed(bus, ~0ULL), RONBUS_WAKE_REPAIR);
 	}
 	bus->past.repairs_total += repaired;
-	wake_set(bus, take_armed(bus, ~0ULL), RONBUS_WAKE_REPAIR);
 	add_self(&bus->past, &pub->self);
 	bus->publishers--;
 	if (!(bus->info.flags & RONBUS_BUS_PERSISTENT) || bus->info.status & RONBUS_STATUS_SEALED)

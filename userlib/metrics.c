@@ -295,7 +295,7 @@ void ronbus_metrics_count(struct ronbus_publisher_handle *pub, __u32 messages, _
 				   __ATOMIC_RELAXED);
 		return;
 	}
-	if (thread->counters->entry[i].key != key) {
+	if (RB_READ(&thread->counters->entry[i].key) != key) {
 		pthread_mutex_lock(&thread->lock);
 		bind(thread, i, pub, key);
 		pthread_mutex_unlock(&thread->lock);

@@ -389,8 +389,8 @@ int ronbus_set_eventfd(struct ronbus_sub *sub, int fd);
  * ronbus_cancel() - end the sleep of a thread in ronbus_wait(), ronbus_recv() or ronbus_drain()
  * @sub: its subscriber; the one function that another thread may call for it meanwhile
  *
- * It returns -ECANCELED, unless there is something to read. So do waits in io_uring. A thread that
- * is only about to sleep may miss this: to stop a thread, set what it looks at between two sleeps,
+ * It returns -ECANCELED, unless there is something to read. So do waits in io_uring, on the
+ * device. A thread that is only about to sleep may miss this: to stop a thread, set what it looks at between two sleeps,
  * and call this until it has stopped, or let it sleep with a limit.
  *
  * Return: 0.
@@ -473,6 +473,8 @@ int ronbus_uring_prep_poll(struct io_uring_sqe *sqe, struct ronbus_sub *sub);
  * ronbus_uring_prep_cancel() - end the waits of a subscriber: they complete with -ECANCELED
  * @sqe: the entry
  * @sub: the subscriber
+ *
+ * Its own completion is 0 or more. On "embedded:" it reaches only waits of the same ring.
  *
  * Return: 0.
  */

@@ -1,0 +1,655 @@
+/* SPDX-License-Identifier: LGPL-2.1-only OR MIT */
+/*
+ * property.h - what is published in batches is delivered as if it had been published singly
+ *
+ * A random program of publishing, joining, leaving, reading, arming and stopping in the middle runs
+ * on a bus, and message by message on a twin of it. Whatever a subscriber sees on the one it sees
+ * on the other, at the same position; what a call returns is what the twin could have; and at the
+ * end both have counted the same, and all that was attempted.
+ *
+ * For unit tests and selftests alike, so it prints to standard error and returns whether all is
+ * right.
+ */
+#ifndef RONBUS_PROPERTY_H
+#define RONBUS_PROPERTY_H
+
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <libronbus.h>
+
+#define PROPERTY_STEPS 60U /* of a program, below 64 */
+#define PROPERTY_PUBS 4U
+#define PROPERTY_SUBS 5U
+#define PROPERTY_PAYLOAD 136U /* beyond what is copied word by word */
+#define PROPERTY_BATCH (RONBUS_BATCH_MAX + 300U)
+#define PROPERTY_MESSAGES (PROPERTY_STEPS * PROPERTY_BATCH)
+
+/* A bus, and those who are there. */
+struct property_side {
+	struct ronbus *bus;
+	struct ronbus_pub *pubs[PROPERTY_PUBS];
+	struct ronbus_sub *subs[PROPERTY_SUBS];
+};
+
+struct property_program {
+	struct ronbus_options options;
+	unsigned int threshold;
+	unsigned int stalls; /* of 24 things that a publisher does */
+	bool trace;
+	struct property_side side[2]; /* what is tested, and its twin */
+	__u64 chance; /* of this step */
+	__u64 number; /* of the next message; from 1 */
+	__u64 last[PROPERTY_SUBS]; /* number that a subscriber got last */
+	__u64 published, nobody, dropped, addressed;
+	const __u64 *twin; /* counters yet to be compared */
+	unsigned int compared;
+	char wrong[256];
+};
+
+/* A message, by its number. */
+static struct {
+	__u16 len;
+	__u16 topic;
+} property_log[PROPERTY_MESSAGES + 1];
+
+/* ---- chance --------------------------------------------------------------------------- */
+
+static __u64 property_mix(__u64 x)
+{
+	x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9ULL;
+	x = (x ^ x >> 27) * 0x94d049bb133111ebULL;
+	return x ^ x >> 31;
+}
+
+static unsigned int property_dice(struct property_program *p, unsigned int sides)
+{
+	p->chance += 0x9e3779b97f4a7c15ULL;
+	return (unsigned int)(property_mix(p->chance) >> 16) % sides;
+}
+
+__attribute__((format(printf, 2, 3))) static bool property_wrong(struct property_program *p,
+								 const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(p->wrong, sizeof(p->wrong), format, args);
+	va_end(args);
+	return false;
+}
+
+#define PROPERTY_TELL(p, ...)                         \
+	do {                                          \
+		if ((p)->trace)                       \
+			fprintf(stderr, __VA_ARGS__); \
+	} while (0)
+
+/* Both sides gave the same answer. */
+static bool property_same(struct property_program *p, const char *what, long long one,
+			  long long other)
+{
+	return one == other ||
+	       property_wrong(p, "%s: %lld, and on the twin %lld", what, one, other);
+}
+
+/* ---- messages ------------------------------------------------------------------------- */
+
+static void property_fill(unsigned char *data, unsigned int len, __u64 number)
+{
+	unsigned char all[PROPERTY_PAYLOAD];
+
+	memcpy(all, &number, sizeof(number));
+	for (unsigned int i = sizeof(number); i < len; i++)
+		all[i] = (unsigned char)property_mix(number + i);
+	memcpy(data, all, len);
+}
+
+/* Whole, of the topic it was published to, and behind the last one. */
+static bool property_check_message(struct property_program *p, unsigned int i,
+				   const unsigned char *data, const struct ronbus_msg *msg)
+{
+	unsigned char expected[PROPERTY_PAYLOAD];
+	__u64 number;
+
+	if (msg->len < sizeof(number)) /* of which only the twin knows what it is */
+		return true;
+	memcpy(&number, data, sizeof(number));
+	if (number <= p->last[i] || number >= p->number)
+		return property_wrong(p, "subscriber %u got message %llu behind %llu", i, number,
+				      p->last[i]);
+	p->last[i] = number;
+	property_fill(expected, msg->len, number);
+	if (property_log[number].len != msg->len || property_log[number].topic != msg->topic ||
+	    memcmp(data, expected, msg->len))
+		return property_wrong(p, "subscriber %u got message %llu damaged", i, number);
+	return true;
+}
+
+/* ---- publishing ----------------------------------------------------------------------- */
+
+/* Account for @accepted messages of a call that returned @ret. */
+static void property_account(struct property_program *p, __u64 accepted, unsigned int receivers,
+			     int err)
+{
+	if (receivers)
+		p->published += accepted;
+	else
+		p->nobody += accepted;
+	p->addressed += accepted * receivers;
+	p->dropped += err == -EAGAIN;
+}
+
+static unsigned int property_subscribers(const struct property_program *p)
+{
+	unsigned int count = 0;
+
+	for (unsigned int i = 0; i < PROPERTY_SUBS; i++)
+		count += !!p->side[0].subs[i];
+	return count;
+}
+
+static unsigned int property_batch_length(struct property_program *p)
+{
+	switch (property_dice(p, 16)) {
+	case 0:
+		return 0;
+	case 1: /* more than a call takes */
+		return RONBUS_BATCH_MAX - 50 + property_dice(p, 350);
+	case 2 ... 6: /* laps */
+		return property_dice(p, 3 * p->options.capacity + 2);
+	}
+	return 1 + property_dice(p, 5);
+}
+
+static unsigned int property_topic(struct property_program *p)
+{
+	return property_dice(p, 40) ? property_dice(p, RONBUS_TOPICS_MAX)
+				    : RONBUS_TOPICS_MAX + property_dice(p, 3);
+}
+
+static unsigned int property_make_batch(struct property_program *p, struct iovec *vec,
+					unsigned int topic)
+{
+	static unsigned char data[PROPERTY_BATCH][PROPERTY_PAYLOAD];
+	unsigned int count = property_batch_length(p);
+	unsigned int too_long = property_dice(p, 6) ? ~0U : property_dice(p, count + 1);
+
+	for (unsigned int i = 0; i < count; i++) {
+		unsigned int len = property_dice(p, 4) ? property_dice(p, p->options.payload + 1)
+						       : p->options.payload;
+
+		property_fill(data[i], len, p->number + i);
+		property_log[p->number + i].len = (__u16)len;
+		property_log[p->number + i].topic = (__u16)topic;
+		vec[i].iov_base = data[i];
+		vec[i].iov_len = i == too_long ? p->options.payload + 1 : len;
+	}
+	return count;
+}
+
+/* The batch, message by message, up to the first that is not accepted. */
+static int property_singly(struct property_program *p, struct ronbus_pub *pub, unsigned int topic,
+			   const struct iovec *vec, unsigned int count, int *err)
+{
+	unsigned int done;
+
+	*err = 0;
+	for (done = 0; done < count; done++) {
+		int ret = ronbus_publish(pub, topic, vec[done].iov_base, vec[done].iov_len);
+
+		if (ret < 0) {
+			*err = ret;
+			break;
+		}
+		if ((unsigned int)ret != property_subscribers(p))
+			property_wrong(p, "%d receivers, of %u", ret, property_subscribers(p));
+	}
+	return (int)done;
+}
+
+static bool property_publish(struct property_program *p, unsigned int k)
+{
+	static struct iovec vec[PROPERTY_BATCH];
+	unsigned int topic = property_topic(p), count = property_make_batch(p, vec, topic);
+	int err, done, ret, expected;
+
+	PROPERTY_TELL(p, "publisher %u: %u messages of topic %u", k, count, topic);
+	done = property_singly(p, p->side[1].pubs[k], topic, vec, count, &err);
+	/* Nothing at all has no message that could be refused; its topic can. */
+	expected = done ? done : topic >= RONBUS_TOPICS_MAX ? -EINVAL : err;
+	ret = ronbus_publish_many(p->side[0].pubs[k], topic, vec, count);
+	PROPERTY_TELL(p, " returned %d, %d", ret, expected);
+	p->number += (unsigned int)done;
+	property_account(p, (unsigned int)done, property_subscribers(p), err);
+	return !*p->wrong && property_same(p, "a batch", ret, expected);
+}
+
+/* As if a thread had stopped for good in the middle of a message; others go on with the handle. */
+static bool property_stall(struct property_program *p, unsigned int k)
+{
+	unsigned int written = property_dice(p, 2);
+	__u64 pos[2];
+
+	for (int i = 0; i < 2; i++) {
+		struct ronbus_pub *pub = p->side[i].pubs[k];
+		struct ronbus_claim claim = { .pos = ronbus_ring_hint(&pub->ring) };
+
+		pos[i] = 0;
+		if (ronbus_ring_claim(&pub->ring, &claim, pub->id, 4 * pub->ring.mask + 64))
+			continue;
+		pos[i] = claim.pos;
+		if (written)
+			ronbus_ring_write(&pub->ring, claim.pos, ~0ULL, 1, "stopped", 8);
+	}
+	PROPERTY_TELL(p, "publisher %u: stops in position %llu", k, pos[0]);
+	return property_same(p, "stopping", (long long)pos[0], (long long)pos[1]);
+}
+
+static bool property_pub_join(struct property_program *p, unsigned int k)
+{
+	static const unsigned int flags[] = { 0, RONBUS_PUB_SINGLE, RONBUS_PUB_SYSCALL };
+	unsigned int how = flags[property_dice(p, 3)];
+	int ret[2];
+
+	for (int i = 0; i < 2; i++) {
+		p->side[i].pubs[k] = NULL;
+		ret[i] = ronbus_publisher(p->side[i].bus, how, &p->side[i].pubs[k]);
+	}
+	PROPERTY_TELL(p, "publisher %u: joins with flags %u: %d", k, how, ret[0]);
+	return property_same(p, "joining to publish", ret[0], ret[1]);
+}
+
+static void property_pub_leave(struct property_program *p, unsigned int k)
+{
+	if (p->side[0].pubs[k])
+		PROPERTY_TELL(p, "publisher %u: leaves; ", k);
+	for (int i = 0; i < 2; i++) {
+		ronbus_pub_close(p->side[i].pubs[k]);
+		p->side[i].pubs[k] = NULL;
+	}
+}
+
+/* ---- subscribing ---------------------------------------------------------------------- */
+
+static bool property_sub_join(struct property_program *p, unsigned int k)
+{
+	struct ronbus_sub_options opts = { .start = property_dice(p, 3) };
+	struct property_side *side = p->side;
+	int ret[2];
+
+	if (opts.start == RONBUS_START_AT)
+		opts.position = p->options.capacity + property_dice(p, 2 * p->options.capacity);
+	PROPERTY_TELL(p, "subscriber %u: joins, start %u, position %llu", k, opts.start,
+		      opts.position);
+	for (int i = 0; i < 2; i++) {
+		side[i].subs[k] = NULL;
+		ret[i] = ronbus_subscribe(side[i].bus, &opts, &side[i].subs[k]);
+	}
+	p->last[k] = 0;
+	if (ret[0] || ret[1])
+		return property_same(p, "joining to read", ret[0], ret[1]);
+	return property_same(p, "the start", (long long)ronbus_sub_position(side[0].subs[k]),
+			     (long long)ronbus_sub_position(side[1].subs[k])) &&
+	       property_same(p, "the index", ronbus_sub_index(side[0].subs[k]),
+			     ronbus_sub_index(side[1].subs[k]));
+}
+
+/* Positions passed are messages delivered and filtered, holes, and what was lost. */
+static bool property_balance(struct property_program *p, unsigned int k)
+{
+	for (int i = 0; i < 2; i++) {
+		struct ronbus_stats s;
+		const struct ronbus_counters *c = &s.counters;
+
+		if (ronbus_stats(p->side[i].bus, ronbus_sub_index(p->side[i].subs[k]), &s))
+			return property_wrong(p, "no counters of subscriber %u", k);
+		if (s.cursor - s.start != c->delivered_total + c->filtered_total + c->holes_total +
+						  c->overflow_dropped_total)
+			return property_wrong(
+				p,
+				"subscriber %u passed %llu positions, and says "
+				"%llu delivered, %llu filtered, %llu holes, %llu lost",
+				k, s.cursor - s.start, c->delivered_total, c->filtered_total,
+				c->holes_total, c->overflow_dropped_total);
+	}
+	return true;
+}
+
+static int property_copy(void *to, int what, const struct ronbus_msg *msg)
+{
+	struct ronbus_msg *copy = to;
+	void *data = (void *)copy->data;
+
+	*copy = *msg;
+	copy->data = data;
+	if (what == RONBUS_MESSAGE)
+		memcpy(data, msg->data, msg->len);
+	return 0;
+}
+
+/* One message, in one of the ways there are. */
+static int property_receive(struct ronbus_sub *sub, unsigned int way, unsigned char *data,
+			    struct ronbus_msg *msg)
+{
+	int ret;
+
+	switch (way) {
+	case 0:
+		return ronbus_try_recv(sub, data, PROPERTY_PAYLOAD, msg);
+	case 1:
+		ret = ronbus_recv(sub, data, PROPERTY_PAYLOAD, msg, 0);
+		return ret == -ETIMEDOUT ? -EAGAIN : ret;
+	case 2:
+		msg->data = data;
+		msg->lost = 0;
+		ret = ronbus_drain(sub, property_copy, msg, 1, 0);
+		return ret > 0 && msg->lost ? RONBUS_LAGGED : ret;
+	}
+	ret = ronbus_peek(sub, msg);
+	if (ret != RONBUS_MESSAGE)
+		return ret;
+	memcpy(data, msg->data, msg->len);
+	return ronbus_release(sub) ? -ESTALE : ret;
+}
+
+static bool property_read(struct property_program *p, unsigned int k)
+{
+	unsigned int count = property_dice(p, 3) ? ~0U : property_dice(p, p->options.capacity);
+	unsigned char data[2][PROPERTY_PAYLOAD];
+	struct ronbus_msg msg[2];
+	int ret[2] = { 1, 1 };
+	unsigned int way;
+
+	PROPERTY_TELL(p, "subscriber %u: reads %d:", k, (int)count);
+	while (count-- && ret[0] > 0) {
+		memset(msg, 0, sizeof(msg));
+		/* Not every way looks equally far over holes. */
+		way = property_dice(p, 4);
+		for (int i = 0; i < 2; i++)
+			ret[i] = property_receive(p->side[i].subs[k], way, data[i], &msg[i]);
+		PROPERTY_TELL(p, " %d", ret[0]);
+		if (!property_same(p, "receiving", ret[0], ret[1]))
+			return false;
+		if (ret[0] <= 0)
+			break;
+		if (!property_same(p, "the position", (long long)msg[0].position,
+				   (long long)msg[1].position) ||
+		    !property_same(p, "positions lost", (long long)msg[0].lost,
+				   (long long)msg[1].lost))
+			return false;
+		if (ret[0] == RONBUS_LAGGED)
+			continue;
+		if (!property_same(p, "the length", msg[0].len, msg[1].len) ||
+		    !property_same(p, "the topic", msg[0].topic, msg[1].topic) ||
+		    !property_same(p, "the publisher", msg[0].publisher, msg[1].publisher) ||
+		    !property_same(p, "the bytes", memcmp(data[0], data[1], msg[0].len), 0) ||
+		    !property_check_message(p, k, data[0], &msg[0]))
+			return false;
+	}
+	return property_balance(p, k);
+}
+
+static bool property_arm(struct property_program *p, unsigned int k)
+{
+	int ret[2];
+
+	for (int i = 0; i < 2; i++)
+		ret[i] = ronbus_arm(p->side[i].subs[k]);
+	PROPERTY_TELL(p, "subscriber %u: arms: %d", k, ret[0]);
+	return property_same(p, "arming", ret[0], ret[1]);
+}
+
+static void property_sub_leave(struct property_program *p, unsigned int k)
+{
+	if (p->side[0].subs[k])
+		PROPERTY_TELL(p, "subscriber %u: leaves; ", k);
+	for (int i = 0; i < 2; i++) {
+		ronbus_sub_close(p->side[i].subs[k]);
+		p->side[i].subs[k] = NULL;
+	}
+}
+
+/* ---- a program ------------------------------------------------------------------------ */
+
+static bool property_do_publisher(struct property_program *p)
+{
+	unsigned int k = property_dice(p, PROPERTY_PUBS), what = property_dice(p, 24);
+
+	if (!p->side[0].pubs[k])
+		return property_pub_join(p, k);
+	/* Where nobody claims, there is nobody to meet a message that does not get on. */
+	if (what > 2 && what <= 2 + p->stalls && ronbus_pub_mapped(p->side[0].pubs[k]) &&
+	    !(p->options.flags & RONBUS_BUS_EXCLUSIVE))
+		return property_stall(p, k);
+	if (what > 2)
+		return property_publish(p, k);
+	property_pub_leave(p, k);
+	return true;
+}
+
+static bool property_do_subscriber(struct property_program *p)
+{
+	unsigned int k = property_dice(p, PROPERTY_SUBS), what = property_dice(p, 16);
+
+	if (!p->side[0].subs[k])
+		return what & 1 || property_sub_join(p, k);
+	if (what > 3)
+		return property_read(p, k);
+	if (what > 1)
+		return property_arm(p, k);
+	property_sub_leave(p, k);
+	return true;
+}
+
+/* The same must be armed on both, and the same positions taken. */
+static bool property_same_state(struct property_program *p)
+{
+	struct ronbus_stats s[2];
+
+	for (int i = 0; i < 2; i++)
+		if (ronbus_stats(p->side[i].bus, RONBUS_STATS_BUS, &s[i]))
+			return property_wrong(p, "no counters");
+	return property_same(p, "armed", (long long)s[0].armed, (long long)s[1].armed) &&
+	       property_same(p, "the tail", (long long)s[0].tail, (long long)s[1].tail) &&
+	       property_same(p, "subscribers", (long long)s[0].subscribers,
+			     (long long)s[1].subscribers);
+}
+
+/* What has to differ between batches and single messages. */
+static void property_forget(const struct property_program *p, struct ronbus_counters *c)
+{
+	c->notify_calls_total = 0;
+	c->batch_publish_total = 0;
+	memset(c->batch_len_histogram, 0, sizeof(c->batch_len_histogram));
+	c->metrics_tls_flush_total = 0;
+	if (p->options.features & RONBUS_F_EDGE_NOTIFY)
+		return;
+	c->notify_sends_total = 0;
+	c->notify_suppressed_total = 0;
+	memset(c->wakes_total, 0, sizeof(c->wakes_total));
+}
+
+/* A message that is given up may wake, and is addressed to nobody. */
+static bool property_suppressed(const struct ronbus_counters *c)
+{
+	if (c->notify_sends_total > c->addressed_total)
+		return !c->notify_suppressed_total && c->dropped_total;
+	return c->notify_suppressed_total == c->addressed_total - c->notify_sends_total;
+}
+
+/* The counters come in the order they have in their structure, and then the gauges. */
+static void property_same_counter(void *arg, const struct ronbus_counter *counter)
+{
+	struct property_program *p = arg;
+
+	if (p->compared++ < sizeof(struct ronbus_counters) / sizeof(__u64))
+		property_same(p, counter->name, (long long)counter->value, (long long)*p->twin++);
+}
+
+static bool property_accounts(struct property_program *p)
+{
+	struct ronbus_stats s[2];
+	const struct ronbus_counters *c = &s[0].counters;
+
+	for (int i = 0; i < 2; i++) {
+		if (ronbus_stats(p->side[i].bus, RONBUS_STATS_BUS, &s[i]))
+			return property_wrong(p, "no counters");
+		if (!property_suppressed(&s[i].counters))
+			return property_wrong(p, "addressed is not woken and suppressed");
+		property_forget(p, &s[i].counters);
+	}
+	if (c->published_total != p->published || c->no_receivers_total != p->nobody ||
+	    c->dropped_total != p->dropped || c->addressed_total != p->addressed)
+		return property_wrong(p,
+				      "counted %llu published, %llu for nobody, %llu dropped, %llu "
+				      "addressed; there were %llu, %llu, %llu, %llu",
+				      c->published_total, c->no_receivers_total, c->dropped_total,
+				      c->addressed_total, p->published, p->nobody, p->dropped,
+				      p->addressed);
+	p->twin = (const __u64 *)&s[1].counters;
+	ronbus_counters_each(&s[0], property_same_counter, p);
+	return !*p->wrong;
+}
+
+/* Everybody reads what is left, everybody leaves, and what was counted is looked at. */
+static bool property_end(struct property_program *p)
+{
+	bool right = true;
+	unsigned int k;
+
+	PROPERTY_TELL(p, "#  at the end: ");
+	for (k = 0; k < PROPERTY_SUBS; k++)
+		if (right && p->side[0].subs[k])
+			right = property_read(p, k);
+	for (k = 0; k < PROPERTY_SUBS; k++)
+		property_sub_leave(p, k);
+	for (k = 0; k < PROPERTY_PUBS; k++)
+		property_pub_leave(p, k);
+	right = right && property_accounts(p);
+	for (int i = 0; i < 2; i++)
+		ronbus_close(p->side[i].bus);
+	return right;
+}
+
+static void property_options(struct property_program *p)
+{
+	static const __u32 capacities[] = { 4, 8, 16, 64 }, payloads[] = { 8, 24, 64, 136 };
+
+	p->options.capacity = capacities[property_dice(p, 4)];
+	p->options.payload = payloads[property_dice(p, 4)];
+	p->options.features = (property_dice(p, 4) ? RONBUS_F_BATCH : 0) |
+			      (property_dice(p, 2) ? RONBUS_F_EDGE_NOTIFY : 0) |
+			      (property_dice(p, 2) ? RONBUS_F_METRICS_BUF : 0);
+	p->options.flags = (property_dice(p, 4) ? RONBUS_BUS_PERSISTENT : 0) |
+			   (property_dice(p, 4) ? 0 : RONBUS_BUS_EXCLUSIVE) |
+			   (property_dice(p, 8) ? 0 : RONBUS_BUS_MAP_NONE);
+	p->threshold = 1 + property_dice(p, 100);
+	p->stalls = property_dice(p, 4) ? 2 : 12;
+	PROPERTY_TELL(p, "capacity %u, payload %u, features %#llx, flags %#x, threshold %u\n",
+		      p->options.capacity, p->options.payload, p->options.features,
+		      p->options.flags, p->threshold);
+}
+
+/**
+ * property_run_program() - run the program of a seed
+ * @p: it
+ * @where: transports of the bus and of its twin
+ * @seed: of each step depends on this and its number alone
+ * @skip: set of steps to leave out
+ *
+ * Return: the step that went wrong, PROPERTY_STEPS for the end of the program; -1 if none did.
+ */
+static int property_run_program(struct property_program *p, const char *const where[2], __u64 seed,
+				__u64 skip)
+{
+	char threshold[16];
+	unsigned int step;
+	bool right = true;
+
+	p->chance = property_mix(seed);
+	p->number = 1;
+	property_options(p);
+	snprintf(threshold, sizeof(threshold), "%u", p->threshold);
+	setenv("RON_TLS_FLUSH_THRESHOLD", threshold, 1);
+	for (int i = 0; i < 2; i++)
+		if (ronbus_create(where[i], &p->options, &p->side[i].bus)) {
+			property_wrong(p, "no bus on %s", where[i]);
+			return 0;
+		}
+	for (step = 0; step < PROPERTY_STEPS && right; step++) {
+		if (skip >> step & 1)
+			continue;
+		PROPERTY_TELL(p, "#  step %u: ", step);
+		p->chance = property_mix(seed + step + 1);
+		right = property_dice(p, 2) ? property_do_publisher(p) : property_do_subscriber(p);
+		right = right && property_same_state(p);
+		PROPERTY_TELL(p, "\n");
+	}
+	if (right)
+		step++;
+	right = property_end(p) && right;
+	unsetenv("RON_TLS_FLUSH_THRESHOLD");
+	PROPERTY_TELL(p, "\n");
+	return right ? -1 : (int)step - 1;
+}
+
+/* Leave out what is not needed for it to fail, and tell the rest. */
+static void property_tell(const char *const where[2], __u64 seed, int failed)
+{
+	struct property_program p;
+	__u64 skip = 0;
+
+	for (unsigned int i = 0; i < PROPERTY_STEPS; i++) {
+		memset(&p, 0, sizeof(p));
+		if (property_run_program(&p, where, seed, skip | 1ULL << i) >= 0)
+			skip |= 1ULL << i;
+	}
+	memset(&p, 0, sizeof(p));
+	p.trace = true;
+	fprintf(stderr, "# RONBUS_SEED=%llu fails in step %d; what it takes:\n#  ", seed, failed);
+	failed = property_run_program(&p, where, seed, skip);
+	fprintf(stderr, "# step %d: %s\n", failed, p.wrong);
+}
+
+/**
+ * property_run() - run programs until one fails
+ * @where: transport of the bus
+ * @twin: transport of its twin
+ * @first: seed of the first
+ * @count: how many; with RONBUS_SEED in the environment the one of that seed
+ *
+ * Return: whether all were right.
+ */
+static bool property_run(const char *where, const char *twin, __u64 first, unsigned int count)
+{
+	const char *const both[2] = { where, twin }, *only = getenv("RONBUS_SEED");
+	struct property_program p;
+
+	if (only) {
+		first = strtoull(only, NULL, 0);
+		count = 1;
+	}
+	fprintf(stderr, "# %u programs, %s beside %s, from RONBUS_SEED=%llu\n", count, where, twin,
+		first);
+	for (; count; count--, first++) {
+		int failed;
+
+		memset(&p, 0, sizeof(p));
+		failed = property_run_program(&p, both, first, 0);
+		if (failed < 0)
+			continue;
+		property_tell(both, first, failed);
+		return false;
+	}
+	return true;
+}
+
+#endif /* RONBUS_PROPERTY_H */
