@@ -1,0 +1,247 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * RONBUS_IOC_CANCEL on those who sleep in a system call; for waits in io_uring see uring_test.
+ */
+#include <pthread.h>
+
+#include "libronbus.h"
+#include "ronbus_kselftest.h"
+
+#define SLOTS 64U
+#define LEN 32U
+
+FIXTURE(cancel)
+{
+	int control;
+	int bus;
+	struct publisher pub;
+	struct subscriber s;
+};
+
+FIXTURE_VARIANT(cancel)
+{
+	u64 features;
+};
+
+FIXTURE_VARIANT_ADD(cancel, baseline){ 0 };
+FIXTURE_VARIANT_ADD(cancel, edge){ RONBUS_F_EDGE_NOTIFY };
+
+FIXTURE_SETUP(cancel)
+{
+	self->control = OPEN_CONTROL();
+	self->bus = bus_create(self->control, (struct ronbus_create){ .features = variant->features,
+								      .capacity = SLOTS,
+								      .payload = LEN });
+	ASSERT_LE(0, self->bus);
+	ASSERT_EQ(0, publisher_join(&self->pub, self->bus, 0));
+	ASSERT_EQ(0, subscriber_join(&self->s, self->bus, RONBUS_START_LATEST, 0));
+}
+
+FIXTURE_TEARDOWN(cancel)
+{
+	subscriber_leave(&self->s);
+	publisher_leave(&self->pub);
+	close(self->bus);
+	close(self->control);
+}
+
+static int fd_cancel(int fd)
+{
+	return do_ioctl(fd, RONBUS_IOC_CANCEL, NULL);
+}
+
+static u64 waits_total(const struct subscriber *s)
+{
+	struct ronbus_stats stats;
+
+	return fd_stats(s->m.fd, s->index, &stats) ? ~0ULL : stats.counters.waits_total;
+}
+
+/**
+ * struct sleeper - a thread that sleeps in a system call
+ * @how: which one
+ * @fd: for which subscriber
+ * @ret: what came of it
+ * @done: it has returned
+ */
+struct sleeper {
+	enum {
+		BY_WAIT,
+		BY_READ,
+		BY_POLL,
+	} how;
+	int fd;
+	long ret;
+	bool done;
+	pthread_t thread;
+};
+
+static void *sleeper_main(void *arg)
+{
+	struct sleeper *s = arg;
+	struct pollfd p = { .fd = s->fd, .events = POLLIN };
+	char buf[256];
+
+	switch (s->how) {
+	case BY_WAIT:
+		s->ret = fd_wait(s->fd, RONBUS_WAIT_FOREVER);
+		break;
+	case BY_READ:
+		s->ret = fd_read(s->fd, buf, sizeof(buf));
+		break;
+	case BY_POLL:
+		s->ret = poll(&p, 1, -1) < 0 ? -errno : p.revents;
+		break;
+	}
+	__atomic_store_n(&s->done, true, __ATOMIC_SEQ_CST);
+	return NULL;
+}
+
+/* Asleep in the kernel: it has armed. */
+static bool sleeper_start(struct sleeper *sleeper, const struct subscriber *s)
+{
+	u64 waits = waits_total(s);
+
+	sleeper->fd = s->m.fd;
+	sleeper->done = false;
+	return !pthread_create(&sleeper->thread, NULL, sleeper_main, sleeper) &&
+	       wait_until(waits_total(s) > waits);
+}
+
+#define EXPECT_ENDS(sleeper, with)                                                           \
+	do {                                                                                 \
+		ASSERT_TRUE(wait_until(__atomic_load_n(&(sleeper)->done, __ATOMIC_SEQ_CST))) \
+		TH_LOG("it sleeps on");                                                      \
+		ASSERT_EQ(0, pthread_join((sleeper)->thread, NULL));                         \
+		EXPECT_EQ(with, (sleeper)->ret);                                             \
+	} while (0)
+
+/* Everybody who waits for this subscriber, but pollers, and nobody of another. */
+TEST_F(cancel, ends_waits)
+{
+	struct sleeper sleepers[4] = {
+		{ .how = BY_WAIT }, { .how = BY_READ }, { .how = BY_WAIT }, { .how = BY_POLL }
+	};
+	struct sleeper other = { .how = BY_WAIT };
+	struct subscriber s;
+	int i;
+
+	ASSERT_EQ(0, subscriber_join(&s, self->bus, RONBUS_START_LATEST, 0));
+	ASSERT_TRUE(sleeper_start(&other, &s));
+	for (i = 0; i < 4; i++) {
+		ASSERT_TRUE(sleeper_start(&sleepers[i], &self->s));
+	}
+	ASSERT_EQ(0, fd_cancel(self->s.m.fd));
+	for (i = 0; i < 3; i++) {
+		EXPECT_ENDS(&sleepers[i], -ECANCELED);
+	}
+	EXPECT_FALSE(__atomic_load_n(&other.done, __ATOMIC_SEQ_CST));
+	EXPECT_FALSE(__atomic_load_n(&sleepers[3].done, __ATOMIC_SEQ_CST));
+	ASSERT_EQ(1, publish_number(&self->pub, 1));
+	EXPECT_ENDS(&sleepers[3], POLLIN);
+	EXPECT_ENDS(&other, 0);
+	subscriber_leave(&s);
+}
+
+/* It is not remembered, and takes nothing away. */
+TEST_F(cancel, is_for_now)
+{
+	struct sleeper sleeper = { .how = BY_WAIT };
+	struct message msg;
+	int i;
+
+	for (i = 0; i < 5; i++) {
+		ASSERT_EQ(0, fd_cancel(self->s.m.fd));
+		EXPECT_EQ(-ETIMEDOUT, fd_wait(self->s.m.fd, 0));
+		ASSERT_TRUE(sleeper_start(&sleeper, &self->s));
+		ASSERT_EQ(1, publish_number(&self->pub, 7));
+		EXPECT_ENDS(&sleeper, 0);
+		ASSERT_EQ(0, fd_cancel(self->s.m.fd));
+		EXPECT_EQ(0, fd_wait(self->s.m.fd, RONBUS_WAIT_FOREVER));
+		ASSERT_EQ(1, subscriber_read(&self->s, &msg));
+		EXPECT_TRUE(message_whole(msg.data, msg.len, 7));
+	}
+	EXPECT_EQ(-ENOTTY, fd_cancel(self->pub.m.fd));
+	EXPECT_EQ(-ENOTTY, fd_cancel(self->bus));
+	EXPECT_EQ(-ENOTTY, fd_cancel(self->control));
+}
+
+/**
+ * struct worker - a thread that receives until it is told to stop
+ * @sub: its subscriber
+ * @stop: what it looks at between two sleeps
+ * @stopped: it has stopped
+ * @ret: what ended it
+ * @received: messages it got
+ */
+struct worker {
+	struct ronbus_sub *sub;
+	bool stop;
+	bool stopped;
+	int ret;
+	u64 received;
+};
+
+static int count_one(void *arg, int what, const struct ronbus_msg *msg)
+{
+	struct worker *w = arg;
+
+	(void)msg;
+	w->received += what == RONBUS_MESSAGE;
+	return 0;
+}
+
+static void *worker_main(void *arg)
+{
+	struct worker *w = arg;
+
+	while (!__atomic_load_n(&w->stop, __ATOMIC_SEQ_CST)) {
+		w->ret = ronbus_drain(w->sub, count_one, w, 10, -1);
+		if (w->ret <= 0 && w->ret != -ECANCELED)
+			break;
+	}
+	__atomic_store_n(&w->stopped, true, __ATOMIC_SEQ_CST);
+	return NULL;
+}
+
+/* How a thread is stopped that sleeps without limit, on every transport. */
+static void stop_a_thread(struct __test_metadata *_metadata, const char *where)
+{
+	struct ronbus_options options = { .features = RONBUS_F_EDGE_NOTIFY };
+	struct worker w = { 0 };
+	struct ronbus_pub *pub;
+	struct ronbus *bus;
+	pthread_t thread;
+	int i;
+
+	for (i = 0; i < 50; i++) {
+		memset(&w, 0, sizeof(w));
+		ASSERT_EQ(0, ronbus_create(where, &options, &bus));
+		ASSERT_EQ(0, ronbus_publisher(bus, 0, &pub));
+		ASSERT_EQ(0, ronbus_subscribe(bus, NULL, &w.sub));
+		ASSERT_EQ(0, pthread_create(&thread, NULL, worker_main, &w));
+		ASSERT_EQ(1, ronbus_publish(pub, 0, "x", 1));
+		ASSERT_TRUE(wait_until(RB_READ(&w.received) == 1));
+		__atomic_store_n(&w.stop, true, __ATOMIC_SEQ_CST);
+		ASSERT_TRUE(wait_until(
+			(ronbus_cancel(w.sub), __atomic_load_n(&w.stopped, __ATOMIC_SEQ_CST))));
+		ASSERT_EQ(0, pthread_join(thread, NULL));
+		EXPECT_TRUE(w.ret == -ECANCELED || w.ret == 1) TH_LOG("%d", w.ret);
+		ronbus_sub_close(w.sub);
+		ronbus_pub_close(pub);
+		ronbus_close(bus);
+	}
+}
+
+TEST(stop_a_thread_device)
+{
+	close(OPEN_CONTROL());
+	stop_a_thread(_metadata, RONBUS_DEVICE);
+}
+
+TEST(stop_a_thread_embedded)
+{
+	stop_a_thread(_metadata, RONBUS_EMBEDDED);
+}
+
+TEST_HARNESS_MAIN
