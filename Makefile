@@ -52,9 +52,21 @@ demo: ## see it work, with real events of this machine
 check: ## build and test everything, on two kernels; STEPS="name..." for a part of it
 	@tools/check $(STEPS)
 
+.PHONY: soak
+soak: ## look for lost wake-ups: 100 million publishes here, 10 minutes on each of two kernels
+	@tools/soak $(SOAKFLAGS)
+
 .PHONY: baseline
 baseline: ## the cost of publishing and receiving beside tokio's broadcast
 	@bench/baseline
+
+.PHONY: bench
+bench: ## measure in some minutes, beside peers: build/bench/report/index.html; BASELINE=NAME compares
+	@bench/report $(if $(BASELINE),--baseline $(BASELINE)) $(BENCHFLAGS)
+
+.PHONY: bench-full
+bench-full: ## measure everything, half an hour
+	@bench/report --full $(if $(BASELINE),--baseline $(BASELINE)) $(BENCHFLAGS)
 
 .PHONY: load
 load: module ## insmod
@@ -87,4 +99,4 @@ distclean: ## everything that was built or fetched
 
 .PHONY: help
 help: ## this
-	@sed -nE 's/^([a-z_]+):[^#]*## (.*)/  \1\t\2/p' Makefile | expand -t 20
+	@sed -nE 's/^([a-z_-]+):[^#]*## (.*)/  \1\t\2/p' Makefile | expand -t 20
