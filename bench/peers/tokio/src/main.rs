@@ -4,6 +4,10 @@
 //! One thread on one CPU (the caller pins). A burst fills the channel exactly once; between bursts
 //! everybody drains. Sending is timed without the drain, receiving without the sending. The
 //! columns are those of bench/baseline.c.
+//!
+//! With --shape it is one of the peers that ../../README.md describes.
+
+mod shapes;
 
 use std::time::Instant;
 use tokio::sync::broadcast;
@@ -23,6 +27,8 @@ trait Message: Clone {
     const BYTES: usize;
     fn new(number: u64) -> Self;
     fn number(&self) -> u64;
+    fn set_number(&mut self, number: u64);
+    fn bytes(&mut self) -> &mut [u8];
 }
 
 impl<const N: usize> Message for [u8; N] {
@@ -34,6 +40,12 @@ impl<const N: usize> Message for [u8; N] {
     }
     fn number(&self) -> u64 {
         u64::from_ne_bytes(self[..8].try_into().unwrap())
+    }
+    fn set_number(&mut self, number: u64) {
+        self[..8].copy_from_slice(&number.to_ne_bytes());
+    }
+    fn bytes(&mut self) -> &mut [u8] {
+        self
     }
 }
 
@@ -155,11 +167,14 @@ fn print(op: &str, cell: &Cell, values: &[f64]) {
 
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();
+    if args.iter().any(|arg| arg == "--shape" || arg == "--help") {
+        return shapes::main(&args);
+    }
     let runs: usize = match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [] => 10,
         ["--runs", n] if n.parse::<usize>().map_or(false, |n| n > 0) => n.parse().unwrap(),
         _ => {
-            eprintln!("usage: tokio-peer [--runs N]");
+            eprintln!("usage: tokio-peer [--runs N], or --shape a|b|c [OPTION]...");
             std::process::exit(2);
         }
     };

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: LGPL-2.1-only OR MIT */
+/*
+ * actor.h - others who work on a bus: threads of this process, or, on the device, processes
+ */
+#ifndef RONBUS_BENCH_ACTOR_H
+#define RONBUS_BENCH_ACTOR_H
+
+#include <libronbus.h>
+
+#include <sys/resource.h>
+
+#include "common.h"
+
+#define ACTORS_MOST 64U
+#define ACTOR_BUSES 2U
+
+/**
+ * struct usage - what a thread used up
+ * @cpu_ns: time on a CPU
+ * @switches: context switches of its own will: it slept
+ */
+struct usage {
+	uint64_t cpu_ns;
+	uint64_t switches;
+};
+
+/**
+ * struct seat - what an actor shares with the one who measures; on lines of its own
+ * @number: of the last message it has got
+ * @when: it got it
+ * @usage: what it had used up when it got ready; when it has left, what it has used since
+ */
+struct seat {
+	uint64_t number;
+	uint64_t when;
+	struct usage usage;
+} __attribute__((aligned(128)));
+
+struct actors;
+
+/**
+ * typedef actor_fn - what an actor does
+ * @actors: the actors; @actors->buses are handles that it may use
+ * @self: its number
+ *
+ * Calls actors_ready() when it has joined, and returns when the bus has ended.
+ */
+typedef void (*actor_fn)(struct actors *actors, unsigned int self);
+
+/**
+ * struct actors - some actors who do the same
+ * @buses: the buses, in an actor that is a process its own handles
+ * @nr_buses: how many
+ * @payload: bytes of a message
+ * @sleeping: sleep for messages instead of looking for them
+ * @spread: over all CPUs but the first, instead of all on the second, where peers have theirs
+ * @count: how many actors
+ * @shared: memory that all see
+ * @threads: they, if they are threads
+ * @pids: they, if they are processes
+ */
+struct actors {
+	struct ronbus *buses[ACTOR_BUSES];
+	unsigned int nr_buses;
+	unsigned int payload;
+	bool sleeping;
+	bool spread;
+	unsigned int count;
+	struct shared *shared;
+	struct handout *threads;
+	pid_t pids[ACTORS_MOST];
+};
+
+/* Start them, and wait until each is ready. There must be no publisher yet. */
+void actors_start(struct actors *actors, actor_fn fn);
+void actors_ready(struct actors *actors, unsigned int self);
+struct seat *actors_seat(const struct actors *actors, unsigned int number);
+
+/* Wait until all have returned, and give back what they used up, all together. */
+struct usage actors_join(struct actors *actors);
+
+/* What this thread has used up since it began. */
+struct usage usage_now(void);
+struct usage usage_since(struct usage begin);
+
+/* Tell the CPU, or the scheduler where there is one CPU only, that we look again and again. */
+void relax(void);
+
+/* The next message, sleeping or looking. Returns as ronbus_recv(), with losses passed over. */
+int next_message(struct ronbus_sub *sub, bool sleeping, __u64 *buffer, size_t size);
+
+#endif /* RONBUS_BENCH_ACTOR_H */

@@ -1,0 +1,404 @@
+// SPDX-License-Identifier: LGPL-2.1-only OR MIT
+/*
+ * case_gates.c - features on against off: the cells, and what MOG.md asks of them
+ *
+ * A feature is switched in two places: with the rest of the recommended set, where it is judged,
+ * and alone, for information. Cells that belong together stand beside each other, so the turns go
+ * on, off, on, off.
+ *
+ * What concerns waking is judged twice: in one thread, where subscribers are never asleep and every
+ * nanosecond is the publisher's, and with subscribers that live, sleep and wake on another CPU,
+ * which is what a program sees.
+ */
+#include "cases.h"
+#include "gate.h"
+
+#define EDGE RONBUS_F_EDGE_NOTIFY
+#define METRICS RONBUS_F_METRICS_BUF
+#define BATCH RONBUS_F_BATCH
+
+static const unsigned int edge_subs[] = { 1, 4, 8, 16, 64 };
+static const unsigned int live_subs[] = { 1, 4, 8, 16 };
+static const unsigned int bursts[] = { 1000, 5000, 10000 };
+static const unsigned int audiences[] = { 1, 4, 16 };
+static const unsigned int capacities[] = { 32, 64, 128, 256, 512, 1024 };
+static const unsigned int thresholds[] = { 32, 64, 128, 256 };
+
+static struct cell *add(struct cells *cells, const struct cell *template, const char *name)
+{
+	struct cell *cell = cells_add(cells, template, "gates/%s", name);
+
+	cell->group = GROUP_GATES;
+	cell->engine = "ronbus";
+	if (!cell->ops)
+		cell->ops = &loop_ops;
+	cell->payload = 32;
+	cell->publishers = 1;
+	cell->turns = settings.quick ? 16 : 40;
+	cell_add_series(cell, "publish", "ns/msg");
+	if (cell->ops != &stream_ops)
+		cell_add_series(cell, "cycle", "ns/msg");
+	return cell;
+}
+
+static void add_edge(struct cells *cells, const char *where, __u64 rest)
+{
+	struct cell template = { .capacity = 64, .burst = 64 };
+	char name[NAME_SIZE];
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(edge_subs); i++) {
+		template.subscribers = edge_subs[i];
+		template.features = rest | EDGE;
+		snprintf(name, sizeof(name), "A1/%s/subs%u/on", where, edge_subs[i]);
+		add(cells, &template, name);
+		template.features = rest;
+		snprintf(name, sizeof(name), "A1/%s/subs%u/off", where, edge_subs[i]);
+		add(cells, &template, name);
+	}
+}
+
+static void add_batch(struct cells *cells, const char *where, __u64 rest)
+{
+	struct cell template = { .capacity = 64 };
+	char name[NAME_SIZE];
+	unsigned int subs;
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(bursts); i++) {
+		for (subs = 1; subs <= 4; subs += 3) {
+			template.burst = template.batch = bursts[i];
+			template.subscribers = subs;
+			template.features = rest | BATCH;
+			template.op = OP_MANY;
+			snprintf(name, sizeof(name), "A2/%s/burst%u/subs%u/on", where, bursts[i],
+				 subs);
+			add(cells, &template, name);
+			template.features = rest;
+			template.op = OP_SINGLE;
+			snprintf(name, sizeof(name), "A2/%s/burst%u/subs%u/off", where, bursts[i],
+				 subs);
+			add(cells, &template, name);
+		}
+	}
+}
+
+/* Subscribers that live. The second cell of two is without the feature. */
+static void add_stream(struct cells *cells, __u64 rest)
+{
+	struct cell template = { .capacity = 64, .ops = &stream_ops, .sleeping = true };
+	char name[NAME_SIZE];
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(live_subs); i++) {
+		template.subscribers = live_subs[i];
+		template.features = rest | EDGE;
+		snprintf(name, sizeof(name), "A1/stream/subs%u/on", live_subs[i]);
+		add(cells, &template, name);
+		template.features = rest;
+		snprintf(name, sizeof(name), "A1/stream/subs%u/off", live_subs[i]);
+		add(cells, &template, name);
+	}
+}
+
+/* Bursts that even the smallest ring holds, so that all capacities deliver the same. */
+static void add_capacity(struct cells *cells)
+{
+	struct cell template = { .features = RONBUS_FEATURES_RECOMMENDED, .burst = 32 };
+	char name[NAME_SIZE];
+	size_t i, c;
+
+	for (i = 0; i < ARRAY_SIZE(audiences); i++) {
+		template.subscribers = audiences[i];
+		template.capacity = 0;
+		snprintf(name, sizeof(name), "A3/subs%u/auto", audiences[i]);
+		add(cells, &template, name);
+		for (c = 0; c < ARRAY_SIZE(capacities); c++) {
+			template.capacity = capacities[c];
+			snprintf(name, sizeof(name), "A3/subs%u/cap%u", audiences[i],
+				 capacities[c]);
+			add(cells, &template, name);
+		}
+	}
+}
+
+static void add_metrics(struct cells *cells, const char *where, __u64 rest)
+{
+	struct cell template = { .capacity = 64, .burst = 64 };
+	char name[NAME_SIZE];
+	size_t i, t;
+
+	for (i = 0; i < ARRAY_SIZE(audiences); i++) {
+		template.subscribers = audiences[i];
+		template.features = rest;
+		template.flush_threshold = 0;
+		snprintf(name, sizeof(name), "A4/%s/subs%u/off", where, audiences[i]);
+		add(cells, &template, name);
+		template.features = rest | METRICS;
+		for (t = 0; t < ARRAY_SIZE(thresholds); t++) {
+			template.flush_threshold = thresholds[t];
+			snprintf(name, sizeof(name), "A4/%s/subs%u/flush%u", where, audiences[i],
+				 thresholds[t]);
+			add(cells, &template, name);
+		}
+	}
+}
+
+/* The ways to read: disciplined, and asking for each message. */
+static const struct way {
+	const char *name;
+	enum op op;
+} ways[] = { { "drain", OP_DRAIN }, { "wait", OP_WAIT }, { "poll", OP_POLL } };
+
+static void add_drain(struct cells *cells, const char *where, const struct cell_ops *ops)
+{
+	struct cell template = { .features = EDGE | METRICS | BATCH,
+				 .capacity = 64,
+				 .burst = 64,
+				 .ops = ops,
+				 .sleeping = ops == &bursts_ops };
+	char name[NAME_SIZE];
+	size_t i, w;
+
+	for (i = 0; i < ARRAY_SIZE(audiences); i++) {
+		template.subscribers = audiences[i];
+		for (w = 0; w < ARRAY_SIZE(ways); w++) {
+			template.op = ways[w].op;
+			snprintf(name, sizeof(name), "A5/%s/subs%u/%s", where, audiences[i],
+				 ways[w].name);
+			add(cells, &template, name);
+		}
+	}
+}
+
+void add_gates(struct cells *cells)
+{
+	add_edge(cells, "rest", METRICS | BATCH);
+	add_edge(cells, "alone", 0);
+	add_stream(cells, METRICS | BATCH);
+	add_batch(cells, "rest", EDGE | METRICS);
+	add_batch(cells, "alone", 0);
+	add_capacity(cells);
+	add_metrics(cells, "rest", EDGE | BATCH);
+	add_metrics(cells, "alone", 0);
+	add_drain(cells, "loop", &loop_ops);
+	add_drain(cells, "live", &bursts_ops);
+}
+
+/* ---- what is asked of them ------------------------------------------------------------ */
+
+static struct gate *ask(struct gates *gates, enum gate_kind kind, double bound, const char *series,
+			const char *format, ...) __attribute__((format(printf, 5, 6)));
+
+static struct gate *ask(struct gates *gates, enum gate_kind kind, double bound, const char *series,
+			const char *format, ...)
+{
+	struct gate *gate;
+	va_list args;
+
+	if (gates->count == gates->room) {
+		gates->room = gates->room ? 2 * gates->room : 64;
+		gates->gates = realloc(gates->gates, gates->room * sizeof(*gates->gates));
+		if (!gates->gates)
+			die("no memory");
+	}
+	gate = &gates->gates[gates->count++];
+	*gate = (struct gate){ .kind = kind, .bound = bound, .series = series, .quantile = 0.5 };
+	va_start(args, format);
+	vsnprintf(gate->name, sizeof(gate->name), format, args);
+	va_end(args);
+	return gate;
+}
+
+/* Name the two cells: both begin like the gate. */
+static void between(struct gate *gate, const char *on, const char *off)
+{
+	snprintf(gate->on, sizeof(gate->on), "gates/%.60s/%s", gate->name, on);
+	snprintf(gate->off, sizeof(gate->off), "gates/%.60s/%s", gate->name, off);
+}
+
+static void ask_edge(struct gates *gates)
+{
+	struct gate *gate;
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(edge_subs); i++) {
+		unsigned int subs = edge_subs[i];
+		enum gate_kind kind = subs >= 4 ? GATE_GAIN : GATE_INFO;
+		double bound = subs >= 8 ? 20 : 10;
+
+		between(ask(gates, kind, bound, "publish", "A1/rest/subs%u", subs), "on", "off");
+		between(ask(gates, GATE_INFO, 0, "cycle", "A1/rest/subs%u", subs), "on", "off");
+		between(ask(gates, GATE_INFO, 0, "publish", "A1/alone/subs%u", subs), "on", "off");
+		gate = ask(gates, GATE_SHARE, 99, "publish", "A1/suppressed/loop/subs%u", subs);
+		snprintf(gate->on, sizeof(gate->on), "gates/A1/rest/subs%u/on", subs);
+	}
+	gate = ask(gates, GATE_COST, 10, "publish", "A1/flat/subs64-to-1");
+	snprintf(gate->on, sizeof(gate->on), "gates/A1/rest/subs64/on");
+	snprintf(gate->off, sizeof(gate->off), "gates/A1/rest/subs1/on");
+}
+
+static void ask_stream(struct gates *gates)
+{
+	struct gate *gate;
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(live_subs); i++) {
+		unsigned int subs = live_subs[i];
+		enum gate_kind kind = subs >= 4 ? GATE_GAIN : GATE_INFO;
+
+		between(ask(gates, kind, subs >= 8 ? 20 : 10, "publish", "A1/stream/subs%u", subs),
+			"on", "off");
+		/* They sleep whenever they have read all: how often depends on who is faster. */
+		gate = ask(gates, GATE_SHARE, 0, "publish", "A1/suppressed/stream/subs%u", subs);
+		snprintf(gate->on, sizeof(gate->on), "gates/A1/stream/subs%u/on", subs);
+	}
+}
+
+static void ask_batch(struct gates *gates)
+{
+	unsigned int subs;
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(bursts); i++) {
+		for (subs = 1; subs <= 4; subs += 3) {
+			between(ask(gates, GATE_GAIN, 15, "publish", "A2/rest/burst%u/subs%u",
+				    bursts[i], subs),
+				"on", "off");
+			between(ask(gates, GATE_INFO, 0, "publish", "A2/alone/burst%u/subs%u",
+				    bursts[i], subs),
+				"on", "off");
+		}
+	}
+}
+
+static void ask_capacity(struct gates *gates)
+{
+	static const double quantiles[] = { 0.5, 0.95 };
+	struct gate *gate;
+	size_t i, q;
+
+	for (i = 0; i < ARRAY_SIZE(audiences); i++) {
+		for (q = 0; q < ARRAY_SIZE(quantiles); q++) {
+			gate = ask(gates, GATE_BEST, 3, "cycle", "A3/subs%u/p%.0f", audiences[i],
+				   100 * quantiles[q]);
+			gate->quantile = quantiles[q];
+			snprintf(gate->on, sizeof(gate->on), "gates/A3/subs%u/auto", audiences[i]);
+			snprintf(gate->off, sizeof(gate->off), "gates/A3/subs%u/cap", audiences[i]);
+		}
+	}
+}
+
+static void ask_metrics(struct gates *gates)
+{
+	struct gate *gate;
+	size_t i, t;
+
+	for (i = 0; i < ARRAY_SIZE(audiences); i++) {
+		for (t = 0; t < ARRAY_SIZE(thresholds); t++) {
+			bool judged = audiences[i] == 4 && thresholds[t] == 64;
+
+			gate = ask(gates, judged ? GATE_GAIN : GATE_INFO, judged ? 8 : 0, "publish",
+				   "A4/rest/subs%u/flush%u", audiences[i], thresholds[t]);
+			snprintf(gate->on, sizeof(gate->on), "gates/A4/rest/subs%u/flush%u",
+				 audiences[i], thresholds[t]);
+			snprintf(gate->off, sizeof(gate->off), "gates/A4/rest/subs%u/off",
+				 audiences[i]);
+		}
+		between(ask(gates, GATE_INFO, 0, "publish", "A4/alone/subs%u", audiences[i]),
+			"flush64", "off");
+	}
+}
+
+static void ask_drain(struct gates *gates, const char *where, bool live)
+{
+	struct gate *gate;
+	size_t i, w;
+
+	for (i = 0; i < ARRAY_SIZE(audiences); i++) {
+		for (w = 1; w < ARRAY_SIZE(ways); w++) {
+			/* Asleep, ronbus_wait() is as disciplined: it looks before and after arming. */
+			bool judged = audiences[i] >= 4 && !(live && ways[w].op == OP_WAIT);
+			enum gate_kind kind = judged ? GATE_GAIN : GATE_INFO;
+
+			gate = ask(gates, kind, 5, "cycle", "A5/%s/drain-to-%s/subs%u", where,
+				   ways[w].name, audiences[i]);
+			snprintf(gate->on, sizeof(gate->on), "gates/A5/%s/subs%u/drain", where,
+				 audiences[i]);
+			snprintf(gate->off, sizeof(gate->off), "gates/A5/%s/subs%u/%s", where,
+				 audiences[i], ways[w].name);
+		}
+	}
+}
+
+void gates_of_features(struct gates *gates)
+{
+	ask_edge(gates);
+	ask_stream(gates);
+	ask_batch(gates);
+	ask_capacity(gates);
+	ask_metrics(gates);
+	ask_drain(gates, "loop", false);
+	ask_drain(gates, "live", true);
+}
+
+/* ---- ronbus beside its peers ---------------------------------------------------------- */
+
+/* Up to the engine, which is the last part of the name. */
+static size_t stem(const struct cell *cell)
+{
+	return (size_t)(strrchr(cell->name, '/') + 1 - cell->name);
+}
+
+static void ask_versus(struct gates *gates, const struct cell *ours, const struct cell *peer)
+{
+	unsigned int i;
+
+	for (i = 0; i < ours->nr_series; i++) {
+		struct gate *gate = ask(gates, GATE_VERSUS, 0, ours->series[i].name, "%.80s:%s",
+					ours->name, peer->engine);
+
+		memcpy(gate->on, ours->name, sizeof(gate->on));
+		memcpy(gate->off, peer->name, sizeof(gate->off));
+	}
+}
+
+/* What issue and plan aim at, in the table of shape A with small messages, and in shape B asleep. */
+static void ask_aim(struct gates *gates, const struct cell *ours)
+{
+	double bound = ours->subscribers == 1 ? 0.8 : ours->subscribers == 4 ? 0.6 : 0.5;
+	struct gate *gate;
+
+	if (ours->shape == 'a' && ours->payload == 8) {
+		gate = ask(gates, GATE_RATIO, bound, "cycle", "aim/shape-a/readers%u",
+			   ours->subscribers);
+		snprintf(gate->off, sizeof(gate->off), "%.*s", (int)stem(ours), ours->name);
+	} else if (ours->shape == 'b' && ours->sleeping && ours->payload == 8) {
+		gate = ask(gates, GATE_RATIO, 1.15, "oneway", "aim/shape-b/sleep");
+		snprintf(gate->off, sizeof(gate->off), "%.*sshm-futex", (int)stem(ours),
+			 ours->name);
+	} else {
+		return;
+	}
+	memcpy(gate->on, ours->name, sizeof(gate->on));
+}
+
+void gates_of_peers(struct gates *gates, const struct cells *cells)
+{
+	size_t i, j;
+
+	for (i = 0; i < cells->count; i++) {
+		const struct cell *ours = &cells->cells[i];
+
+		if (!ours->shape || strcmp(ours->engine, "ronbus"))
+			continue;
+		for (j = 0; j < cells->count; j++) {
+			const struct cell *peer = &cells->cells[j];
+
+			if (peer->shape && !cell_is_ronbus(peer) && stem(peer) == stem(ours) &&
+			    !strncmp(peer->name, ours->name, stem(ours)))
+				ask_versus(gates, ours, peer);
+		}
+		ask_aim(gates, ours);
+	}
+}

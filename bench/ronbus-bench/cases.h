@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: LGPL-2.1-only OR MIT */
+/*
+ * cases.h - the kinds of cells, and which of them are measured
+ */
+#ifndef RONBUS_BENCH_CASES_H
+#define RONBUS_BENCH_CASES_H
+
+#include "cell.h"
+
+#define GROUP_REFERENCE "reference"
+#define GROUP_MATRIX "matrix"
+#define GROUP_BURST "burst"
+#define GROUP_PUBLISHERS "publishers"
+#define GROUP_SHAPE_A "shape-a"
+#define GROUP_SHAPE_B "shape-b"
+#define GROUP_SHAPE_C "shape-c"
+#define GROUP_GATES "gates"
+
+#define REFERENCE_CELL GROUP_REFERENCE "/atomics-and-copies"
+
+#define SHAPE_A_MESSAGES 256U
+
+/* Bursts that all subscribers read, in one thread: series "publish", "receive", "cycle". */
+extern const struct cell_ops loop_ops;
+
+/* Subscribers that sleep and wake: series "publish"; the second one also "cycle". Messages of 32. */
+extern const struct cell_ops stream_ops;
+extern const struct cell_ops bursts_ops;
+
+/* One cell, of a loop that does not use ronbus: if it changes, the machine did. */
+void add_reference(struct cells *cells);
+
+void add_matrix(struct cells *cells);
+void add_bursts(struct cells *cells);
+void add_publishers(struct cells *cells);
+void add_shape_a(struct cells *cells);
+void add_shape_b(struct cells *cells);
+void add_shape_c(struct cells *cells);
+void add_gates(struct cells *cells);
+
+#endif /* RONBUS_BENCH_CASES_H */

@@ -1,0 +1,325 @@
+// SPDX-License-Identifier: LGPL-2.1-only OR MIT
+/*
+ * frozen.c - baselines: results that were kept under a name, and what has changed since
+ */
+#include <errno.h>
+#include <limits.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "cases.h"
+#include "frozen.h"
+#include "machine.h"
+#include "result.h"
+
+/* ---- files ---------------------------------------------------------------------------- */
+
+bool frozen_path(const char *directory, const char *name, char *path, size_t size)
+{
+	int len;
+
+	if (!*name || *name == '.' || strchr(name, '/'))
+		return false;
+	len = snprintf(path, size, "%s/%s.json", directory, name);
+	return len > 0 && (size_t)len < size;
+}
+
+/* The directories above the file @path. */
+static bool make_directories(const char *path)
+{
+	char part[PATH_MAX];
+	char *slash;
+
+	snprintf(part, sizeof(part), "%s", path);
+	for (slash = strchr(part + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+		*slash = '\0';
+		if (mkdir(part, 0777) && errno != EEXIST) {
+			fprintf(stderr, "%s: %s: %s\n", bench_name, part, strerror(errno));
+			return false;
+		}
+		*slash = '/';
+	}
+	return true;
+}
+
+/* Whoever reads it meanwhile has the old one or the new one. */
+bool frozen_save(const char *path, const json_t *frozen)
+{
+	char temporary[PATH_MAX];
+
+	if (!make_directories(path))
+		return false;
+	if ((size_t)snprintf(temporary, sizeof(temporary), "%s.new", path) >= sizeof(temporary)) {
+		fprintf(stderr, "%s: %s: the name is too long\n", bench_name, path);
+		return false;
+	}
+	if (!result_write(frozen, temporary))
+		return false;
+	if (rename(temporary, path)) {
+		fprintf(stderr, "%s: %s: %s\n", bench_name, path, strerror(errno));
+		return false;
+	}
+	return true;
+}
+
+static bool is_result(const json_t *object)
+{
+	const char *format = json_string_value(json_object_get(object, "format"));
+
+	return format && !strcmp(format, RESULT_FORMAT) &&
+	       json_integer_value(json_object_get(object, "version")) == RESULT_VERSION;
+}
+
+static const char *shown(const json_t *machine, const char *member)
+{
+	const json_t *value = json_object_get(machine, member);
+	static char text[2][32];
+	static int which;
+
+	if (json_is_string(value))
+		return json_string_value(value);
+	which = !which;
+	snprintf(text[which], sizeof(text[which]), "%lld", json_integer_value(value));
+	return text[which];
+}
+
+/* Is @frozen of this machine, or does it not matter? */
+static bool acceptable(const char *path, const json_t *frozen, const json_t *machine, bool force)
+{
+	const json_t *then = json_object_get(frozen, "machine");
+	const char *member = machine_differs(then, machine);
+
+	if (!member)
+		return true;
+	fprintf(stderr, "%s: %s is of another machine: %s was \"%s\", here it is \"%s\"%s\n",
+		bench_name, path, member, shown(then, member), shown(machine, member),
+		force ? "" : " (--force compares all the same)");
+	return force;
+}
+
+json_t *frozen_load(const char *path, const json_t *machine, bool force)
+{
+	json_error_t error;
+	json_t *frozen = json_load_file(path, 0, &error);
+
+	if (!frozen) {
+		fprintf(stderr, "%s: there is no baseline %s: %s\n", bench_name, path, error.text);
+		return NULL;
+	}
+	if (!is_result(frozen)) {
+		fprintf(stderr, "%s: %s is no result of this version of %s\n", bench_name, path,
+			bench_name);
+	} else if (acceptable(path, frozen, machine, force)) {
+		return frozen;
+	}
+	json_decref(frozen);
+	return NULL;
+}
+
+/* ---- finding samples ------------------------------------------------------------------ */
+
+/* The member of array @in of @object whose name is @name. */
+static const json_t *find(const json_t *object, const char *in, const char *name)
+{
+	const json_t *value;
+	size_t i;
+
+	json_array_foreach(json_object_get(object, in), i, value)
+	{
+		const char *text = json_string_value(json_object_get(value, "name"));
+
+		if (text && !strcmp(text, name))
+			return value;
+	}
+	return NULL;
+}
+
+bool frozen_samples(const json_t *frozen, const char *cell, const char *series,
+		    struct samples *samples)
+{
+	const json_t *found = find(find(frozen, "cells", cell), "series", series);
+	const json_t *turn, *value;
+	size_t t, i;
+
+	json_array_foreach(json_object_get(found, "turns"), t, turn)
+	{
+		samples_turn(samples);
+		json_array_foreach(turn, i, value) samples_add(samples, json_number_value(value));
+	}
+	return samples->count > 0;
+}
+
+/* ---- noise ---------------------------------------------------------------------------- */
+
+/* Distances of the halves of all series of ours. */
+static double noise_now(const struct cells *cells)
+{
+	double *distances = calloc(cells->count * SERIES_MOST + 1, sizeof(*distances)), noise;
+	size_t i, n = 0;
+	unsigned int s;
+
+	if (!distances)
+		die("no memory");
+	for (i = 0; i < cells->count; i++) {
+		const struct cell *cell = &cells->cells[i];
+
+		for (s = 0; cell_is_ronbus(cell) && s < cell->nr_series; s++)
+			if (cell->series[s].samples.count)
+				distances[n++] = distance(cell->series[s].summary.halves);
+	}
+	noise = noise_of(distances, n);
+	free(distances);
+	return noise;
+}
+
+static double noise_then(const json_t *frozen)
+{
+	const json_t *cells = json_object_get(frozen, "cells"), *cell, *series;
+	double *distances = calloc(json_array_size(cells) * SERIES_MOST + 1, sizeof(*distances));
+	size_t i, s, n = 0, room = json_array_size(cells) * SERIES_MOST;
+	double noise;
+
+	if (!distances)
+		die("no memory");
+	json_array_foreach(cells, i, cell)
+	{
+		const char *engine = json_string_value(json_object_get(cell, "engine"));
+
+		if (!engine || strncmp(engine, "ronbus", 6))
+			continue;
+		json_array_foreach(json_object_get(cell, "series"), s, series) if (n < room)
+			distances[n++] =
+				distance(json_number_value(json_object_get(series, "halves")));
+	}
+	noise = noise_of(distances, n);
+	free(distances);
+	return noise;
+}
+
+/* ---- comparing ------------------------------------------------------------------------ */
+
+static void add_change(struct changes *changes, const json_t *frozen, const struct cell *cell,
+		       const struct series *series)
+{
+	struct change *change = &changes->changes[changes->count];
+	struct samples then = { 0 };
+
+	*change = (struct change){ .cell = cell,
+				   .series = series,
+				   .now = series->summary.median.value,
+				   .verdict = VERDICT_NEW };
+	changes->count++;
+	if (frozen_samples(frozen, cell->name, series->name, &then)) {
+		change->then = samples_quantile(&then, 0.5);
+		change->ratio = compare(&series->samples, &then, 0.5, UNPAIRED, VERDICT_CONFIDENCE);
+	}
+	samples_free(&then);
+}
+
+static void add_changes(struct changes *changes, const json_t *frozen, const struct cells *cells)
+{
+	size_t i;
+	unsigned int s;
+
+	changes->changes = calloc(cells->count * SERIES_MOST + 1, sizeof(*changes->changes));
+	if (!changes->changes)
+		die("no memory");
+	for (i = 0; i < cells->count; i++) {
+		const struct cell *cell = &cells->cells[i];
+
+		for (s = 0; !*cell->skipped && s < cell->nr_series; s++)
+			if (cell->series[s].samples.count)
+				add_change(changes, frozen, cell, &cell->series[s]);
+	}
+}
+
+/* What the loop without ronbus takes now, against then. */
+static double drift_of(const struct changes *changes)
+{
+	double drift = 0;
+	size_t i;
+
+	for (i = 0; i < changes->count; i++)
+		if (!strcmp(changes->changes[i].cell->group, GROUP_REFERENCE))
+			drift = distance(changes->changes[i].ratio.value);
+	return drift;
+}
+
+static void judge(struct changes *changes)
+{
+	size_t i;
+
+	for (i = 0; i < changes->count; i++) {
+		struct change *change = &changes->changes[i];
+
+		change->verdict = cell_is_ronbus(change->cell)
+					  ? verdict_of(change->ratio, changes->threshold)
+					  : VERDICT_CONTROL;
+	}
+}
+
+void frozen_compare(const json_t *frozen, const char *name, const struct cells *cells,
+		    struct changes *changes)
+{
+	changes_free(changes);
+	changes->name = name;
+	add_changes(changes, frozen, cells);
+	changes->noises = (struct noises){
+		.least = settings.noise,
+		.then = noise_then(frozen),
+		.now = noise_now(cells),
+		.drift = drift_of(changes),
+	};
+	changes->threshold = noise_threshold(&changes->noises);
+	judge(changes);
+}
+
+static bool is_doubtful(const struct change *change)
+{
+	return change->verdict == VERDICT_REGRESSED || change->verdict == VERDICT_IMPROVED;
+}
+
+size_t changes_doubtful(const struct changes *changes, const struct cells *cells, bool *wanted)
+{
+	size_t i, count = 0;
+
+	for (i = 0; i < changes->count; i++) {
+		size_t index = (size_t)(changes->changes[i].cell - cells->cells);
+
+		if (is_doubtful(&changes->changes[i]) && !wanted[index]) {
+			wanted[index] = true;
+			count++;
+		}
+	}
+	return count;
+}
+
+void changes_confirm(struct changes *changes, const struct changes *again)
+{
+	size_t i, j;
+
+	for (i = 0; i < changes->count; i++) {
+		struct change *change = &changes->changes[i];
+
+		for (j = 0; is_doubtful(change) && j < again->count; j++)
+			if (again->changes[j].series == change->series)
+				change->verdict = verdict_confirmed(change->verdict,
+								    again->changes[j].verdict);
+	}
+}
+
+bool changes_regressed(const struct changes *changes)
+{
+	size_t i;
+
+	for (i = 0; i < changes->count; i++)
+		if (changes->changes[i].verdict == VERDICT_REGRESSED)
+			return true;
+	return false;
+}
+
+void changes_free(struct changes *changes)
+{
+	free(changes->changes);
+	*changes = (struct changes){ 0 };
+}

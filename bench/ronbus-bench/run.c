@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: LGPL-2.1-only OR MIT
+/*
+ * run.c - visit the cells, turn after turn
+ */
+#include <unistd.h>
+
+#include "progress.h"
+#include "run.h"
+
+/* ---- one visit ------------------------------------------------------------------------ */
+
+static void sample(struct cell *cell, void *state)
+{
+	double values[SERIES_MOST];
+	unsigned int i;
+
+	cell->ops->sample(cell, state, values);
+	for (i = 0; i < cell->nr_series; i++)
+		samples_add(&cell->series[i].samples, values[i]);
+}
+
+static void warm_up(struct cell *cell, void *state)
+{
+	uint64_t end = now_ns() + settings.warm_ns;
+	double values[SERIES_MOST];
+
+	do {
+		cell->ops->sample(cell, state, values);
+	} while (now_ns() < end);
+}
+
+static void sample_turn(struct cell *cell, void *state)
+{
+	unsigned int n = 0;
+	uint64_t end;
+
+	warm_up(cell, state);
+	end = now_ns() + settings.turn_ns;
+	while (n < settings.samples_most && (n < settings.samples_least || now_ns() < end)) {
+		sample(cell, state);
+		n++;
+	}
+}
+
+static void visit(struct cell *cell)
+{
+	void *state = NULL;
+	unsigned int i;
+
+	if (cell->ops->setup) {
+		state = cell->ops->setup(cell);
+		if (!state)
+			return;
+	}
+	for (i = 0; i < cell->nr_series; i++)
+		samples_turn(&cell->series[i].samples);
+	if (cell->ops->turn)
+		cell->ops->turn(cell, state);
+	else
+		sample_turn(cell, state);
+	if (cell->ops->teardown)
+		cell->ops->teardown(cell, state);
+}
+
+/* ---- all of them ---------------------------------------------------------------------- */
+
+static unsigned int turns_of(const struct cells *cells, const bool *wanted)
+{
+	unsigned int most = 0;
+	size_t i;
+
+	for (i = 0; i < cells->count; i++)
+		if ((!wanted || wanted[i]) && cells->cells[i].turns > most)
+			most = cells->cells[i].turns;
+	return most;
+}
+
+/* How many visits there are in all. */
+static size_t visits_of(const struct cells *cells, const bool *wanted)
+{
+	size_t i, visits = 0;
+
+	for (i = 0; i < cells->count; i++)
+		if (!wanted || wanted[i])
+			visits += cells->cells[i].turns;
+	return visits;
+}
+
+static void one_turn(struct cells *cells, const bool *wanted, unsigned int turn)
+{
+	size_t n;
+
+	for (n = 0; n < cells->count; n++) {
+		size_t i = turn % 2 ? cells->count - 1 - n : n;
+		struct cell *cell = &cells->cells[i];
+
+		if ((wanted && !wanted[i]) || turn >= cell->turns)
+			continue;
+		progress_step(cell->name);
+		if (!*cell->skipped)
+			visit(cell);
+	}
+}
+
+void run_cells(struct cells *cells, const bool *wanted)
+{
+	unsigned int turn, turns = turns_of(cells, wanted);
+
+	progress_begin("measuring", visits_of(cells, wanted));
+	for (turn = 0; turn < turns; turn++)
+		one_turn(cells, wanted, turn);
+	progress_end();
+}
+
+double clock_cost(void)
+{
+	double costs[1001];
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(costs); i++) {
+		uint64_t start = now_ns();
+
+		costs[i] = (double)(now_ns() - start);
+	}
+	sort(costs, ARRAY_SIZE(costs));
+	return quantile(costs, ARRAY_SIZE(costs), 0.5);
+}
