@@ -115,8 +115,8 @@ int __ronbus_wake(struct ronbus_pub *pub, unsigned int topic, int ret)
 	struct ronbus_publisher_handle *handle = ronbus_publisher_of(pub);
 	__u64 sleepers = ~0ULL;
 
-	/* Beside a system call the clock costs little. */
-	if (pub->how & RONBUS_HOW_METRICS)
+	/* Beside waking somebody the clock costs little. Without EDGE every message comes here. */
+	if (pub->how & RONBUS_HOW_METRICS && pub->how & RONBUS_HOW_EDGE)
 		ronbus_metrics_flush_if_due();
 	/*
 	 * The audience is looked at again: a subscriber that joined after the first look can read
