@@ -223,7 +223,7 @@ static_assert(sizeof(struct ronbus_create) == 96);
 static_assert(sizeof(struct ronbus_attach) == 72);
 static_assert(sizeof(struct ronbus_publisher) == 8);
 static_assert(sizeof(struct ronbus_subscribe) == 32);
-static_assert(sizeof(struct ronbus_info) == 136);
+static_assert(sizeof(struct ronbus_info) == 144);
 static_assert(sizeof(struct ronbus_wait) == 16);
 static_assert(sizeof(struct ronbus_notify) == 16);
 static_assert(sizeof(struct ronbus_vec) == 16);

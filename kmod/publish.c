@@ -12,6 +12,7 @@
 #include <linux/uaccess.h>
 
 #include "internal.h"
+#include "trace.h"
 
 /*
  * One message. Between claim and commit the CPU is ours: a system call that lost it there would
@@ -147,9 +148,12 @@ int ronbus_publish(struct ronbus_pub *pub, struct ronbus_publish *args, bool non
 	audience = READ_ONCE(pub->bus->page->audience[args->topic]);
 	args->receivers = hweight64(audience);
 	ret = put_batch(pub, u64_to_user_ptr(args->vec), args->count, args->topic, audience);
-	if (ret > 0)
+	if (ret > 0) {
 		count_published(pub, ret, args->receivers);
+		trace_ronbus_publish(pub, args->topic, ret, args->receivers);
+	}
 	mutex_unlock(&pub->lock);
+	ronbus_trace_pub(pub);
 	return ret;
 }
 
@@ -185,6 +189,8 @@ static long notify_ioctl(struct ronbus_pub *pub, unsigned int cmd, void __user *
 		return -EINVAL;
 	atomic64_inc(&pub->bus->notify_calls);
 	args.woken = ronbus_notify(pub->bus, args.subscribers, RONBUS_WAKE_DATA);
+	trace_ronbus_notify(pub, args.subscribers, args.woken);
+	ronbus_trace_pub(pub);
 	return ronbus_put_args(arg, cmd, &args, sizeof(args));
 }
 
@@ -230,6 +236,8 @@ static void repair(struct ronbus_pub *pub)
 		cond_resched();
 	}
 	atomic64_add(repaired, &bus->repairs);
+	if (repaired)
+		trace_ronbus_repair(pub, repaired);
 	ronbus_notify(bus, ~0ULL, RONBUS_WAKE_REPAIR);
 }
 
@@ -300,6 +308,7 @@ static void leave(struct ronbus_pub *pub)
 	mutex_lock(&bus->lock);
 	list_del(&pub->node);
 	ronbus_retire(bus, pub, NULL);
+	ronbus_trace_pub_leaves(pub);
 	bus->ids &= ~BIT_ULL(pub->id);
 	bus->publishers--;
 	bus->abandoned |= pub->joined;
@@ -350,6 +359,7 @@ static int enrol(struct ronbus_pub *pub, bool mapped)
 	pub->id = id;
 	bus->publishers++;
 	list_add(&pub->node, &bus->pubs);
+	trace_ronbus_join(bus, RONBUS_ROLE_PUBLISHER, id);
 	return 0;
 }
 

@@ -264,6 +264,7 @@ enum ronbus_role {
  * @mode: mode of the bus
  * @pad: zero
  * @name: its name, empty if it has none
+ * @id: number of the bus, as tracepoints tell it; no other bus gets it while the module is loaded
  */
 struct ronbus_info {
 	__aligned_u64 features;
@@ -282,6 +283,7 @@ struct ronbus_info {
 	__u32 status;
 	__u32 pad;
 	char name[RONBUS_NAME_SIZE];
+	__aligned_u64 id;
 };
 
 /**
