@@ -305,6 +305,38 @@ void ronbus_bus_each(void (*fn)(struct ronbus_bus *bus, struct ronbus_stats *sta
 }
 
 /**
+ * ronbus_bus_counters() - read the counters of a bus that one has only the number of
+ * @id: the number
+ * @which: as for ronbus_gather()
+ * @counters: filled in
+ *
+ * Return: 0, -EINVAL, -ENOENT or -ENOMEM.
+ */
+int ronbus_bus_counters(u64 id, u32 which, struct ronbus_counters *counters)
+{
+	struct ronbus_stats *stats = kmalloc(sizeof(*stats), GFP_KERNEL);
+	struct ronbus_bus *bus;
+	int err = -ENOENT;
+
+	if (!stats)
+		return -ENOMEM;
+	mutex_lock(&ronbus_registry);
+	list_for_each_entry(bus, &buses, node) {
+		if (bus->id != id)
+			continue;
+		mutex_lock(&bus->lock);
+		err = ronbus_gather(bus, which, stats);
+		mutex_unlock(&bus->lock);
+		break;
+	}
+	mutex_unlock(&ronbus_registry);
+	if (!err)
+		*counters = stats->counters;
+	kfree(stats);
+	return err;
+}
+
+/**
  * ronbus_bus_may_map() - may the caller publish through a mapping
  * @bus: the bus
  */

@@ -17,6 +17,7 @@
 #define _RONBUS_INTERNAL_H
 
 #include <linux/fs.h>
+#include <linux/irq_work.h>
 #include <linux/kref.h>
 #include <linux/list.h>
 #include <linux/mm_types.h>
@@ -128,6 +129,9 @@ struct ronbus_bus {
  * @bounce: a message on its way in, under @lock
  * @writable_maps: writable mappings of the ring
  * @traced_dropped: drops that were traced, under bus->lock
+ * @bpf_id: its number for BPF programs, who are then the only ones that publish here, or 0
+ * @wake_work: wakes whom their messages are for
+ * @wake_mask: whom
  */
 struct ronbus_pub {
 	struct ronbus_bus *bus;
@@ -141,6 +145,9 @@ struct ronbus_pub {
 	void *bounce;
 	atomic_t writable_maps;
 	u64 traced_dropped;
+	u32 bpf_id;
+	struct irq_work wake_work;
+	atomic64_t wake_mask;
 };
 
 /**
@@ -198,6 +205,7 @@ bool ronbus_bus_may_map(const struct ronbus_bus *bus);
 void ronbus_bus_end_if_due(struct ronbus_bus *bus);
 void ronbus_bus_each(void (*fn)(struct ronbus_bus *bus, struct ronbus_stats *stats),
 		     struct ronbus_stats *stats);
+int ronbus_bus_counters(u64 id, u32 which, struct ronbus_counters *counters);
 void ronbus_autotune_warn(struct ronbus_bus *bus, enum ronbus_autotune_reason reason);
 extern const struct file_operations ronbus_bus_fops;
 
@@ -242,6 +250,8 @@ int ronbus_vm_mremap(struct vm_area_struct *vma);
 /* publish.c */
 struct file *ronbus_pub_join(struct ronbus_bus *bus, u32 access, struct ronbus_publisher *args);
 void ronbus_pub_joined(struct file *file);
+int ronbus_put_now(struct ronbus_bus *bus, u64 audience, u32 topic, const void *data, u32 len);
+u64 ronbus_sleepers(const struct ronbus_bus *bus, u32 topic);
 int ronbus_publish(struct ronbus_pub *pub, struct ronbus_publish *args, bool nonblock);
 
 /* subscribe.c */
@@ -263,6 +273,13 @@ unsigned int ronbus_notify(struct ronbus_bus *bus, u64 mask, enum ronbus_wake_ca
 /* uring.c */
 int ronbus_pub_uring_cmd(struct io_uring_cmd *cmd, unsigned int issue_flags);
 int ronbus_sub_uring_cmd(struct io_uring_cmd *cmd, unsigned int issue_flags);
+
+/* bpf.c */
+void ronbus_bpf_init(void);
+int ronbus_bpf_join(struct ronbus_pub *pub);
+void ronbus_bpf_leave(struct ronbus_pub *pub);
+int bpf_ronbus_publish(u32 publisher, u32 topic, const void *data, u32 data__sz);
+int bpf_ronbus_counters(u64 bus, u32 which, void *counters, u32 counters__sz);
 
 /* stats.c */
 void ronbus_retire(struct ronbus_bus *bus, const struct ronbus_pub *pub,
