@@ -29,6 +29,7 @@ module: ## the module for the running kernel, or for KVER=6.1, KVER=6.12: build/
 	@mkdir -p $(MODULE)
 	@cp -rup Kbuild kmod uapi $(MODULE)/
 	$(MAKE) -C $(KDIR) M=$(CURDIR)/$(MODULE) $(MODFLAGS) modules
+	@vm/btf $(or $(KVER),running) $(MODULE)/ronbus.ko
 
 .PHONY: userlib
 userlib: ## libronbus, shared and static: build/userlib

@@ -18,9 +18,11 @@
 
 #include "compat.h"
 #include "internal.h"
+#include "trace.h"
 
 static LIST_HEAD(buses);
 static unsigned int nr_buses;
+static u64 last_id;
 static DEFINE_MUTEX(ronbus_registry);
 
 static bool name_valid(const char *name)
@@ -129,6 +131,7 @@ static int enrol(struct ronbus_bus *bus)
 	} else {
 		list_add(&bus->node, &buses);
 		nr_buses++;
+		bus->id = ++last_id;
 	}
 	mutex_unlock(&ronbus_registry);
 	return err;
@@ -203,6 +206,7 @@ int ronbus_bus_create(struct ronbus_create *args, struct ronbus_bus **busp)
 	err = enrol(bus);
 	if (err)
 		goto err_bus;
+	trace_ronbus_create(bus);
 	if (tuned && args->capacity > RONBUS_CAPACITY_WARN)
 		ronbus_autotune_warn(bus, RONBUS_AUTOTUNE_CAPACITY);
 	*busp = bus;
@@ -271,6 +275,7 @@ static void release_bus(struct kref *ref)
 	list_del(&bus->node);
 	nr_buses--;
 	mutex_unlock(&ronbus_registry);
+	ronbus_trace_bus_ends(bus);
 	free_bus(bus);
 }
 
@@ -281,6 +286,54 @@ static void release_bus(struct kref *ref)
 void ronbus_bus_put(struct ronbus_bus *bus)
 {
 	kref_put_mutex(&bus->ref, release_bus, &ronbus_registry);
+}
+
+/**
+ * ronbus_bus_each() - visit all buses
+ * @fn: what to do with each; it may take its lock
+ * @stats: passed on
+ */
+void ronbus_bus_each(void (*fn)(struct ronbus_bus *bus, struct ronbus_stats *stats),
+		     struct ronbus_stats *stats)
+{
+	struct ronbus_bus *bus;
+
+	mutex_lock(&ronbus_registry);
+	list_for_each_entry(bus, &buses, node)
+		fn(bus, stats);
+	mutex_unlock(&ronbus_registry);
+}
+
+/**
+ * ronbus_bus_counters() - read the counters of a bus that one has only the number of
+ * @id: the number
+ * @which: as for ronbus_gather()
+ * @counters: filled in
+ *
+ * Return: 0, -EINVAL, -ENOENT or -ENOMEM.
+ */
+int ronbus_bus_counters(u64 id, u32 which, struct ronbus_counters *counters)
+{
+	struct ronbus_stats *stats = kmalloc(sizeof(*stats), GFP_KERNEL);
+	struct ronbus_bus *bus;
+	int err = -ENOENT;
+
+	if (!stats)
+		return -ENOMEM;
+	mutex_lock(&ronbus_registry);
+	list_for_each_entry(bus, &buses, node) {
+		if (bus->id != id)
+			continue;
+		mutex_lock(&bus->lock);
+		err = ronbus_gather(bus, which, stats);
+		mutex_unlock(&bus->lock);
+		break;
+	}
+	mutex_unlock(&ronbus_registry);
+	if (!err)
+		*counters = stats->counters;
+	kfree(stats);
+	return err;
 }
 
 /**

@@ -6,6 +6,8 @@
 #ifndef _RONBUS_COMPAT_H
 #define _RONBUS_COMPAT_H
 
+#include <linux/btf.h>
+#include <linux/btf_ids.h>
 #include <linux/eventfd.h>
 #include <linux/ipc_namespace.h>
 #include <linux/mm.h>
@@ -68,6 +70,15 @@ static inline void io_uring_cmd_mark_cancelable(struct io_uring_cmd *cmd, unsign
 }
 #else
 #define RONBUS_URING_PENDING true
+#endif
+
+/* Functions that BPF programs may call were marked less. */
+#ifndef BTF_KFUNCS_START
+#define BTF_KFUNCS_START(name) BTF_SET8_START(name)
+#define BTF_KFUNCS_END(name) BTF_SET8_END(name)
+#endif
+#ifndef __bpf_kfunc
+#define __bpf_kfunc __used noinline
 #endif
 
 /* put_ipc_ns() is not exported everywhere; what namespace files call to let go is reachable. */

@@ -9,13 +9,15 @@
  * Locking. ronbus_registry (bus.c) guards the list of buses. bus->lock guards membership: subs,
  * pubs, audience, status, retired counters. sub->read_lock makes a read(2) of one message one step.
  * pub->lock does the same for a publish by system call. sub->event_lock guards the registered
- * eventfd. They nest in no other way than bus->lock inside none, and event_lock inside RCU.
+ * eventfd. They nest in no other way than bus->lock inside the registry's, where all buses are
+ * visited, and event_lock inside RCU.
  * Waking looks up subscribers under RCU only, so that it may be done from anywhere.
  */
 #ifndef _RONBUS_INTERNAL_H
 #define _RONBUS_INTERNAL_H
 
 #include <linux/fs.h>
+#include <linux/irq_work.h>
 #include <linux/kref.h>
 #include <linux/list.h>
 #include <linux/mm_types.h>
@@ -57,6 +59,7 @@ struct ronbus_region {
 /**
  * struct ronbus_bus - a bus
  * @ref: one for each bus fd, publisher and subscriber
+ * @id: its number, never used again
  * @node: in the registry
  * @ipc_ns: namespace of the name, and whose user namespace the capabilities are asked in
  * @name: empty for a bus without
@@ -79,11 +82,13 @@ struct ronbus_region {
  * @retired: what members that have left had counted
  * @autotuned_for: subscribers that the capacity was chosen for, or 0
  * @autotune_warned: which &enum ronbus_autotune_reason the bus has been warned of
+ * @traced_suppressed: suppressed wake-ups that were traced
  * @notify_calls: NOTIFY ioctls
  * @repairs: slots taken back
  */
 struct ronbus_bus {
 	struct kref ref;
+	u64 id;
 	struct list_head node;
 	struct ipc_namespace *ipc_ns;
 	char name[RONBUS_NAME_SIZE];
@@ -106,6 +111,7 @@ struct ronbus_bus {
 	struct ronbus_counters retired;
 	u32 autotuned_for;
 	bool autotune_warned[RONBUS_AUTOTUNE_REASONS];
+	u64 traced_suppressed;
 	atomic64_t notify_calls;
 	atomic64_t repairs;
 };
@@ -122,6 +128,10 @@ struct ronbus_bus {
  * @lock: one publish by system call at a time
  * @bounce: a message on its way in, under @lock
  * @writable_maps: writable mappings of the ring
+ * @traced_dropped: drops that were traced, under bus->lock
+ * @bpf_id: its number for BPF programs, who are then the only ones that publish here, or 0
+ * @wake_work: wakes whom their messages are for
+ * @wake_mask: whom
  */
 struct ronbus_pub {
 	struct ronbus_bus *bus;
@@ -134,6 +144,10 @@ struct ronbus_pub {
 	struct mutex lock;
 	void *bounce;
 	atomic_t writable_maps;
+	u64 traced_dropped;
+	u32 bpf_id;
+	struct irq_work wake_work;
+	atomic64_t wake_mask;
 };
 
 /**
@@ -153,6 +167,10 @@ struct ronbus_pub {
  * @wakes: times woken, by cause
  * @waits: times armed
  * @cancels: RONBUS_IOC_CANCEL calls; a wait that sees it change is over
+ * @armed_at: when it was armed, if that is traced, in nanoseconds
+ * @traced_lags: lags that were traced, under bus->lock
+ * @traced_lost: lost positions, likewise
+ * @traced_suppressed: suppressed wake-ups, likewise
  * @rcu: frees it when nobody can be waking it any more
  */
 struct ronbus_sub {
@@ -171,6 +189,10 @@ struct ronbus_sub {
 	atomic64_t wakes[RONBUS_WAKE_CAUSES];
 	atomic64_t waits;
 	atomic_t cancels;
+	atomic64_t armed_at;
+	u64 traced_lags;
+	u64 traced_lost;
+	u64 traced_suppressed;
 	struct rcu_head rcu;
 };
 
@@ -181,6 +203,9 @@ struct ronbus_bus *ronbus_bus_get(struct ronbus_bus *bus);
 void ronbus_bus_put(struct ronbus_bus *bus);
 bool ronbus_bus_may_map(const struct ronbus_bus *bus);
 void ronbus_bus_end_if_due(struct ronbus_bus *bus);
+void ronbus_bus_each(void (*fn)(struct ronbus_bus *bus, struct ronbus_stats *stats),
+		     struct ronbus_stats *stats);
+int ronbus_bus_counters(u64 id, u32 which, struct ronbus_counters *counters);
 void ronbus_autotune_warn(struct ronbus_bus *bus, enum ronbus_autotune_reason reason);
 extern const struct file_operations ronbus_bus_fops;
 
@@ -225,6 +250,8 @@ int ronbus_vm_mremap(struct vm_area_struct *vma);
 /* publish.c */
 struct file *ronbus_pub_join(struct ronbus_bus *bus, u32 access, struct ronbus_publisher *args);
 void ronbus_pub_joined(struct file *file);
+int ronbus_put_now(struct ronbus_bus *bus, u64 audience, u32 topic, const void *data, u32 len);
+u64 ronbus_sleepers(const struct ronbus_bus *bus, u32 topic);
 int ronbus_publish(struct ronbus_pub *pub, struct ronbus_publish *args, bool nonblock);
 
 /* subscribe.c */
@@ -247,9 +274,17 @@ unsigned int ronbus_notify(struct ronbus_bus *bus, u64 mask, enum ronbus_wake_ca
 int ronbus_pub_uring_cmd(struct io_uring_cmd *cmd, unsigned int issue_flags);
 int ronbus_sub_uring_cmd(struct io_uring_cmd *cmd, unsigned int issue_flags);
 
+/* bpf.c */
+void ronbus_bpf_init(void);
+int ronbus_bpf_join(struct ronbus_pub *pub);
+void ronbus_bpf_leave(struct ronbus_pub *pub);
+int bpf_ronbus_publish(u32 publisher, u32 topic, const void *data, u32 data__sz);
+int bpf_ronbus_counters(u64 bus, u32 which, void *counters, u32 counters__sz);
+
 /* stats.c */
 void ronbus_retire(struct ronbus_bus *bus, const struct ronbus_pub *pub,
 		   const struct ronbus_sub *sub);
+int ronbus_gather(struct ronbus_bus *bus, u32 which, struct ronbus_stats *stats);
 long ronbus_stats_ioctl(struct ronbus_bus *bus, unsigned int cmd, void __user *arg);
 long ronbus_info_ioctl(struct ronbus_bus *bus, const struct ronbus_info *own, unsigned int cmd,
 		       void __user *arg);

@@ -215,7 +215,19 @@ static struct miscdevice control_device = {
 	.fops = &control_fops,
 	.mode = 0600,
 };
-module_misc_device(control_device);
+
+static int __init ronbus_init(void)
+{
+	ronbus_bpf_init();
+	return misc_register(&control_device);
+}
+module_init(ronbus_init);
+
+static void __exit ronbus_exit(void)
+{
+	misc_deregister(&control_device);
+}
+module_exit(ronbus_exit);
 
 /* The ABI, pinned: a change here is a change of what programs were built with. */
 static_assert(sizeof(struct ronbus_query) == 88);
@@ -223,7 +235,7 @@ static_assert(sizeof(struct ronbus_create) == 96);
 static_assert(sizeof(struct ronbus_attach) == 72);
 static_assert(sizeof(struct ronbus_publisher) == 8);
 static_assert(sizeof(struct ronbus_subscribe) == 32);
-static_assert(sizeof(struct ronbus_info) == 136);
+static_assert(sizeof(struct ronbus_info) == 144);
 static_assert(sizeof(struct ronbus_wait) == 16);
 static_assert(sizeof(struct ronbus_notify) == 16);
 static_assert(sizeof(struct ronbus_vec) == 16);

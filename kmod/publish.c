@@ -12,6 +12,7 @@
 #include <linux/uaccess.h>
 
 #include "internal.h"
+#include "trace.h"
 
 /*
  * One message. Between claim and commit the CPU is ours: a system call that lost it there would
@@ -44,19 +45,58 @@ static int put_message(struct ronbus_bus *bus, u64 audience, u32 topic, const vo
 	return 0;
 }
 
-/*
- * Behind commit_last(): who has to be woken for a message. The audience is asked for again, since
- * whoever joined after it was asked first can read the message too, and may have gone to sleep
- * before it was there. Armed goes first: who is in it has been in the audience before.
+/**
+ * ronbus_put_now() - put one message into the ring, from any context
+ * @bus: the bus
+ * @audience: whom it is for
+ * @topic: its topic
+ * @data: it
+ * @len: bytes of it, no more than a slot has
+ *
+ * Whoever it interrupts may hold slots: those are passed by. No more slots are looked at than may
+ * be without a break.
+ *
+ * Return: 0 or -EAGAIN.
  */
-static void notify_audience(struct ronbus_bus *bus, u32 topic)
+int ronbus_put_now(struct ronbus_bus *bus, u64 audience, u32 topic, const void *data, u32 len)
+{
+	struct ronbus_claim claim = { .pos = ronbus_ring_hint(&bus->ring) };
+	int err;
+
+	preempt_disable();
+	err = ronbus_ring_claim(&bus->ring, &claim, 0, RONBUS_CLAIM_CHUNK);
+	if (!err) {
+		ronbus_ring_write(&bus->ring, claim.pos, audience, topic, data, len);
+		ronbus_ring_commit_last(&bus->ring, claim.pos, 0);
+		ronbus_ring_advance(&bus->ring, claim.pos + 1);
+	}
+	preempt_enable();
+	return err ? -EAGAIN : 0;
+}
+
+/**
+ * ronbus_sleepers() - who has to be woken for a message
+ * @bus: the bus
+ * @topic: of the message
+ *
+ * Behind commit_last(). The audience is asked for again, since whoever joined after it was asked
+ * first can read the message too, and may have gone to sleep before it was there. Armed goes first:
+ * who is in it has been in the audience before.
+ */
+u64 ronbus_sleepers(const struct ronbus_bus *bus, u32 topic)
 {
 	u64 mask = ~0ULL;
 
 	if (bus->features & RONBUS_F_EDGE_NOTIFY)
 		/* barrier J', with J in enrol(): join.pml */
 		mask = smp_load_acquire(&bus->page->armed);
-	mask &= READ_ONCE(bus->page->audience[topic]);
+	return mask & READ_ONCE(bus->page->audience[topic]);
+}
+
+static void notify_audience(struct ronbus_bus *bus, u32 topic)
+{
+	u64 mask = ronbus_sleepers(bus, topic);
+
 	if (mask)
 		ronbus_notify(bus, mask, RONBUS_WAKE_DATA);
 }
@@ -131,7 +171,7 @@ static void count_published(struct ronbus_pub *pub, u32 accepted, u32 receivers)
  * @nonblock: do not wait for another thread that publishes as @pub
  *
  * Return: how many messages were accepted; -EINVAL, -EMSGSIZE or -EFAULT for a first message that
- * cannot be published; -EAGAIN if it was dropped; -EINTR or -ERESTARTSYS; with @nonblock -EBUSY.
+ * cannot be published; -EOPNOTSUPP for one that is there for BPF programs; -EAGAIN if it was dropped; -EINTR or -ERESTARTSYS; with @nonblock -EBUSY.
  */
 int ronbus_publish(struct ronbus_pub *pub, struct ronbus_publish *args, bool nonblock)
 {
@@ -141,6 +181,8 @@ int ronbus_publish(struct ronbus_pub *pub, struct ronbus_publish *args, bool non
 	if (!args->count || args->count > RONBUS_BATCH_MAX || args->topic >= RONBUS_TOPICS_MAX ||
 	    args->flags)
 		return -EINVAL;
+	if (pub->bpf_id)
+		return -EOPNOTSUPP;
 
 	if (nonblock && !mutex_trylock(&pub->lock))
 		return -EBUSY;
@@ -149,9 +191,12 @@ int ronbus_publish(struct ronbus_pub *pub, struct ronbus_publish *args, bool non
 	audience = READ_ONCE(pub->bus->page->audience[args->topic]);
 	args->receivers = hweight64(audience);
 	ret = put_batch(pub, u64_to_user_ptr(args->vec), args->count, args->topic, audience);
-	if (ret > 0)
+	if (ret > 0) {
 		count_published(pub, ret, args->receivers);
+		trace_ronbus_publish(pub, args->topic, ret, args->receivers);
+	}
 	mutex_unlock(&pub->lock);
+	ronbus_trace_pub(pub);
 	return ret;
 }
 
@@ -187,6 +232,8 @@ static long notify_ioctl(struct ronbus_pub *pub, unsigned int cmd, void __user *
 		return -EINVAL;
 	atomic64_inc(&pub->bus->notify_calls);
 	args.woken = ronbus_notify(pub->bus, args.subscribers, RONBUS_WAKE_DATA);
+	trace_ronbus_notify(pub, args.subscribers, args.woken);
+	ronbus_trace_pub(pub);
 	return ronbus_put_args(arg, cmd, &args, sizeof(args));
 }
 
@@ -232,6 +279,8 @@ static void repair(struct ronbus_pub *pub)
 		cond_resched();
 	}
 	atomic64_add(repaired, &bus->repairs);
+	if (repaired)
+		trace_ronbus_repair(pub, repaired);
 	ronbus_notify(bus, ~0ULL, RONBUS_WAKE_REPAIR);
 }
 
@@ -299,9 +348,11 @@ static void leave(struct ronbus_pub *pub)
 {
 	struct ronbus_bus *bus = pub->bus;
 
+	ronbus_bpf_leave(pub);
 	mutex_lock(&bus->lock);
 	list_del(&pub->node);
 	ronbus_retire(bus, pub, NULL);
+	ronbus_trace_pub_leaves(pub);
 	bus->ids &= ~BIT_ULL(pub->id);
 	bus->publishers--;
 	bus->abandoned |= pub->joined;
@@ -352,6 +403,7 @@ static int enrol(struct ronbus_pub *pub, bool mapped)
 	pub->id = id;
 	bus->publishers++;
 	list_add(&pub->node, &bus->pubs);
+	trace_ronbus_join(bus, RONBUS_ROLE_PUBLISHER, id);
 	return 0;
 }
 
@@ -367,11 +419,12 @@ static int enrol(struct ronbus_pub *pub, bool mapped)
 struct file *ronbus_pub_join(struct ronbus_bus *bus, u32 access, struct ronbus_publisher *args)
 {
 	bool mapped = args->flags & RONBUS_PUBLISHER_MAPPED;
+	bool bpf = args->flags & RONBUS_PUBLISHER_BPF;
 	struct ronbus_pub *pub;
 	struct file *file;
 	int err;
 
-	if (args->flags & ~RONBUS_PUBLISHER_MAPPED)
+	if (args->flags & ~(RONBUS_PUBLISHER_MAPPED | RONBUS_PUBLISHER_BPF) || (mapped && bpf))
 		return ERR_PTR(-EINVAL);
 	if (!(access & RONBUS_ACCESS_PUBLISH))
 		return ERR_PTR(-EACCES);
@@ -400,8 +453,13 @@ struct file *ronbus_pub_join(struct ronbus_bus *bus, u32 access, struct ronbus_p
 	if (err)
 		goto err_pub;
 
-	args->id = pub->id;
 	ronbus_bus_get(bus);
+	err = bpf ? ronbus_bpf_join(pub) : 0;
+	if (err) {
+		leave(pub);
+		return ERR_PTR(err);
+	}
+	args->id = bpf ? pub->bpf_id : pub->id;
 	file = anon_inode_getfile("[ronbus-publisher]", &pub_fops, pub, O_RDWR);
 	if (IS_ERR(file))
 		leave(pub);

@@ -12,6 +12,7 @@
 
 #include "../uapi/ronbus_counters.h"
 #include "internal.h"
+#include "trace.h"
 
 static void add_pub(struct ronbus_counters *sum, const struct ronbus_pub *pub)
 {
@@ -120,24 +121,43 @@ static int gather_sub(struct ronbus_bus *bus, u32 index, struct ronbus_stats *st
 	return 0;
 }
 
-static int gather(struct ronbus_bus *bus, u32 which, struct ronbus_stats *stats)
+/**
+ * ronbus_gather() - add up counters
+ * @bus: the bus, its lock held
+ * @which: a subscriber, or RONBUS_STATS_BUS
+ * @stats: filled in
+ *
+ * Return: 0, -EINVAL or -ENOENT.
+ */
+int ronbus_gather(struct ronbus_bus *bus, u32 which, struct ronbus_stats *stats)
 {
 	int err = 0;
 
 	memset(stats, 0, sizeof(*stats));
 	stats->which = which;
 
-	mutex_lock(&bus->lock);
 	if (which == RONBUS_STATS_BUS)
 		gather_bus(bus, stats);
 	else
 		err = gather_sub(bus, which, stats);
+	if (err)
+		return err;
 	stats->subscribers = bus->members;
 	stats->publishers = bus->publishers;
-	mutex_unlock(&bus->lock);
-
 	stats->capacity = bus->ring.mask + 1;
 	stats->tail = ronbus_ring_tail(&bus->ring, stats->capacity + 64);
+	if (ronbus_traced())
+		ronbus_trace_counters(bus, stats);
+	return 0;
+}
+
+static int gather(struct ronbus_bus *bus, u32 which, struct ronbus_stats *stats)
+{
+	int err;
+
+	mutex_lock(&bus->lock);
+	err = ronbus_gather(bus, which, stats);
+	mutex_unlock(&bus->lock);
 	return err;
 }
 
@@ -181,6 +201,7 @@ static void fill_info(struct ronbus_bus *bus, struct ronbus_info *info)
 	mutex_lock(&bus->lock);
 	info->publishers = bus->publishers;
 	info->subscribers = bus->members;
+	info->id = bus->id;
 	info->status = bus->page->status;
 	mutex_unlock(&bus->lock);
 }
@@ -224,6 +245,7 @@ static void show_stats(struct seq_file *m, struct ronbus_bus *bus, u32 which)
 
 	if (!stats)
 		return;
+	seq_printf(m, "bus_id:\t%llu\n", bus->id);
 	seq_printf(m, "bus_name:\t%s\n", bus->name);
 	seq_printf(m, "bus_features:\t%#llx\n", bus->features);
 	seq_printf(m, "bus_flags:\t%#x\n", bus->flags);

@@ -14,6 +14,7 @@
 #include <linux/uaccess.h>
 
 #include "internal.h"
+#include "trace.h"
 
 static __poll_t sub_poll(struct file *file, struct poll_table_struct *table)
 {
@@ -262,6 +263,7 @@ static int enrol(struct ronbus_sub *sub, const struct ronbus_subscribe *args)
 		return err;
 	}
 	WRITE_ONCE(sub->self->cursor, sub->start);
+	trace_ronbus_join(bus, RONBUS_ROLE_SUBSCRIBER, sub->index);
 	if (bus->autotuned_for && hweight64(bus->members) > bus->autotuned_for)
 		ronbus_autotune_warn(bus, RONBUS_AUTOTUNE_SUBSCRIBERS);
 	return 0;
@@ -281,6 +283,7 @@ static void leave(struct ronbus_sub *sub)
 	struct ronbus_bus *bus = sub->bus;
 
 	mutex_lock(&bus->lock);
+	ronbus_trace_sub_leaves(sub);
 	bus->members &= ~BIT_ULL(sub->index);
 	set_audience(bus);
 	RCU_INIT_POINTER(bus->subs[sub->index], NULL);

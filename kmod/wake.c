@@ -18,6 +18,7 @@
 
 #include "compat.h"
 #include "internal.h"
+#include "trace.h"
 
 static_assert(sizeof(unsigned long) == sizeof(((struct ronbus_info_page *)0)->armed));
 
@@ -70,15 +71,20 @@ unsigned int ronbus_sub_arm(struct ronbus_sub *sub)
 {
 	unsigned int ready = ronbus_sub_ready(sub);
 
+	ronbus_trace_sub(sub);
 	if (ready)
-		return ready;
+		goto out;
 
 	atomic64_inc(&sub->waits);
+	if (ronbus_traced())
+		atomic64_set(&sub->armed_at, ktime_get_ns());
 	set_bit(sub->index, armed_word(sub->bus));
 	smp_mb__after_atomic(); /* barrier D', with D in ronbus_ring_commit_last(): wake.pml */
 	ready = ronbus_sub_ready(sub);
-	if (!ready)
+	if (!ready) {
+		trace_ronbus_arm(sub);
 		return 0;
+	}
 
 	/*
 	 * Not going to sleep after all. Another thread may be asleep on the same bit, and a
@@ -87,6 +93,8 @@ unsigned int ronbus_sub_arm(struct ronbus_sub *sub)
 	 */
 	if (test_and_clear_bit(sub->index, armed_word(sub->bus)) && wq_has_sleeper(&sub->queue))
 		wake_up_poll(&sub->queue, EPOLLIN | EPOLLRDNORM);
+out:
+	trace_ronbus_ready(sub);
 	return ready;
 }
 
@@ -147,6 +155,14 @@ void ronbus_sub_cancel(struct ronbus_sub *sub)
 	wake_up_all(&sub->queue);
 }
 
+static u64 armed_for(struct ronbus_sub *sub)
+{
+	/* As a barrier it has no partner: a time that is off by one wake-up harms nobody. */
+	u64 since = atomic64_xchg(&sub->armed_at, 0);
+
+	return since ? ktime_get_ns() - since : 0;
+}
+
 static void wake(struct ronbus_sub *sub, enum ronbus_wake_cause cause)
 {
 	__poll_t events = EPOLLIN | EPOLLRDNORM;
@@ -154,6 +170,8 @@ static void wake(struct ronbus_sub *sub, enum ronbus_wake_cause cause)
 	if (cause == RONBUS_WAKE_CLOSE)
 		events |= EPOLLHUP;
 	atomic64_inc(&sub->wakes[cause]);
+	if (trace_ronbus_wake_enabled())
+		trace_ronbus_wake(sub, cause, armed_for(sub));
 	wake_up_poll(&sub->queue, events);
 	signal_eventfd(sub);
 }

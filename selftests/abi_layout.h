@@ -66,7 +66,7 @@ LAYOUT(ronbus_subscribe, topics, 16, 8);
 LAYOUT(ronbus_subscribe, index, 24, 4);
 LAYOUT(ronbus_subscribe, pad, 28, 4);
 
-LAYOUT_SIZE(ronbus_info, 136);
+LAYOUT_SIZE(ronbus_info, 144);
 LAYOUT(ronbus_info, features, 0, 8);
 LAYOUT(ronbus_info, flags, 8, 4);
 LAYOUT(ronbus_info, capacity, 12, 4);
@@ -83,6 +83,7 @@ LAYOUT(ronbus_info, self_bytes, 60, 4);
 LAYOUT(ronbus_info, status, 64, 4);
 LAYOUT(ronbus_info, pad, 68, 4);
 LAYOUT(ronbus_info, name, 72, 64);
+LAYOUT(ronbus_info, id, 136, 8);
 
 LAYOUT_SIZE(ronbus_wait, 16);
 LAYOUT(ronbus_wait, deadline, 0, 8);
@@ -202,7 +203,7 @@ LAYOUT_IOCTL(RONBUS_IOC_ATTACH, 0x4048c502);
 LAYOUT_IOCTL(RONBUS_IOC_PUBLISHER, 0xc008c510);
 LAYOUT_IOCTL(RONBUS_IOC_SUBSCRIBE, 0xc020c511);
 LAYOUT_IOCTL(RONBUS_IOC_SEAL, 0x0000c512);
-LAYOUT_IOCTL(RONBUS_IOC_INFO, 0x8088c520);
+LAYOUT_IOCTL(RONBUS_IOC_INFO, 0x8090c520);
 LAYOUT_IOCTL(RONBUS_IOC_STATS, 0xc180c521);
 LAYOUT_IOCTL(RONBUS_IOC_PUBLISH, 0xc018c530);
 LAYOUT_IOCTL(RONBUS_IOC_NOTIFY, 0xc010c531);

@@ -485,7 +485,7 @@ TEST_F(abi, must_be_zero)
 		WORD(CREATE, ronbus_create, pad, 0),
 		WORD(ATTACH, ronbus_attach, access, 0x3),
 		WORD(ATTACH, ronbus_attach, pad, 0),
-		WORD(PUBLISHER, ronbus_publisher, flags, 0x1),
+		WORD(PUBLISHER, ronbus_publisher, flags, 0x3),
 		WORD(SUBSCRIBE, ronbus_subscribe, flags, 0),
 		WORD(SUBSCRIBE, ronbus_subscribe, position, 0),
 		WORD(SUBSCRIBE, ronbus_subscribe, pad, 0),

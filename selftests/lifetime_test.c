@@ -581,6 +581,31 @@ TEST_F(module, goes_behind_the_last_close)
 	}
 }
 
+/* Tracing it keeps it from going, or it takes what traced it along: nothing is called any more. */
+TEST_F(module, goes_while_traced)
+{
+	int control, bus, err, round;
+
+	if (tracefs_mount())
+		SKIP(return, "this kernel has no tracefs");
+	for (round = 0; round < 3; round++) {
+		ASSERT_EQ(0, write_file(TRACEFS "/events/ronbus/enable", "1"));
+		control = open(DEVICE, O_RDWR | O_CLOEXEC);
+		ASSERT_LE(0, control);
+		bus = bus_create(control, (struct ronbus_create){ .capacity = 4 });
+		ASSERT_LE(0, bus);
+		close(bus);
+		close(control);
+		ASSERT_TRUE(wait_until(!(err = module_unload()) || !in_use(err)));
+		ASSERT_EQ(0, err);
+		usleep(300000); /* longer than the module's own look at the counters */
+		EXPECT_EQ(-1, access(TRACEFS "/events/ronbus", F_OK));
+		ASSERT_EQ(0, module_load(self->ko));
+		ASSERT_TRUE(wait_until(access(DEVICE, F_OK) == 0));
+		EXPECT_EQ(0, access(TRACEFS "/events/ronbus", F_OK));
+	}
+}
+
 /* What is left of this program behind exec: no fd that the module made. */
 static int count_fds(void)
 {

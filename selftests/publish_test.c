@@ -534,6 +534,35 @@ FIXTURE_TEARDOWN(join)
 #define CREATE(...) bus_create(self->control, (struct ronbus_create){ __VA_ARGS__ })
 
 /* Fewer mapped publishers than slots, each with a number of its own. */
+/* One for BPF programs has a number for them, which no two have at a time, and is of no other use. */
+TEST_F(join, for_bpf)
+{
+	int bus = bus_create(self->control, (struct ronbus_create){ 0 });
+	struct publisher first, second;
+	struct ronbus_info info;
+	char byte = 0;
+	struct ronbus_vec vec = { .data = (uintptr_t)&byte, .len = 1 };
+
+	ASSERT_LE(0, bus);
+	EXPECT_EQ(-EINVAL, fd_publisher(bus, RONBUS_PUBLISHER_MAPPED | RONBUS_PUBLISHER_BPF, NULL));
+	first.m.fd = fd_publisher(bus, RONBUS_PUBLISHER_BPF, &first.id);
+	second.m.fd = fd_publisher(bus, RONBUS_PUBLISHER_BPF, &second.id);
+	ASSERT_LE(0, first.m.fd);
+	ASSERT_LE(0, second.m.fd);
+	EXPECT_NE(0, first.id);
+	EXPECT_NE(0, second.id);
+	EXPECT_NE(first.id, second.id);
+	ASSERT_EQ(0, fd_info(first.m.fd, &info));
+	EXPECT_EQ(2, info.publishers);
+	EXPECT_EQ(-EOPNOTSUPP, fd_publish(first.m.fd, 0, &vec, 1, NULL));
+	close(first.m.fd);
+	close(second.m.fd);
+	ASSERT_EQ(0, fd_info(bus, &info));
+	EXPECT_EQ(0, info.publishers);
+	EXPECT_EQ(RONBUS_STATUS_ENDED, info.status);
+	close(bus);
+}
+
 TEST_F(join, numbers)
 {
 	static const u32 capacities[] = { 4, 8, 32, 64, 128 };

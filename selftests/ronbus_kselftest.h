@@ -20,6 +20,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -793,6 +794,29 @@ static inline int fdinfo_value(int fd, const char *key, u64 *value)
 	}
 	fclose(file);
 	return ret;
+}
+
+/* ---- tracing ---------------------------------------------------------------------------- */
+
+#define TRACEFS "/sys/kernel/tracing"
+
+static inline int write_file(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_TRUNC), ret = 0;
+
+	if (fd < 0)
+		return -errno;
+	if (write(fd, text, strlen(text)) < 0)
+		ret = -errno;
+	close(fd);
+	return ret;
+}
+
+static inline int tracefs_mount(void)
+{
+	if (!access(TRACEFS "/instances", F_OK))
+		return 0;
+	return mount("tracefs", TRACEFS, "tracefs", 0, NULL) ? -errno : 0;
 }
 
 #endif /* RONBUS_KSELFTEST_H */

@@ -186,16 +186,19 @@ struct ronbus_attach {
  * enum ronbus_publisher_flag - how a publisher publishes
  * @RONBUS_PUBLISHER_MAPPED: through a mapping of the ring. Without it: by RONBUS_IOC_PUBLISH
  *	only.
+ * @RONBUS_PUBLISHER_BPF: for BPF programs, which call bpf_ronbus_publish() with the number
+ *	returned, and for nobody else. As long as the fd is open.
  */
 enum ronbus_publisher_flag {
 	RONBUS_PUBLISHER_MAPPED = 1 << 0,
+	RONBUS_PUBLISHER_BPF = 1 << 1,
 };
 
 /**
  * struct ronbus_publisher - join a bus as a publisher
  * @flags: set of &enum ronbus_publisher_flag
  * @id: returned: the number that marks slots being written, 1 to RONBUS_PUBLISHERS_MAX, or 0
- *	without a mapping
+ *	without a mapping; with RONBUS_PUBLISHER_BPF the number for BPF programs
  */
 struct ronbus_publisher {
 	__u32 flags;
@@ -264,6 +267,7 @@ enum ronbus_role {
  * @mode: mode of the bus
  * @pad: zero
  * @name: its name, empty if it has none
+ * @id: number of the bus, as tracepoints tell it; no other bus gets it while the module is loaded
  */
 struct ronbus_info {
 	__aligned_u64 features;
@@ -282,6 +286,7 @@ struct ronbus_info {
 	__u32 status;
 	__u32 pad;
 	char name[RONBUS_NAME_SIZE];
+	__aligned_u64 id;
 };
 
 /**

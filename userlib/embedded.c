@@ -58,6 +58,7 @@ struct embedded_bus {
 	void *memory;
 	struct embedded_bus *next;
 	unsigned int refs;
+	__u64 id;
 	pthread_mutex_t lock;
 	__u32 mode;
 	char name[RONBUS_NAME_SIZE];
@@ -123,6 +124,7 @@ struct embedded_sub {
 static struct {
 	pthread_mutex_t lock;
 	struct embedded_bus *first;
+	__u64 last_id;
 } table = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
 static __u64 bit(__u32 index)
@@ -311,6 +313,7 @@ static int embedded_create(const char *where, struct ronbus_create *req, struct 
 		goto free_bus;
 	}
 	new->refs = 1;
+	new->id = ++table.last_id;
 	new->next = table.first;
 	table.first = new;
 	pthread_mutex_unlock(&table.lock);
@@ -432,6 +435,7 @@ static int embedded_bus_info(struct ronbus *base, struct ronbus_info *info)
 	info->ring_bytes = ronbus_ring_bytes(info->capacity, info->payload);
 	info->info_bytes = sizeof(bus->info);
 	memcpy(info->name, bus->name, sizeof(info->name));
+	info->id = bus->id;
 	pthread_mutex_lock(&bus->lock);
 	info->publishers = bus->publishers;
 	info->subscribers = members(bus);

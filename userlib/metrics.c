@@ -125,6 +125,7 @@ static bool flush_entry(struct thread *thread, unsigned int i)
 		return false;
 	__atomic_fetch_add(&flushed->pub->pub.self->messages_for[receivers],
 			   messages - flushed->messages, __ATOMIC_RELAXED);
+	__RONBUS_PROBE(3, flush, &flushed->pub->pub, messages - flushed->messages, receivers);
 	RB_WRITE(&flushed->messages, messages);
 	return true;
 }

@@ -148,7 +148,10 @@ static int publish_by_system_call(struct ronbus_pub *pub, unsigned int topic, co
 	__u32 receivers = 0;
 	int ret = handle->transport->publish(handle, topic, &vec, 1, &receivers);
 
-	return ret < 0 ? ret : (int)receivers;
+	if (ret < 0)
+		return ret;
+	__RONBUS_PROBE(4, publish, pub, topic, 1, receivers);
+	return (int)receivers;
 }
 
 int __ronbus_publish(struct ronbus_pub *pub, unsigned int topic, const void *data, size_t len)
@@ -175,6 +178,7 @@ int __ronbus_publish(struct ronbus_pub *pub, unsigned int topic, const void *dat
 		ronbus_ring_commit_last(ring, pos, pub->id);
 		ronbus_ring_advance(ring, pos + 1);
 	}
+	__RONBUS_PROBE(4, publish, pub, topic, 1, receivers);
 	return __ronbus_count(pub, topic, receivers);
 }
 
@@ -194,6 +198,7 @@ static int publish_many_by_system_call(struct ronbus_pub *pub, unsigned int topi
 		ret = handle->transport->publish(handle, topic, vec + done, some, &receivers);
 		if (ret < 0)
 			return done ? (int)done : ret;
+		__RONBUS_PROBE(4, publish, pub, topic, ret, receivers);
 		done += (unsigned int)ret;
 		if ((unsigned int)ret < some)
 			break;
@@ -216,7 +221,8 @@ static int publish_one_by_one(struct ronbus_pub *pub, unsigned int topic, const 
 }
 
 /* A batch that nobody wants. */
-static int publish_to_nobody(struct ronbus_pub *pub, const struct iovec *vec, unsigned int messages)
+static int publish_to_nobody(struct ronbus_pub *pub, unsigned int topic, const struct iovec *vec,
+			     unsigned int messages)
 {
 	unsigned int done = 0;
 
@@ -224,6 +230,7 @@ static int publish_to_nobody(struct ronbus_pub *pub, const struct iovec *vec, un
 		done++;
 	if (messages && !done)
 		return -EMSGSIZE;
+	__RONBUS_PROBE(4, publish, pub, topic, done, 0);
 	count(pub, done, 0);
 	return (int)done;
 }
@@ -237,13 +244,14 @@ int __ronbus_publish_many(struct ronbus_pub *pub, unsigned int topic, const stru
 		return publish_many_by_system_call(pub, topic, vec, count);
 	if (!(pub->how & RONBUS_HOW_BATCH))
 		return publish_one_by_one(pub, topic, vec, count);
-	return publish_to_nobody(pub, vec, count);
+	return publish_to_nobody(pub, topic, vec, count);
 }
 
 int __ronbus_published_many(struct ronbus_pub *pub, unsigned int topic, __u64 audience,
 			    unsigned int done, __u64 next)
 {
 	__u64 *bucket = &pub->self->batch_len[batch_bucket(done)];
+	__u32 receivers = __ronbus_popcount(pub->how, audience);
 
 	if (pub->how & RONBUS_HOW_EXCLUSIVE)
 		pub->pos = next;
@@ -252,7 +260,8 @@ int __ronbus_published_many(struct ronbus_pub *pub, unsigned int topic, __u64 au
 		__ronbus_bump(bucket, 1);
 	else
 		__atomic_fetch_add(bucket, 1, __ATOMIC_RELAXED);
-	count(pub, done, __ronbus_popcount(pub->how, audience));
+	__RONBUS_PROBE(4, publish, pub, topic, done, receivers);
+	count(pub, done, receivers);
 	if (__ronbus_sleepers(pub, pub->how))
 		__ronbus_wake(pub, topic, 0);
 	return (int)done;

@@ -196,6 +196,7 @@ static int report_lag(struct ronbus_sub *sub, struct ronbus_msg *msg, __u64 from
 	RB_WRITE(&self->cursor, to);
 	__ronbus_bump(&self->lags, 1);
 	__ronbus_bump(&self->lost, to - from);
+	__RONBUS_PROBE(3, lag, sub, to, to - from);
 	*msg = (struct ronbus_msg){ .position = to, .lost = to - from };
 	return RONBUS_LAGGED;
 }

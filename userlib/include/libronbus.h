@@ -45,6 +45,18 @@ extern "C" {
 #define RONBUS_INLINE static inline __attribute__((always_inline))
 #endif
 
+/*
+ * Probes for debuggers and tracers (USDT): a nop each, and a note in the file where it is. The
+ * library has them, if it was built where <sys/sdt.h> is; so have the inlines in a program that
+ * defines RONBUS_USDT.
+ */
+#ifdef RONBUS_USDT
+#include <sys/sdt.h>
+#define __RONBUS_PROBE(n, name, ...) DTRACE_PROBE##n(libronbus, name, __VA_ARGS__)
+#else
+#define __RONBUS_PROBE(n, name, ...) ((void)0)
+#endif
+
 #define RONBUS_DEVICE "/dev/ronbus"
 #define RONBUS_EMBEDDED "embedded:"
 
@@ -737,6 +749,7 @@ RONBUS_INLINE int ronbus_publish(struct ronbus_pub *pub, unsigned int topic, con
 		ronbus_ring_advance(&ring, claim.pos + 1);
 		receivers = __ronbus_popcount(how, audience);
 	}
+	__RONBUS_PROBE(4, publish, pub, topic, 1, receivers);
 	if (RB_UNLIKELY(!__ronbus_count_inline(pub, how, 1, receivers)))
 		return __ronbus_count(pub, topic, receivers);
 	if (receivers && RB_UNLIKELY(__ronbus_sleepers(pub, how)))
@@ -838,6 +851,7 @@ __RONBUS_PART void __ronbus_delivered(struct ronbus_sub *sub, __u64 pos)
 
 	RB_WRITE(&self->cursor, pos + 1);
 	__ronbus_bump(&self->delivered, 1);
+	__RONBUS_PROBE(2, recv, sub, pos);
 }
 
 /**

@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What BPF programs may call. A program that is allowed to run at all sees the whole kernel, so
+ * reading counters needs no further permission. Publishing does: somebody who may publish on the
+ * bus makes a publisher for it (RONBUS_PUBLISHER_BPF) and gives the program its number.
+ *
+ * A program may run anywhere, interrupts and NMIs included. The ring takes no locks. What has to be
+ * woken is left to an interrupt of its own.
+ */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+#include <linux/bpf.h>
+#include <linux/btf.h>
+#include <linux/btf_ids.h>
+#include <linux/irq_work.h>
+#include <linux/printk.h>
+#include <linux/rcupdate.h>
+#include <linux/xarray.h>
+
+#include "compat.h"
+#include "internal.h"
+#include "trace.h"
+
+static DEFINE_XARRAY_ALLOC1(bpf_pubs);
+
+static void wake_later(struct irq_work *work)
+{
+	struct ronbus_pub *pub = container_of(work, struct ronbus_pub, wake_work);
+
+	/* As a barrier it has no partner: the irq_work itself orders who queued it before this. */
+	ronbus_notify(pub->bus, atomic64_xchg(&pub->wake_mask, 0), RONBUS_WAKE_DATA);
+}
+
+/**
+ * ronbus_bpf_join() - let BPF programs use a publisher
+ * @pub: the publisher
+ *
+ * Return: 0 with @pub->bpf_id set, -ENOMEM or -EBUSY.
+ */
+int ronbus_bpf_join(struct ronbus_pub *pub)
+{
+	init_irq_work(&pub->wake_work, wake_later);
+	return xa_alloc(&bpf_pubs, &pub->bpf_id, pub, xa_limit_32b, GFP_KERNEL_ACCOUNT);
+}
+
+/**
+ * ronbus_bpf_leave() - no BPF program uses a publisher any more, once this returns
+ * @pub: the publisher
+ */
+void ronbus_bpf_leave(struct ronbus_pub *pub)
+{
+	if (!pub->bpf_id)
+		return;
+	xa_erase(&bpf_pubs, pub->bpf_id);
+	synchronize_rcu();
+	irq_work_sync(&pub->wake_work);
+}
+
+static void wake_soon(struct ronbus_pub *pub, u64 mask)
+{
+	if (!mask)
+		return;
+	atomic64_or(mask, &pub->wake_mask);
+	irq_work_queue(&pub->wake_work); /* a full barrier, if it is queued already */
+}
+
+static void count(__u64 *counter)
+{
+	atomic64_inc((atomic64_t *)counter);
+}
+
+/**
+ * bpf_ronbus_publish() - publish a message
+ * @publisher: number of a publisher made with RONBUS_PUBLISHER_BPF
+ * @topic: its topic, below RONBUS_TOPICS_MAX
+ * @data: the message
+ * @data__sz: bytes of it, up to the bus's payload
+ *
+ * From any context.
+ *
+ * Return: how many subscribers it is for; -ENOENT: no such publisher; -EINVAL: no such topic;
+ * -EMSGSIZE; -EAGAIN: dropped, since every slot is being written.
+ */
+__bpf_kfunc int bpf_ronbus_publish(u32 publisher, u32 topic, const void *data, u32 data__sz)
+{
+	struct ronbus_pub *pub;
+	u64 audience;
+	int ret = -ENOENT;
+
+	if (topic >= RONBUS_TOPICS_MAX)
+		return -EINVAL;
+	rcu_read_lock();
+	pub = xa_load(&bpf_pubs, publisher);
+	if (!pub)
+		goto out;
+	ret = -EMSGSIZE;
+	if (data__sz > pub->bus->ring.payload)
+		goto out;
+
+	audience = READ_ONCE(pub->bus->page->audience[topic]);
+	ret = audience ? ronbus_put_now(pub->bus, audience, topic, data, data__sz) : 0;
+	if (ret) {
+		count(&pub->self->dropped);
+		wake_soon(pub, ~0ULL); /* as put_batch() does */
+		goto out;
+	}
+	wake_soon(pub, audience ? ronbus_sleepers(pub->bus, topic) : 0);
+	ret = hweight64(audience);
+	count(&pub->self->messages_for[ret]);
+	trace_ronbus_publish(pub, topic, 1, ret);
+out:
+	rcu_read_unlock();
+	return ret;
+}
+
+/**
+ * bpf_ronbus_counters() - read the counters of a bus
+ * @bus: its number, as tracepoints tell it
+ * @which: a subscriber's index, or RONBUS_STATS_BUS
+ * @counters: filled in
+ * @counters__sz: sizeof(struct ronbus_counters)
+ *
+ * From programs that may sleep.
+ *
+ * Return: 0; -ENOENT: no such bus or subscriber; -EINVAL: @which is no index, or @counters has
+ * another size; -ENOMEM.
+ */
+__bpf_kfunc int bpf_ronbus_counters(u64 bus, u32 which, void *counters, u32 counters__sz)
+{
+	if (counters__sz != sizeof(struct ronbus_counters))
+		return -EINVAL;
+	return ronbus_bus_counters(bus, which, counters);
+}
+
+BTF_KFUNCS_START(ronbus_kfuncs)
+BTF_ID_FLAGS(func, bpf_ronbus_publish)
+BTF_ID_FLAGS(func, bpf_ronbus_counters, KF_SLEEPABLE)
+BTF_KFUNCS_END(ronbus_kfuncs)
+
+static const struct btf_kfunc_id_set kfunc_set = {
+	.owner = THIS_MODULE,
+	.set = &ronbus_kfuncs,
+};
+
+/** ronbus_bpf_init() - offer the functions. Without them all the rest works. */
+void ronbus_bpf_init(void)
+{
+	int err = register_btf_kfunc_id_set(BPF_PROG_TYPE_TRACING, &kfunc_set);
+
+	if (!err)
+		err = register_btf_kfunc_id_set(BPF_PROG_TYPE_SYSCALL, &kfunc_set);
+	if (err)
+		pr_info("no functions for BPF programs (error %d): built without type information\n",
+			-err);
+}

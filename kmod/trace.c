@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What is traced of the counters that programs keep in their own pages: the kernel looks there
+ * when the program comes by, when somebody asks for the counters, and now and then.
+ */
+#include <linux/jiffies.h>
+#include <linux/mutex.h>
+#include <linux/slab.h>
+#include <linux/workqueue.h>
+
+#define CREATE_TRACE_POINTS
+#include "trace.h"
+
+#define LOOK_INTERVAL msecs_to_jiffies(200)
+
+DEFINE_STATIC_KEY_FALSE(ronbus_tracing);
+
+/* Under the lock that the kernel holds while tracepoints are switched. */
+static unsigned int tracers;
+
+static u64 news(u64 *seen, u64 now)
+{
+	u64 before = *seen;
+
+	*seen = now;
+	return now > before ? now - before : 0; /* a program may turn its counters back */
+}
+
+static void look_at_pub(struct ronbus_pub *pub)
+{
+	u64 dropped;
+
+	lockdep_assert_held(&pub->bus->lock);
+
+	dropped = news(&pub->traced_dropped, READ_ONCE(pub->self->dropped));
+	if (dropped)
+		trace_ronbus_drop(pub, dropped);
+}
+
+static void look_at_sub(struct ronbus_sub *sub)
+{
+	u64 times, lost;
+
+	lockdep_assert_held(&sub->bus->lock);
+
+	times = news(&sub->traced_lags, READ_ONCE(sub->self->lags));
+	lost = news(&sub->traced_lost, READ_ONCE(sub->self->lost));
+	if (times || lost)
+		trace_ronbus_lag(sub, times, lost);
+}
+
+/* A member that finds the bus busy is seen to by who comes next, the timer at the latest. */
+void __ronbus_trace_pub(struct ronbus_pub *pub)
+{
+	if (!mutex_trylock(&pub->bus->lock))
+		return;
+	look_at_pub(pub);
+	mutex_unlock(&pub->bus->lock);
+}
+
+void __ronbus_trace_sub(struct ronbus_sub *sub)
+{
+	if (!mutex_trylock(&sub->bus->lock))
+		return;
+	look_at_sub(sub);
+	mutex_unlock(&sub->bus->lock);
+}
+
+static struct ronbus_sub *sub_at(struct ronbus_bus *bus, unsigned int index)
+{
+	return rcu_dereference_protected(bus->subs[index], lockdep_is_held(&bus->lock));
+}
+
+/**
+ * ronbus_trace_counters() - trace counters that have just been gathered
+ * @bus: the bus, its lock held
+ * @stats: the counters, of the bus or of one subscriber
+ */
+void ronbus_trace_counters(struct ronbus_bus *bus, const struct ronbus_stats *stats)
+{
+	u32 which = stats->which;
+	u64 *seen = &bus->traced_suppressed, suppressed;
+
+	lockdep_assert_held(&bus->lock);
+
+	if (which != RONBUS_STATS_BUS) {
+		struct ronbus_sub *sub = sub_at(bus, which);
+
+		look_at_sub(sub);
+		seen = &sub->traced_suppressed;
+	}
+	suppressed = news(seen, stats->counters.notify_suppressed_total);
+	if (suppressed)
+		trace_ronbus_suppress(bus, which, suppressed);
+	trace_ronbus_flush(bus, stats);
+}
+
+/* What a member or a bus counted last is told before it goes. Their lock is held. */
+void ronbus_trace_pub_leaves(struct ronbus_pub *pub)
+{
+	if (ronbus_traced())
+		look_at_pub(pub);
+	trace_ronbus_leave(pub->bus, RONBUS_ROLE_PUBLISHER, pub->id);
+}
+
+void ronbus_trace_sub_leaves(struct ronbus_sub *sub)
+{
+	struct ronbus_stats stats;
+
+	if (ronbus_traced())
+		ronbus_gather(sub->bus, sub->index, &stats);
+	trace_ronbus_leave(sub->bus, RONBUS_ROLE_SUBSCRIBER, sub->index);
+}
+
+void ronbus_trace_bus_ends(struct ronbus_bus *bus)
+{
+	struct ronbus_stats stats;
+
+	mutex_lock(&bus->lock);
+	if (ronbus_traced())
+		ronbus_gather(bus, RONBUS_STATS_BUS, &stats);
+	trace_ronbus_destroy(bus);
+	mutex_unlock(&bus->lock);
+}
+
+static void look_at_bus(struct ronbus_bus *bus, struct ronbus_stats *stats)
+{
+	struct ronbus_pub *pub;
+	unsigned int i;
+
+	mutex_lock(&bus->lock);
+	list_for_each_entry(pub, &bus->pubs, node)
+		look_at_pub(pub);
+	for (i = 0; i < RONBUS_SUBSCRIBERS_MAX; i++)
+		if (sub_at(bus, i))
+			ronbus_gather(bus, i, stats); /* which traces it */
+	ronbus_gather(bus, RONBUS_STATS_BUS, stats);
+	mutex_unlock(&bus->lock);
+}
+
+static void look_at_all(struct work_struct *work);
+static DECLARE_DELAYED_WORK(look_work, look_at_all);
+
+static void look_at_all(struct work_struct *work)
+{
+	struct ronbus_stats *stats = kmalloc(sizeof(*stats), GFP_KERNEL);
+
+	if (stats)
+		ronbus_bus_each(look_at_bus, stats);
+	kfree(stats);
+	schedule_delayed_work(&look_work, LOOK_INTERVAL);
+}
+
+/* What was counted before somebody traced is no news. */
+static void forget_bus(struct ronbus_bus *bus, struct ronbus_stats *stats)
+{
+	struct ronbus_pub *pub;
+	struct ronbus_sub *sub;
+	unsigned int i;
+
+	mutex_lock(&bus->lock);
+	list_for_each_entry(pub, &bus->pubs, node)
+		pub->traced_dropped = READ_ONCE(pub->self->dropped);
+	for (i = 0; i < RONBUS_SUBSCRIBERS_MAX; i++) {
+		sub = sub_at(bus, i);
+		if (!sub)
+			continue;
+		ronbus_gather(bus, i, stats);
+		sub->traced_lags = stats->counters.receiver_lag_total;
+		sub->traced_lost = stats->counters.overflow_dropped_total;
+		sub->traced_suppressed = stats->counters.notify_suppressed_total;
+		atomic64_set(&sub->armed_at, 0);
+	}
+	ronbus_gather(bus, RONBUS_STATS_BUS, stats);
+	bus->traced_suppressed = stats->counters.notify_suppressed_total;
+	mutex_unlock(&bus->lock);
+}
+
+/**
+ * ronbus_trace_begin() - a tracepoint is switched on that the kernel has to look for
+ *
+ * Return: 0, or -ENOMEM.
+ */
+int ronbus_trace_begin(void)
+{
+	struct ronbus_stats *stats;
+
+	if (tracers++)
+		return 0;
+	stats = kmalloc(sizeof(*stats), GFP_KERNEL);
+	if (!stats) {
+		tracers--;
+		return -ENOMEM;
+	}
+	ronbus_bus_each(forget_bus, stats);
+	kfree(stats);
+	static_branch_enable(&ronbus_tracing);
+	schedule_delayed_work(&look_work, LOOK_INTERVAL);
+	return 0;
+}
+
+/** ronbus_trace_end() - it is switched off again */
+void ronbus_trace_end(void)
+{
+	if (--tracers)
+		return;
+	static_branch_disable(&ronbus_tracing);
+	cancel_delayed_work_sync(&look_work);
+}
