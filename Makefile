@@ -40,9 +40,16 @@ userlib: ## libronbus, shared and static: build/userlib
 examples: userlib ## example programs: build/examples
 	$(MAKE) -C examples
 
+.PHONY: bpf
+bpf: userlib ## BPF programs, ronbus-exporter, ronbus-top: build/
+	@tools/deps build bpf
+	$(MAKE) -C bpf
+	$(MAKE) -C bpf/exporter
+	$(MAKE) -C bpf/top
+
 .PHONY: selftests
 selftests: ## kselftests of the module: build/selftests; run them with make -C selftests run_tests
-	@tools/deps build check
+	@tools/deps build check bpf
 	$(MAKE) -C selftests
 
 .PHONY: demo
@@ -80,7 +87,7 @@ unload: ## rmmod
 .PHONY: install
 install: userlib ## library, headers, man pages below PREFIX; module too with: make modules_install
 	$(MAKE) -C userlib install PREFIX=$(PREFIX) DESTDIR=$(DESTDIR)
-	for section in 3 4 7; do \
+	for section in 1 3 4 7 8; do \
 		install -d $(DESTDIR)$(PREFIX)/share/man/man$$section; \
 		install -m 644 docs/man/*.$$section $(DESTDIR)$(PREFIX)/share/man/man$$section/; \
 	done
@@ -92,7 +99,7 @@ modules_install: module ## the module, into the running kernel's directory
 .PHONY: clean
 clean: ## what was built; the kernels of the rig stay (make distclean)
 	rm -rf build/module build/userlib* build/examples build/selftests build/bench build/model \
-	       build/check
+	       build/check build/bpf build/exporter* build/top*
 
 .PHONY: distclean
 distclean: ## everything that was built or fetched

@@ -45,6 +45,7 @@ static const struct argp_option argp_options[] = {
 	{ "color", OPTION_COLOR, "WHEN", 0, "auto, always or never", 0 },
 	{ "config", 'c', "FILE", 0, "configuration to watch, with --interactive", 0 },
 	{ "interactive", 'i', NULL, 0, "no script: go on until ^C", 0 },
+	{ "observe", 'o', "COMMAND", 0, "a shell command to run while the bus is busy", 0 },
 	{ "transport", 't', "WHERE", 0, "the device (/dev/ronbus)", 0 },
 	{ "watch", 'w', "ROLE", 0, "subscribe to a bus that is there: health, ops, log or slow",
 	  0 },
@@ -74,6 +75,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		else if (strcmp(arg, "auto"))
 			argp_error(state, "--color wants auto, always or never, not \"%s\"", arg);
 		return 0;
+	case 'o':
+		options->observe = arg;
+		return 0;
 	case 't':
 		options->where = arg;
 		return 0;
@@ -93,6 +97,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 			argp_error(state,
 				   "--config goes with --interactive: the script writes to a "
 				   "file of its own");
+		if (options->observe && options->interactive)
+			argp_error(state, "--observe is a step of the script, and goes without "
+					  "--interactive");
 		if (!strcmp(options->where, RONBUS_EMBEDDED))
 			argp_error(state,
 				   "an embedded bus lives inside one process, and this demo is "

@@ -21,7 +21,9 @@
 #include "internal.h"
 #include "trace.h"
 
+/* Numbers are given in turn: a program that was left behind with an old one reaches nobody. */
 static DEFINE_XARRAY_ALLOC1(bpf_pubs);
+static u32 next_id;
 
 static void wake_later(struct irq_work *work)
 {
@@ -39,8 +41,14 @@ static void wake_later(struct irq_work *work)
  */
 int ronbus_bpf_join(struct ronbus_pub *pub)
 {
+	int err;
+
 	init_irq_work(&pub->wake_work, wake_later);
-	return xa_alloc(&bpf_pubs, &pub->bpf_id, pub, xa_limit_32b, GFP_KERNEL_ACCOUNT);
+	err = xa_alloc_cyclic(&bpf_pubs, &pub->bpf_id, pub, xa_limit_32b, &next_id,
+			      GFP_KERNEL_ACCOUNT);
+	if (err < 0)
+		pub->bpf_id = 0; /* it may have got one, and others may have it now */
+	return min(err, 0); /* 1: once around */
 }
 
 /**

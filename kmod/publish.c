@@ -171,7 +171,8 @@ static void count_published(struct ronbus_pub *pub, u32 accepted, u32 receivers)
  * @nonblock: do not wait for another thread that publishes as @pub
  *
  * Return: how many messages were accepted; -EINVAL, -EMSGSIZE or -EFAULT for a first message that
- * cannot be published; -EOPNOTSUPP for one that is there for BPF programs; -EAGAIN if it was dropped; -EINTR or -ERESTARTSYS; with @nonblock -EBUSY.
+ * cannot be published; -EOPNOTSUPP if @pub is there for BPF programs; -EAGAIN if it was dropped;
+ * -EINTR or -ERESTARTSYS; with @nonblock -EBUSY.
  */
 int ronbus_publish(struct ronbus_pub *pub, struct ronbus_publish *args, bool nonblock)
 {

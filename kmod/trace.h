@@ -308,7 +308,7 @@ TRACE_EVENT(ronbus_repair,
 
 /*
  * All counters, as RONBUS_IOC_STATS gives them: of a subscriber, or with RONBUS_STATS_BUS of the
- * whole bus. With every STATS and fdinfo, at least every 200 ms, and at last when it goes.
+ * whole bus; and what the bus is, for who comes late. With every STATS and fdinfo, at least every 200 ms, and at last when it goes.
  */
 #define RONBUS_TRACE_FIELD(name) __field(u64, name)
 #define RONBUS_TRACE_FIELDS(name, key, ...) \
@@ -329,6 +329,11 @@ TRACE_EVENT_FN(ronbus_flush,
 		__field(u64, tail)
 		__field(u32, subscriber)
 		__field(u32, publishers)
+		__field(u64, start)
+		__field(u64, features)
+		__field(u32, flags)
+		__field(u32, capacity)
+		__field(u32, payload)
 	),
 	TP_fast_assign(
 		RONBUS_TRACE_SET_BUS(bus);
@@ -339,6 +344,11 @@ TRACE_EVENT_FN(ronbus_flush,
 		__entry->tail = stats->tail;
 		__entry->subscriber = stats->which;
 		__entry->publishers = stats->publishers;
+		__entry->start = stats->start;
+		__entry->features = bus->features;
+		__entry->flags = bus->flags;
+		__entry->capacity = stats->capacity;
+		__entry->payload = bus->ring.payload;
 	),
 	TP_printk("bus=%llu name=%s subscriber=%d published=%llu delivered=%llu sends=%llu suppressed=%llu lost=%llu dropped=%llu flushes=%llu",
 		  RONBUS_TRACE_SHOW_BUS, (int)__entry->subscriber, __entry->published_total,

@@ -221,7 +221,8 @@ TEST_F(trace, format_of_flush)
 		     "u64 metrics_tls_flush_total; u64 autotune_warn_total[2]; "
 		     "u64 interest_skips_total; u64 ready_mask_width[7]; "
 		     "u64 subscribers; u64 armed; u64 cursor; u64 tail; "
-		     "u32 subscriber; u32 publishers; ",
+		     "u32 subscriber; u32 publishers; "
+		     "u64 start; u64 features; u32 flags; u32 capacity; u32 payload; ",
 		     fields);
 }
 

@@ -25,6 +25,10 @@
 #ifdef __KERNEL__
 #include <linux/build_bug.h>
 #include <linux/string.h>
+#elif defined(__bpf__) /* which has no C library */
+#define static_assert _Static_assert
+#define memcpy __builtin_memcpy
+#define memset __builtin_memset
 #else
 #include <assert.h>
 #include <string.h>

@@ -90,3 +90,51 @@ depends() { # PACKAGE
 at_least() { # VERSION VERSION: whether the second is as new as the first
 	[ "$(printf '%s\n' "$1" "$2" | sort -V | head -n 1)" = "$1" ]
 }
+
+# Unpack a package from the backports suite of the archive this machine uses
+# already into DIRECTORY, with those of its dependencies that are not
+# installed. Nothing is installed and apt's configuration stays as it is.
+# Prints why it cannot be.
+backport() { # PACKAGE DIRECTORY
+	local codename source uri keyring suite deb apt tmp=$2.tmp
+	# The archive that serves this release's main component serves its
+	# backports too.
+	codename=$(. /etc/os-release && echo "${VERSION_CODENAME-}")
+	# shellcheck disable=SC2016 # apt's own notation
+	source=$(apt-get indextargets --format '$(REPO_URI) $(RELEASE) $(COMPONENT) $(SIGNED_BY)' \
+		'Created-By: Packages' 'Label: Debian' 2>/dev/null |
+		awk -v release="$codename" '$2 == release && $3 == "main" { print $1, $4; exit }')
+	[ -n "$source" ] || { echo "no Debian archive for '$codename' in apt's sources"; return 1; }
+	uri=${source% *} keyring=${source#* }
+	[ -r "$keyring" ] || keyring=/usr/share/keyrings/debian-archive-keyring.gpg
+
+	rm -rf "$tmp"
+	mkdir -p "$tmp"/{lists,archives/partial,root}
+	for suite in "$codename" "$codename-backports"; do
+		echo "deb $([ ! -r "$keyring" ] || echo "[signed-by=$keyring]") $uri $suite main"
+	done >"$tmp/sources.list"
+	# Lists and downloads of our own; only what dpkg says is installed is
+	# the machine's, so that just what is missing is fetched.
+	apt=(env LC_ALL=C apt-get -qq -o APT::Sandbox::User=root -o Debug::NoLocking=1
+		-o Dir::Etc::SourceList="$tmp/sources.list" -o Dir::Etc::SourceParts=/dev/null
+		-o Dir::Etc::Preferences=/dev/null -o Dir::Etc::PreferencesParts=/dev/null
+		-o Dir::State::Lists="$tmp/lists" -o Dir::Cache::Archives="$tmp/archives"
+		-o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache=
+		-o Acquire::Languages=none)
+	if ! "${apt[@]}" update --error-on=any >"$tmp/log" 2>&1; then
+		echo "cannot read $codename-backports: $(head -n 1 "$tmp/log")"
+	elif ! "${apt[@]}" install --yes --download-only --no-install-recommends \
+		-t "$codename-backports" "$1" >"$tmp/log" 2>&1; then
+		echo "cannot fetch $1: $(head -n 1 "$tmp/log")"
+	else
+		for deb in "$tmp"/archives/*.deb; do
+			dpkg-deb -x "$deb" "$tmp/root"
+		done
+		rm -rf "$2"
+		mv "$tmp/root" "$2"
+		rm -rf "$tmp"
+		return 0
+	fi
+	rm -rf "$tmp"
+	return 1
+}

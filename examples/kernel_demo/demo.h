@@ -30,6 +30,7 @@ struct options {
 	const char *where;
 	const char *name;
 	const char *config;
+	const char *observe; /* a shell command, or NULL */
 	int watch; /* a role, or -1 */
 	bool interactive;
 };
@@ -137,9 +138,10 @@ struct subscriber_args {
 const char *role_name(unsigned int role);
 int subscriber_run(const void *args);
 
-/* ---- publisher.c, victim.c ------------------------------------------------------------ */
+/* ---- publisher.c, victim.c, observer.c ------------------------------------------------ */
 
 int burst_run(const void *options);
+int observer_run(const void *options);
 int victim_run(const void *options);
 
 /* ---- supervisor.c --------------------------------------------------------------------- */
@@ -177,7 +179,7 @@ struct supervisor {
 	int kmsg_err; /* why there is no kmsg */
 	struct service services[SERVICES];
 	struct child subscribers[ROLES];
-	struct child publisher;
+	struct child publisher; /* or another one that comes and goes */
 	struct tally *tallies; /* one a role, in memory shared with them */
 	const char *config_name; /* without its directory */
 	unsigned int health_ms;

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #define PATIENCE_MS 15000 /* for anything; an emulated machine is slow */
+#define OBSERVE_MS 60000
 #define BURSTS 3
 
 static void pause_for_the_reader(struct supervisor *sup)
@@ -277,6 +278,23 @@ static void bursts(struct supervisor *sup)
 	pause_for_the_reader(sup);
 }
 
+/* Services go on meanwhile, so there is something to see. */
+static void observed(struct supervisor *sup)
+{
+	int err;
+
+	if (!sup->options->observe) {
+		say("skipped, for there is no --observe");
+		return;
+	}
+	err = child_start(sup, &sup->publisher, "observe", observer_run, sup->options);
+	expect(sup, !err, "cannot start %s: %s", sup->options->observe, strerror(-err));
+	RUN_UNTIL(sup, !sup->publisher.pid, OBSERVE_MS);
+	expect(sup,
+	       !sup->publisher.pid && sup->publisher.code == CLD_EXITED && !sup->publisher.status,
+	       "%s failed", sup->options->observe);
+}
+
 static bool all_ended(const struct supervisor *sup)
 {
 	unsigned int i;
@@ -359,6 +377,7 @@ static const struct step {
 	{ "a service follows a null pointer: `ops` hears, and it is restarted", crash },
 	{ "a publisher is killed in the middle of a message: nobody gets stuck", publisher_dies },
 	{ "bursts: `slow` sleeps, is overtaken, and told exactly what it lost", bursts },
+	{ "observers: what the machine's monitoring is told, and who is woken", observed },
 	{ "shutdown: a last event, and then the bus ends for everybody", shut_down },
 };
 

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * exit_event.bpf.c - services that crash, told to everybody who reads a bus, by the kernel itself
+ *
+ * When the last thread of a process is gone, and it did not end with exit status 0, the event
+ * RONBUS_EVENT_SERVICE_CRASHED is published on the bus of those who asked for it. There is nobody in
+ * between who would have to be woken first, or who could have crashed himself.
+ *
+ * Who is a service, which number it has, and on which bus it is told is in the map "services", by
+ * the name of the process (comm). exit_event.c fills it; so may bpftool.
+ */
+#include <linux/bpf.h>
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
+
+#include "ronbus.h"
+#include "ronbus_events.h"
+#include "exit_event.h"
+
+char _license[] SEC("license") = "GPL";
+
+/* As much of the kernel's own structures as is needed. */
+#define KERNEL __attribute__((preserve_access_index))
+
+typedef struct {
+	int counter;
+} atomic_t;
+
+struct signal_struct {
+	atomic_t live;
+} KERNEL;
+
+struct task_struct {
+	int exit_code;
+	char comm[EXIT_EVENT_COMM];
+	struct signal_struct *signal;
+} KERNEL;
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 256);
+	__type(key, struct exit_event_key);
+	__type(value, struct exit_event_service);
+} services SEC(".maps");
+
+int bpf_ronbus_publish(__u32 publisher, __u32 topic, const void *data, __u32 data__sz) __ksym;
+
+SEC("tp_btf/sched_process_exit")
+int BPF_PROG(exit_event, struct task_struct *task)
+{
+	struct ronbus_event_service_crashed event = { .tag = RONBUS_EVENT_SERVICE_CRASHED };
+	const struct exit_event_service *service;
+	struct exit_event_key key = {};
+	int code;
+
+	if (!task)
+		return 0;
+	code = task->exit_code;
+	if (!code || task->signal->live.counter)
+		return 0;
+	bpf_core_read_str(key.comm, sizeof(key.comm), &task->comm);
+	service = bpf_map_lookup_elem(&services, &key);
+	if (!service)
+		return 0;
+
+	/* As wait(2) has it: the signal in the low bits, or the exit status above them. */
+	event.service = service->number;
+	event.reason = code & 0x7f ? RONBUS_CRASH_SIGNAL : RONBUS_CRASH_EXIT;
+	event.code = code & 0x7f ? code & 0x7f : code >> 8 & 0xff;
+	bpf_ronbus_publish(service->publisher, RONBUS_TOPIC_OPERATIONS, &event, sizeof(event));
+	return 0;
+}
