@@ -25,8 +25,8 @@
 #ifdef __KERNEL__
 #include <linux/build_bug.h>
 #include <linux/string.h>
-#elif defined(__bpf__) /* which has no C library */
-#define static_assert _Static_assert
+#elif defined(__bpf__) /* which has no C library: the asserts are for others */
+#define static_assert(...)
 #define memcpy __builtin_memcpy
 #define memset __builtin_memset
 #else
