@@ -25,8 +25,7 @@
 #ifdef __KERNEL__
 #include <linux/build_bug.h>
 #include <linux/string.h>
-#elif defined(__bpf__) /* which has no C library: the asserts are for others */
-#define static_assert(...)
+#elif defined(__bpf__) /* which has no C library */
 #define memcpy __builtin_memcpy
 #define memset __builtin_memset
 #else
@@ -154,12 +153,14 @@ union ronbus_event {
 	struct ronbus_event_shutdown shutdown;
 };
 
+#ifndef __bpf__
 /* The schema, pinned. */
 static_assert(sizeof(struct ronbus_event_health) == 24, "health");
 static_assert(sizeof(struct ronbus_event_config_updated) == 16, "config_updated");
 static_assert(sizeof(struct ronbus_event_service_crashed) == 8, "service_crashed");
 static_assert(sizeof(struct ronbus_event_shutdown) == 1, "shutdown");
 static_assert(sizeof(union ronbus_event) == 24, "event");
+#endif
 
 /**
  * ronbus_event_size() - bytes of an event's body, its tag included
