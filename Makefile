@@ -43,7 +43,7 @@ examples: userlib ## example programs: build/examples
 .PHONY: bpf
 bpf: userlib ## BPF programs, ronbus-exporter, ronbus-top: build/
 	@tools/deps build bpf
-	$(MAKE) -C bpf
+	$(MAKE) -C bpf all examples
 	$(MAKE) -C bpf/exporter
 	$(MAKE) -C bpf/top
 
