@@ -15,33 +15,42 @@
 #include "trace.h"
 
 /*
- * One message. Between claim and commit the CPU is ours: a system call that lost it there would
- * hold a slot for as long as others run. Nothing can fault or sleep in between, since the message
- * is in @data already.
+ * One message, if a slot is found in so few looks. Between claim and commit the CPU is ours: a
+ * system call that lost it there would hold a slot for as long as others run. Nothing can fault or
+ * sleep in between, since the message is in @data already.
  */
+static __always_inline int try_put(struct ronbus_bus *bus, struct ronbus_claim *claim, u64 audience,
+				   u32 topic, const void *data, u32 len, bool last)
+{
+	int err;
+
+	preempt_disable();
+	err = ronbus_ring_claim(&bus->ring, claim, 0, RONBUS_CLAIM_CHUNK);
+	if (!err) {
+		ronbus_ring_write(&bus->ring, claim->pos, audience, topic, data, len);
+		if (last)
+			ronbus_ring_commit_last(&bus->ring, claim->pos, 0);
+		else
+			ronbus_ring_commit(&bus->ring, claim->pos, 0);
+		ronbus_ring_advance(&bus->ring, claim->pos + 1);
+	}
+	preempt_enable();
+	return err;
+}
+
 static int put_message(struct ronbus_bus *bus, u64 audience, u32 topic, const void *data, u32 len,
 		       bool last)
 {
 	u32 looks = RONBUS_CLAIM_LOOKS(bus->ring.mask + 1);
 	struct ronbus_claim claim = { .pos = ronbus_ring_hint(&bus->ring) };
 
-	preempt_disable();
-	while (ronbus_ring_claim(&bus->ring, &claim, 0, RONBUS_CLAIM_CHUNK)) {
-		preempt_enable();
+	while (try_put(bus, &claim, audience, topic, data, len, last)) {
 		if (claim.stalls > bus->ring.mask || looks < RONBUS_CLAIM_CHUNK)
 			return -EAGAIN;
 		looks -= RONBUS_CLAIM_CHUNK;
 		claim.pos = max(claim.pos, ronbus_ring_hint(&bus->ring));
 		cond_resched();
-		preempt_disable();
 	}
-	ronbus_ring_write(&bus->ring, claim.pos, audience, topic, data, len);
-	if (last)
-		ronbus_ring_commit_last(&bus->ring, claim.pos, 0);
-	else
-		ronbus_ring_commit(&bus->ring, claim.pos, 0);
-	ronbus_ring_advance(&bus->ring, claim.pos + 1);
-	preempt_enable();
 	return 0;
 }
 
@@ -61,17 +70,8 @@ static int put_message(struct ronbus_bus *bus, u64 audience, u32 topic, const vo
 int ronbus_put_now(struct ronbus_bus *bus, u64 audience, u32 topic, const void *data, u32 len)
 {
 	struct ronbus_claim claim = { .pos = ronbus_ring_hint(&bus->ring) };
-	int err;
 
-	preempt_disable();
-	err = ronbus_ring_claim(&bus->ring, &claim, 0, RONBUS_CLAIM_CHUNK);
-	if (!err) {
-		ronbus_ring_write(&bus->ring, claim.pos, audience, topic, data, len);
-		ronbus_ring_commit_last(&bus->ring, claim.pos, 0);
-		ronbus_ring_advance(&bus->ring, claim.pos + 1);
-	}
-	preempt_enable();
-	return err ? -EAGAIN : 0;
+	return try_put(bus, &claim, audience, topic, data, len, true) ? -EAGAIN : 0;
 }
 
 /**
