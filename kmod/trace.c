@@ -151,28 +151,22 @@ static void look_at_all(struct work_struct *work)
 	schedule_delayed_work(&look_work, LOOK_INTERVAL);
 }
 
-/* What was counted before somebody traced is no news. */
+/*
+ * What was counted before somebody traced is no news: it is looked at once while the tracepoints
+ * that tell of it are still off. Who was armed before that was so for an unknown time.
+ */
 static void forget_bus(struct ronbus_bus *bus, struct ronbus_stats *stats)
 {
-	struct ronbus_pub *pub;
 	struct ronbus_sub *sub;
 	unsigned int i;
 
+	look_at_bus(bus, stats);
 	mutex_lock(&bus->lock);
-	list_for_each_entry(pub, &bus->pubs, node)
-		pub->traced_dropped = READ_ONCE(pub->self->dropped);
 	for (i = 0; i < RONBUS_SUBSCRIBERS_MAX; i++) {
 		sub = sub_at(bus, i);
-		if (!sub)
-			continue;
-		ronbus_gather(bus, i, stats);
-		sub->traced_lags = stats->counters.receiver_lag_total;
-		sub->traced_lost = stats->counters.overflow_dropped_total;
-		sub->traced_suppressed = stats->counters.notify_suppressed_total;
-		atomic64_set(&sub->armed_at, 0);
+		if (sub)
+			atomic64_set(&sub->armed_at, 0);
 	}
-	ronbus_gather(bus, RONBUS_STATS_BUS, stats);
-	bus->traced_suppressed = stats->counters.notify_suppressed_total;
 	mutex_unlock(&bus->lock);
 }
 
@@ -192,9 +186,9 @@ int ronbus_trace_begin(void)
 		tracers--;
 		return -ENOMEM;
 	}
+	static_branch_enable(&ronbus_tracing);
 	ronbus_bus_each(forget_bus, stats);
 	kfree(stats);
-	static_branch_enable(&ronbus_tracing);
 	schedule_delayed_work(&look_work, LOOK_INTERVAL);
 	return 0;
 }
