@@ -226,8 +226,8 @@ static void show_counters(struct seq_file *m, const struct ronbus_counters *c)
 {
 	unsigned int i;
 
-#define PLAIN(name) seq_printf(m, "bus_" #name ":\t%llu\n", c->name);
-#define LABELLED(name, key, ...)                                                            \
+#define PLAIN(name, ...) seq_printf(m, "bus_" #name ":\t%llu\n", c->name);
+#define LABELLED(name, of, help, key, ...)                                                  \
 	{                                                                                   \
 		static const char *const labels[] = { __VA_ARGS__ };                        \
 		static_assert(ARRAY_SIZE(labels) == ARRAY_SIZE(c->name));                   \

@@ -310,11 +310,11 @@ TRACE_EVENT(ronbus_repair,
  * All counters, as RONBUS_IOC_STATS gives them: of a subscriber, or with RONBUS_STATS_BUS of the
  * whole bus; and what the bus is, for who comes late. With every STATS and fdinfo, at least every 200 ms, and at last when it goes.
  */
-#define RONBUS_TRACE_FIELD(name) __field(u64, name)
-#define RONBUS_TRACE_FIELDS(name, key, ...) \
+#define RONBUS_TRACE_FIELD(name, ...) __field(u64, name)
+#define RONBUS_TRACE_FIELDS(name, ...) \
 	__array(u64, name, ARRAY_SIZE(((struct ronbus_counters *)0)->name))
-#define RONBUS_TRACE_SET(name) __entry->name = stats->counters.name;
-#define RONBUS_TRACE_SETS(name, key, ...) \
+#define RONBUS_TRACE_SET(name, ...) __entry->name = stats->counters.name;
+#define RONBUS_TRACE_SETS(name, ...) \
 	memcpy(__entry->name, stats->counters.name, sizeof(__entry->name));
 
 TRACE_EVENT_FN(ronbus_flush,

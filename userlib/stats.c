@@ -37,8 +37,8 @@ void ronbus_counters_each(const struct ronbus_stats *stats, ronbus_counter_fn fn
 {
 	const struct ronbus_counters *c = &stats->counters;
 
-#define PLAIN(member) tell(fn, arg, "bus_" #member, c->member);
-#define LABELLED(member, key_name, ...)                                                            \
+#define PLAIN(member, ...) tell(fn, arg, "bus_" #member, c->member);
+#define LABELLED(member, of, help, key_name, ...)                                                  \
 	{                                                                                          \
 		static const char *const labels[] = { __VA_ARGS__ };                               \
 		const struct ronbus_counter counter = { .name = "bus_" #member, .key = key_name }; \

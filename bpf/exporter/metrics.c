@@ -21,6 +21,8 @@
 /* A counter: the elements of one member of struct ronbus_counters. */
 struct counter {
 	const char *name;
+	const char *help;
+	bool of_subs; /* a single subscriber has it, too */
 	size_t offset;
 	size_t count;
 	const char *key; /* NULL: one element, without a label */
@@ -28,60 +30,25 @@ struct counter {
 };
 
 static const struct counter counters[] = {
-#define AT(member) .name = #member, .offset = offsetof(struct ronbus_counters, member)
-#define PLAIN(member) { AT(member), .count = 1 },
-#define LABELLED(member, key_name, ...)                                                       \
-	{ AT(member), .count = sizeof(((struct ronbus_counters *)0)->member) / sizeof(__u64), \
-	  .key = key_name, .labels = (const char *const[]){ __VA_ARGS__ } },
+#define BUS false
+#define BOTH true
+#define ABOUT(member, of, text)                       \
+	.name = #member, .help = text, .of_subs = of, \
+	.offset = offsetof(struct ronbus_counters, member)
+#define PLAIN(member, of, text) { ABOUT(member, of, text), .count = 1 },
+#define LABELLED(member, of, text, key_name, ...)                                                  \
+	{ ABOUT(member, of, text),                                                                 \
+	  .count = sizeof(((struct ronbus_counters *)0)->member) / sizeof(__u64), .key = key_name, \
+	  .labels = (const char *const[]){ __VA_ARGS__ } },
 	RONBUS_COUNTERS(PLAIN, LABELLED)
 #undef LABELLED
 #undef PLAIN
-#undef AT
+#undef ABOUT
+#undef BOTH
+#undef BUS
 };
 
-enum {
-#define PLAIN(member) IS_##member,
-#define LABELLED(member, ...) IS_##member,
-	RONBUS_COUNTERS(PLAIN, LABELLED)
-#undef LABELLED
-#undef PLAIN
-	COUNTERS,
-};
-
-_Static_assert(ARRAY_SIZE(counters) == COUNTERS, "a counter for each name");
-
-/* What they mean; and whether a single subscriber has them, too. */
-static const struct {
-	const char *help;
-	bool of_subs;
-} about[] = {
-	[IS_published_total] = { "Messages written for at least one subscriber.", false },
-	[IS_no_receivers_total] = { "Messages that nobody wanted and that were not written.",
-				    false },
-	[IS_receiver_lag_total] = { "Times a subscriber found itself overtaken.", true },
-	[IS_overflow_dropped_total] = { "Positions that subscribers lost by being overtaken.",
-					true },
-	[IS_dropped_total] = { "Messages given up by publishers, every slot being held.", false },
-	[IS_delivered_total] = { "Messages read.", true },
-	[IS_filtered_total] = { "Messages read over because they were for others.", true },
-	[IS_holes_total] = { "Positions without a message that were read over.", true },
-	[IS_addressed_total] = { "Sum over the messages of the subscribers each was for.", false },
-	[IS_notify_calls_total] = { "Notifications that mapped publishers asked for.", false },
-	[IS_notify_sends_total] = { "Subscribers woken for a message.", true },
-	[IS_notify_suppressed_total] = { "Wake-ups that were not needed.", true },
-	[IS_wakes_total] = { "Subscribers woken, by cause.", true },
-	[IS_waits_total] = { "Times a subscriber was put to sleep or armed.", true },
-	[IS_repairs_total] = { "Slots taken back from publishers that died.", false },
-	[IS_batch_publish_total] = { "Batches published.", false },
-	[IS_batch_len_histogram] = { "Batches by their length in messages, without a sum.", false },
-	[IS_metrics_tls_flush_total] = { "Flushes of per-thread counters.", false },
-	[IS_autotune_warn_total] = { "Warnings about the capacity, by reason.", false },
-	[IS_interest_skips_total] = { "Subscribers spared a message by their choice of topics.",
-				      false },
-	[IS_ready_mask_width] = { "Messages by how many subscribers each was for.", false },
-};
-
-_Static_assert(ARRAY_SIZE(about) == COUNTERS, "a meaning for each counter");
+#define COUNTERS ARRAY_SIZE(counters)
 
 static const __u64 *elements(const struct counter *counter, const struct ronbus_stats *stats)
 {
@@ -150,8 +117,7 @@ static void write_counter(FILE *to, const char *name, const struct counter *coun
 
 static bool is_histogram(const struct counter *counter)
 {
-	return counter - counters == IS_batch_len_histogram ||
-	       counter - counters == IS_ready_mask_width;
+	return counter->key && !strcmp(counter->key, "from");
 }
 
 /* The elements count what is at least their label and less than the next one. */
@@ -171,7 +137,7 @@ static void write_log_histogram(FILE *to, const char *name, const struct counter
 			fputs(",le=\"+Inf\"", to);
 		write_value(to, sum);
 	}
-	if (counter - counters == IS_ready_mask_width) {
+	if (counter->offset == offsetof(struct ronbus_counters, ready_mask_width)) {
 		write_labels(to, name, "_sum", bus, NULL);
 		write_value(to, bus->stats.counters.addressed_total);
 	}
@@ -229,7 +195,7 @@ static void write_bus_counters(FILE *to, const struct snapshot *snapshot)
 	for (counter = counters; counter < counters + COUNTERS; counter++) {
 		snprintf(name, sizeof(name), "bus_%s", counter->name);
 		write_head(to, name, is_histogram(counter) ? "histogram" : "counter",
-			   about[counter - counters].help);
+			   counter->help);
 		for (i = 0; i < snapshot->count; i++)
 			if (is_histogram(counter))
 				write_log_histogram(to, name, counter, &snapshot->buses[i]);
@@ -246,10 +212,10 @@ static void write_sub_counters(FILE *to, const struct snapshot *snapshot)
 	unsigned int i;
 
 	for (counter = counters; counter < counters + COUNTERS; counter++) {
-		if (!about[counter - counters].of_subs)
+		if (!counter->of_subs)
 			continue;
 		snprintf(name, sizeof(name), "bus_sub_%s", counter->name);
-		write_head(to, name, "counter", about[counter - counters].help);
+		write_head(to, name, "counter", counter->help);
 		for (bus = snapshot->buses; bus < snapshot->buses + snapshot->count; bus++)
 			for (i = 0; i < bus->subs_count; i++)
 				write_counter(to, name, counter, bus, &bus->subs[i]);
