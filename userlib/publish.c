@@ -40,8 +40,11 @@ int ronbus_publisher(struct ronbus *bus, unsigned int flags, struct ronbus_pub *
 	if (__builtin_cpu_supports("popcnt"))
 		handle->pub.how |= RONBUS_HOW_POPCNT;
 #endif
-	if (flags & RONBUS_PUB_SINGLE || handle->pub.how & RONBUS_HOW_EXCLUSIVE)
+	if (flags & RONBUS_PUB_SINGLE || handle->pub.how & RONBUS_HOW_EXCLUSIVE) {
 		handle->pub.how |= RONBUS_HOW_SINGLE;
+		/* Its page has one writer as it is: a buffer in front would only cost. */
+		handle->pub.how &= ~(__u32)RONBUS_HOW_METRICS;
+	}
 	*pub = &handle->pub;
 	return 0;
 }

@@ -284,6 +284,25 @@ static void test_ratio(void **state)
 			try_ratio(thresholds[i], 1 + 3000 / batches[k], batches[k]);
 }
 
+/* A handle of one thread counts in its page at once, and has nothing to flush. */
+static void test_single_handle(void **state)
+{
+	struct ronbus_pub *pub = NULL;
+
+	(void)state;
+	setenv(THRESHOLD, NEVER, 1);
+	ok(ronbus_publisher(bus, RONBUS_PUB_SINGLE, &pub));
+	for (__u64 i = 1; i <= 100; i++) {
+		put(pub, 1);
+		assert_int_equal(published(bus), 2 * i - 1);
+		put_batch(pub, 1);
+		assert_int_equal(published(bus), 2 * i);
+	}
+	ronbus_pub_close(pub);
+	assert_int_equal(published(bus), 200);
+	assert_int_equal(flushes(bus), 0);
+}
+
 /* ---- so much time to a flush ---------------------------------------------------------- */
 
 static void sleep_ms(unsigned int ms)
@@ -725,6 +744,7 @@ int main(int argc, char **argv)
 	static const struct CMUnitTest tests[] = {
 		TEST(test_bad_thresholds_are_refused),
 		TEST(test_ratio),
+		TEST(test_single_handle),
 		TEST(test_while_publishing_slowly),
 		TEST(test_on_wake),
 		TEST(test_while_waiting),
