@@ -94,6 +94,24 @@ static NOINLINE int try_recv(struct ronbus_sub *sub)
 	return ret;
 }
 
+static NOINLINE int recv_many(struct ronbus_sub *sub)
+{
+	__u64 buffers[BATCH][PAYLOAD / sizeof(__u64)];
+	struct ronbus_msg msgs[BATCH];
+	int ret = ronbus_recv_many(sub, buffers, sizeof(buffers[0]), msgs, BATCH);
+
+	forget();
+	return ret;
+}
+
+static int look_at(void *arg, int what, const struct ronbus_msg *msg)
+{
+	(void)arg;
+	(void)what;
+	__asm__ volatile("" ::"r"(msg->data) : "memory");
+	return 0;
+}
+
 static NOINLINE int peek(struct ronbus_sub *sub)
 {
 	struct ronbus_msg msg;
@@ -156,6 +174,23 @@ static void count_receive(void)
 	bus_close(&b);
 }
 
+static void count_receive_many(void)
+{
+	struct bus b;
+	int ret = 0;
+
+	bus_open(&b, RONBUS_F_BATCH, 0, 1);
+	publish_many(b.pub);
+	recv_many(b.subs[0]);
+	publish_many(b.pub);
+	COUNT("recv_many64", ret = recv_many(b.subs[0]));
+	expect(ret, BATCH, "recv_many");
+	publish_many(b.pub);
+	COUNT("drain64", ret = ronbus_drain(b.subs[0], look_at, NULL, BATCH, 0));
+	expect(ret, BATCH, "drain");
+	bus_close(&b);
+}
+
 int main(void)
 {
 	COUNT("nothing", forget());
@@ -170,5 +205,6 @@ int main(void)
 	count_publish_many("publish_batch64_many_publishers", 0);
 	count_publish_many("publish_batch64_exclusive", RONBUS_BUS_EXCLUSIVE);
 	count_receive();
+	count_receive_many();
 	return 0;
 }

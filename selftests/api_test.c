@@ -311,6 +311,39 @@ TEST_F(api, batches)
 	EXPECT_EQ(SLOTS + SLOTS * (SLOTS + 1) / 2 + 3 * SLOTS, stats.tail);
 }
 
+TEST_F(api, many_at_once)
+{
+	unsigned char data[2 * SLOTS][LEN];
+	struct ronbus_msg msgs[2 * SLOTS];
+	u64 i;
+
+	EXPECT_EQ(-EINVAL, ronbus_recv_many(self->sub, data, LEN, msgs, 0));
+	EXPECT_EQ(-EAGAIN, ronbus_recv_many(self->sub, data, LEN, msgs, 1));
+	for (i = 0; i < SLOTS; i++) {
+		EXPECT_EQ(1, send_number(self->pub, 7, i));
+	}
+	EXPECT_EQ(3, ronbus_recv_many(self->sub, data, LEN, msgs, 3));
+	EXPECT_EQ((int)SLOTS - 3,
+		  ronbus_recv_many(self->sub, data[3], LEN, msgs + 3, 2 * SLOTS - 3));
+	for (i = 0; i < SLOTS; i++) {
+		EXPECT_EQ(SLOTS + i, msgs[i].position);
+		EXPECT_EQ(7, msgs[i].topic);
+		EXPECT_EQ((void *)data[i], msgs[i].data);
+		EXPECT_TRUE(message_whole(msgs[i].data, msgs[i].len, i));
+	}
+	/* Overtaken: word of it, then what is left. */
+	for (i = 0; i < SLOTS + 2; i++) {
+		EXPECT_EQ(1, send_number(self->pub, 7, i));
+	}
+	ASSERT_EQ((int)SLOTS + 1, ronbus_recv_many(self->sub, data, LEN, msgs, 2 * SLOTS));
+	EXPECT_EQ(2, msgs[0].lost);
+	EXPECT_EQ(NULL, msgs[0].data);
+	for (i = 0; i < SLOTS; i++) {
+		EXPECT_TRUE(message_whole(msgs[i + 1].data, msgs[i + 1].len, i + 2));
+	}
+	EXPECT_EQ(-EAGAIN, ronbus_recv_many(self->sub, data, LEN, msgs, 1));
+}
+
 TEST_F(api, peek)
 {
 	struct ronbus_msg msg;

@@ -51,6 +51,7 @@
 #define RB_WMB() smp_wmb()
 #define RB_LIKELY(x) likely(x)
 #define RB_UNLIKELY(x) unlikely(x)
+#define RB_PART static inline
 
 #else /* !__KERNEL__ */
 
@@ -110,6 +111,8 @@ static inline void rb_fence(void)
 
 #define RB_LIKELY(x) __builtin_expect(!!(x), 1)
 #define RB_UNLIKELY(x) __builtin_expect(!!(x), 0)
+/* Of a reader's fast path, in every program: a call would cost as much as what it does. */
+#define RB_PART static __always_inline
 
 #endif /* __KERNEL__ */
 
@@ -641,7 +644,7 @@ static inline enum ronbus_look ronbus_ring_look(const struct ronbus_ring *ring, 
  *
  * The one look of a reader that keeps up; when it fails, ronbus_ring_look() says why.
  */
-static inline int ronbus_ring_ready(const struct ronbus_ring *ring, __u64 pos, __u64 *state)
+RB_PART int ronbus_ring_ready(const struct ronbus_ring *ring, __u64 pos, __u64 *state)
 {
 	const __u64 owner = RONBUS_STATE(0, (1U << RONBUS_STATE_OWNER_BITS) - 1, 0);
 
@@ -656,7 +659,7 @@ static inline int ronbus_ring_ready(const struct ronbus_ring *ring, __u64 pos, _
  * @pos: its position
  * @state: what ronbus_ring_look() returned
  */
-static inline int ronbus_ring_unchanged(const struct ronbus_ring *ring, __u64 pos, __u64 state)
+RB_PART int ronbus_ring_unchanged(const struct ronbus_ring *ring, __u64 pos, __u64 state)
 {
 	RB_RMB(); /* barrier A', with A in claim() and begin(): ring.pml */
 	return RB_READ(&ronbus_ring_slot(ring, pos)->state) == state;

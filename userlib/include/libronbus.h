@@ -549,7 +549,7 @@ enum ronbus_pub_how {
 	RONBUS_HOW_EDGE = 1 << 2, /* RONBUS_F_EDGE_NOTIFY */
 	RONBUS_HOW_BATCH = 1 << 3, /* RONBUS_F_BATCH */
 	RONBUS_HOW_SINGLE = 1 << 4, /* one thread counts */
-	RONBUS_HOW_METRICS = 1 << 5, /* RONBUS_F_METRICS_BUF */
+	RONBUS_HOW_METRICS = 1 << 5, /* RONBUS_F_METRICS_BUF, and several threads may count */
 	RONBUS_HOW_POPCNT = 1 << 6, /* the CPU has the instruction */
 };
 
@@ -598,6 +598,8 @@ __u64 __ronbus_claim(struct ronbus_pub *pub, __u64 pos);
 int __ronbus_count(struct ronbus_pub *pub, unsigned int topic, __u32 receivers);
 int __ronbus_wake(struct ronbus_pub *pub, unsigned int topic, int receivers);
 int __ronbus_try_recv(struct ronbus_sub *sub, void *buf, size_t size, struct ronbus_msg *msg);
+int __ronbus_recv_many(struct ronbus_sub *sub, void *buf, size_t size, struct ronbus_msg *msgs,
+		       unsigned int count);
 int __ronbus_peek(struct ronbus_sub *sub, struct ronbus_msg *msg);
 
 /*
@@ -845,13 +847,48 @@ __RONBUS_PART __u32 __ronbus_describe(const struct ronbus_ring *ring, __u64 pos,
 	return len;
 }
 
-__RONBUS_PART void __ronbus_delivered(struct ronbus_sub *sub, __u64 pos)
+/*
+ * Copy and describe the message at a position where one is. Returns whether it is whole; not if it
+ * does not fit, or was overwritten meanwhile. Most programs know the length of their messages when
+ * they are compiled: one comparison then is all that a length needs.
+ */
+__RONBUS_PART int __ronbus_take(const struct ronbus_ring *ring, __u64 pos, __u64 state, void *buf,
+				size_t size, struct ronbus_msg *msg)
+{
+	struct ronbus_slot *slot = ronbus_ring_slot(ring, pos);
+	void *to = buf;
+	__u32 len;
+
+	if (__builtin_constant_p(size) && RB_LIKELY(size <= ring->payload) &&
+	    RB_LIKELY(RB_READ(&slot->len) == size)) {
+		ronbus_copy_out(to, ronbus_slot_payload(slot), (__u32)size);
+		msg->position = pos;
+		msg->lost = 0;
+		msg->len = (__u32)size;
+		msg->topic = RB_READ(&slot->topic) % RONBUS_TOPICS_MAX;
+		msg->publisher = (__u16)ronbus_state_owner(state);
+	} else {
+		len = __ronbus_describe(ring, pos, state, msg);
+		if (RB_UNLIKELY(len > size))
+			return 0;
+		__RONBUS_HIDE(to);
+		ronbus_copy_out(to, ronbus_slot_payload(slot), len);
+	}
+	msg->data = buf;
+	return ronbus_ring_unchanged(ring, pos, state);
+}
+
+/* Positions from @pos up to before @next were received. */
+__RONBUS_PART void __ronbus_delivered(struct ronbus_sub *sub, __u64 pos, __u64 next)
 {
 	struct ronbus_self *self = sub->self;
 
-	RB_WRITE(&self->cursor, pos + 1);
-	__ronbus_bump(&self->delivered, 1);
-	__RONBUS_PROBE(2, recv, sub, pos);
+	RB_WRITE(&self->cursor, next);
+	__ronbus_bump(&self->delivered, next - pos);
+#ifdef RONBUS_USDT
+	for (; pos < next; pos++)
+		__RONBUS_PROBE(2, recv, sub, pos);
+#endif
 }
 
 /**
@@ -870,25 +907,47 @@ RONBUS_INLINE int ronbus_try_recv(struct ronbus_sub *sub, void *buf, size_t size
 {
 	const struct ronbus_ring ring = sub->ring;
 	__u64 state, pos = RB_READ(&sub->self->cursor);
-	void *to = buf;
-	__u32 len;
 
-	if (RB_UNLIKELY(!ronbus_ring_ready(&ring, pos, &state) || sub->filter))
+	if (RB_UNLIKELY(!ronbus_ring_ready(&ring, pos, &state) || sub->filter ||
+			!__ronbus_take(&ring, pos, state, buf, size, msg)))
 		return __ronbus_try_recv(sub, buf, size, msg);
-	len = __ronbus_describe(&ring, pos, state, msg);
-	if (RB_UNLIKELY(len > size))
-		return __ronbus_try_recv(sub, buf, size, msg);
-	if (!__builtin_constant_p(size) || len != size)
-		__RONBUS_HIDE(to);
-	if (__builtin_constant_p(size) && len == size)
-		ronbus_copy_out(to, ronbus_slot_payload(ronbus_ring_slot(&ring, pos)), (__u32)size);
-	else
-		ronbus_copy_out(to, ronbus_slot_payload(ronbus_ring_slot(&ring, pos)), len);
-	if (RB_UNLIKELY(!ronbus_ring_unchanged(&ring, pos, state)))
-		return __ronbus_try_recv(sub, buf, size, msg);
-	msg->data = buf;
-	__ronbus_delivered(sub, pos);
+	__ronbus_delivered(sub, pos, pos + 1);
 	return RONBUS_MESSAGE;
+}
+
+/**
+ * ronbus_recv_many() - receive several messages if they are there
+ * @sub: the subscriber
+ * @buf: where to put them: message i at i * @size
+ * @size: bytes there for each
+ * @msgs: filled, in order
+ * @count: how many there is room for, at most INT_MAX
+ *
+ * As ronbus_try_recv() again and again, but the subscriber's own page is written once, behind the
+ * last message: what a thread had received when it is killed in here does not count. Word of a
+ * loss is an entry like a message, with lost not 0 and no data.
+ *
+ * Return: how many entries, at least 1; RONBUS_CLOSED: that was all; -EAGAIN: nothing now;
+ * -EMSGSIZE: the first one has msgs->len bytes, and does not fit; it stays; -EINVAL: @count is 0.
+ */
+RONBUS_INLINE int ronbus_recv_many(struct ronbus_sub *sub, void *buf, size_t size,
+				   struct ronbus_msg *msgs, unsigned int count)
+{
+	const struct ronbus_ring ring = sub->ring;
+	__u64 state, pos = RB_READ(&sub->self->cursor);
+	const __u64 first = pos;
+	char *to = (char *)buf;
+
+	if (RB_UNLIKELY(sub->filter))
+		return __ronbus_recv_many(sub, buf, size, msgs, count);
+	for (; pos - first < count; pos++, msgs++, to += size)
+		if (RB_UNLIKELY(!ronbus_ring_ready(&ring, pos, &state) ||
+				!__ronbus_take(&ring, pos, state, to, size, msgs)))
+			break;
+	if (RB_UNLIKELY(pos == first)) /* @msgs and @buf are where they were */
+		return __ronbus_recv_many(sub, buf, size, msgs, count);
+	__ronbus_delivered(sub, first, pos);
+	return (int)(pos - first);
 }
 
 /**
@@ -932,7 +991,7 @@ RONBUS_INLINE int ronbus_release(struct ronbus_sub *sub)
 		return -EINVAL;
 	if (RB_UNLIKELY(!ronbus_ring_unchanged(&sub->ring, pos, sub->peek_state)))
 		return -ESTALE;
-	__ronbus_delivered(sub, pos);
+	__ronbus_delivered(sub, pos, pos + 1);
 	return 0;
 }
 

@@ -810,6 +810,62 @@ static void test_small_buffer(void **state)
 	ronbus_close(bus);
 }
 
+static void test_recv_many(void **state)
+{
+	struct ronbus *bus = make_plain(EDGE, 0, 4);
+	struct ronbus_pub *pub = publisher(bus, 0);
+	struct ronbus_sub *sub = subscriber(bus);
+	struct ronbus_msg msgs[8];
+	__u64 got[8];
+
+	(void)state;
+	assert_int_equal(ronbus_recv_many(sub, got, 8, msgs, 0), -EINVAL);
+	assert_int_equal(ronbus_recv_many(sub, got, 8, msgs, 8), -EAGAIN);
+	put_range(pub, 0, 3);
+	assert_int_equal(ronbus_recv_many(sub, got, 8, msgs, 0), -EINVAL);
+	/* No more than there is room for, and no more than there is. */
+	assert_int_equal(ronbus_recv_many(sub, got, 8, msgs, 2), 2);
+	assert_int_equal(stats_of(bus, 0).counters.delivered_total, 2);
+	assert_int_equal(ronbus_sub_position(sub), 6);
+	assert_int_equal(ronbus_recv_many(sub, got + 2, 8, msgs + 2, 6), 1);
+	for (__u64 i = 0; i < 3; i++) {
+		assert_int_equal(got[i], i);
+		assert_int_equal(msgs[i].position, 4 + i);
+		assert_int_equal(msgs[i].len, 8);
+		assert_int_equal(msgs[i].lost, 0);
+		assert_ptr_equal(msgs[i].data, &got[i]);
+	}
+	/* A loss is an entry, and messages follow in the same call. */
+	put_range(pub, 3, 9);
+	assert_int_equal(ronbus_recv_many(sub, got, 8, msgs, 8), 5);
+	assert_int_equal(msgs[0].lost, 2);
+	assert_int_equal(msgs[0].position, 9);
+	assert_null(msgs[0].data);
+	for (__u64 i = 1; i < 5; i++) {
+		assert_int_equal(got[i], 4 + i);
+		assert_int_equal(msgs[i].position, 8 + i);
+	}
+	/* Messages before one that does not fit, then that. */
+	assert_true(ronbus_publish(pub, 3, "1234", 4) == 1);
+	put(pub, 9);
+	assert_int_equal(ronbus_recv_many(sub, got, 5, msgs, 8), 1);
+	assert_memory_equal(got, "1234", 4);
+	assert_int_equal(msgs[0].len, 4);
+	assert_int_equal(msgs[0].topic, 3);
+	assert_int_equal(ronbus_recv_many(sub, got, 5, msgs, 8), -EMSGSIZE);
+	assert_int_equal(msgs[0].len, 8);
+	expect(sub, 9);
+	put(pub, 10);
+	ronbus_pub_close(pub);
+	assert_int_equal(ronbus_recv_many(sub, got, 8, msgs, 8), 1);
+	assert_int_equal(ronbus_recv_many(sub, got, 8, msgs, 8), RONBUS_CLOSED);
+	assert_int_equal(stats_of(bus, 0).counters.delivered_total, 10);
+	assert_int_equal(stats_of(bus, 0).counters.overflow_dropped_total, 2);
+	expect_balance(bus, sub);
+	ronbus_sub_close(sub);
+	ronbus_close(bus);
+}
+
 static void test_peek(void **state)
 {
 	struct ronbus *bus = make_plain(EDGE, 0, 4);
@@ -1779,6 +1835,7 @@ int main(void)
 		TEST(test_subscriber_refuses),
 		TEST(test_start_positions),
 		TEST(test_small_buffer),
+		TEST(test_recv_many),
 		TEST(test_peek),
 		TEST(test_drain),
 		TEST(test_end_of_bus),

@@ -29,6 +29,7 @@
 #define PROPERTY_PUBS 4U
 #define PROPERTY_SUBS 5U
 #define PROPERTY_PAYLOAD 136U /* beyond what is copied word by word */
+#define PROPERTY_MANY 24U /* received in a call */
 #define PROPERTY_BATCH (RONBUS_BATCH_MAX + 300U)
 #define PROPERTY_MESSAGES (PROPERTY_STEPS * PROPERTY_BATCH)
 
@@ -360,40 +361,84 @@ static int property_receive(struct ronbus_sub *sub, unsigned int way, unsigned c
 	return ronbus_release(sub) ? -ESTALE : ret;
 }
 
+/* What came, and what came of it, was the same on both sides; @what as ronbus_try_recv() says. */
+static bool property_same_message(struct property_program *p, unsigned int k, int what,
+				  unsigned char (*data)[PROPERTY_PAYLOAD],
+				  const struct ronbus_msg *one, const struct ronbus_msg *other)
+{
+	if (!property_same(p, "the position", (long long)one->position,
+			   (long long)other->position) ||
+	    !property_same(p, "positions lost", (long long)one->lost, (long long)other->lost))
+		return false;
+	return what == RONBUS_LAGGED ||
+	       (property_same(p, "the length", one->len, other->len) &&
+		property_same(p, "the topic", one->topic, other->topic) &&
+		property_same(p, "the publisher", one->publisher, other->publisher) &&
+		property_same(p, "the bytes", memcmp(data[0], data[1], one->len), 0) &&
+		property_check_message(p, k, data[0], one));
+}
+
+/* One message on both sides, received in the same way. */
+static bool property_read_one(struct property_program *p, unsigned int k, unsigned int way,
+			      int *ret)
+{
+	unsigned char data[2][PROPERTY_PAYLOAD];
+	struct ronbus_msg msg[2] = { 0 };
+	int other;
+
+	*ret = property_receive(p->side[0].subs[k], way, data[0], &msg[0]);
+	other = property_receive(p->side[1].subs[k], way, data[1], &msg[1]);
+	PROPERTY_TELL(p, " %d", *ret);
+	return property_same(p, "receiving", *ret, other) &&
+	       (*ret <= 0 || property_same_message(p, k, *ret, data, &msg[0], &msg[1]));
+}
+
+/* What one call receives, the twin receives singly. */
+static bool property_read_many(struct property_program *p, unsigned int k)
+{
+	static unsigned char many[PROPERTY_MANY][PROPERTY_PAYLOAD];
+	struct ronbus_msg msgs[PROPERTY_MANY], msg;
+	unsigned char data[2][PROPERTY_PAYLOAD];
+	unsigned int count = property_dice(p, PROPERTY_MANY + 1);
+	int i, what,
+		got = ronbus_recv_many(p->side[0].subs[k], many, PROPERTY_PAYLOAD, msgs, count);
+
+	PROPERTY_TELL(p, "subscriber %u: reads up to %u at once: %d", k, count, got);
+	if (!count)
+		return property_same(p, "receiving none", got, -EINVAL);
+	if (got <= 0)
+		return property_same(p, "receiving nothing", got,
+				     ronbus_try_recv(p->side[1].subs[k], data[1], PROPERTY_PAYLOAD,
+						     &msg));
+	for (i = 0; i < got; i++) {
+		what = ronbus_try_recv(p->side[1].subs[k], data[1], PROPERTY_PAYLOAD, &msg);
+		memcpy(data[0], many[i], PROPERTY_PAYLOAD);
+		if (!property_same(p, "receiving", msgs[i].data ? RONBUS_MESSAGE : RONBUS_LAGGED,
+				   what) ||
+		    !property_same_message(p, k, what, data, &msgs[i], &msg))
+			return false;
+	}
+	/* Behind the last one it may have looked over holes already, as far as a look goes. */
+	if (ronbus_sub_position(p->side[0].subs[k]) != ronbus_sub_position(p->side[1].subs[k])) {
+		what = ronbus_try_recv(p->side[1].subs[k], data[1], PROPERTY_PAYLOAD, &msg);
+		if (what > 0)
+			return property_wrong(p, "subscriber %u left a message", k);
+	}
+	return property_same(p, "the position", (long long)ronbus_sub_position(p->side[0].subs[k]),
+			     (long long)ronbus_sub_position(p->side[1].subs[k])) &&
+	       property_balance(p, k);
+}
+
 static bool property_read(struct property_program *p, unsigned int k)
 {
 	unsigned int count = property_dice(p, 3) ? ~0U : property_dice(p, p->options.capacity);
-	unsigned char data[2][PROPERTY_PAYLOAD];
-	struct ronbus_msg msg[2];
-	int ret[2] = { 1, 1 };
-	unsigned int way;
+	int ret = 1;
 
 	PROPERTY_TELL(p, "subscriber %u: reads %d:", k, (int)count);
-	while (count-- && ret[0] > 0) {
-		memset(msg, 0, sizeof(msg));
+	while (count-- && ret > 0)
 		/* Not every way looks equally far over holes. */
-		way = property_dice(p, 4);
-		for (int i = 0; i < 2; i++)
-			ret[i] = property_receive(p->side[i].subs[k], way, data[i], &msg[i]);
-		PROPERTY_TELL(p, " %d", ret[0]);
-		if (!property_same(p, "receiving", ret[0], ret[1]))
+		if (!property_read_one(p, k, property_dice(p, 4), &ret))
 			return false;
-		if (ret[0] <= 0)
-			break;
-		if (!property_same(p, "the position", (long long)msg[0].position,
-				   (long long)msg[1].position) ||
-		    !property_same(p, "positions lost", (long long)msg[0].lost,
-				   (long long)msg[1].lost))
-			return false;
-		if (ret[0] == RONBUS_LAGGED)
-			continue;
-		if (!property_same(p, "the length", msg[0].len, msg[1].len) ||
-		    !property_same(p, "the topic", msg[0].topic, msg[1].topic) ||
-		    !property_same(p, "the publisher", msg[0].publisher, msg[1].publisher) ||
-		    !property_same(p, "the bytes", memcmp(data[0], data[1], msg[0].len), 0) ||
-		    !property_check_message(p, k, data[0], &msg[0]))
-			return false;
-	}
 	return property_balance(p, k);
 }
 
@@ -441,6 +486,8 @@ static bool property_do_subscriber(struct property_program *p)
 
 	if (!p->side[0].subs[k])
 		return what & 1 || property_sub_join(p, k);
+	if (what > 9)
+		return property_read_many(p, k);
 	if (what > 3)
 		return property_read(p, k);
 	if (what > 1)
