@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-only OR MIT
 #include <errno.h>
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +12,7 @@
 #include <bpf/libbpf.h>
 
 #include "collect.h"
+#include "ronbus_counters.h"
 #include "ronbus.skel.h"
 #include "ronbus_classic.skel.h"
 
@@ -80,6 +83,79 @@ static struct ronbus_collect *new_collect(enum ronbus_collect_how how)
 	return c;
 }
 
+/* Where programs without types find the counters: in one piece, in the order of their members. */
+static const struct {
+	const char *name;
+	size_t offset;
+	size_t size;
+} counter_fields[] = {
+#define FIELD(member, ...)                                   \
+	{ #member, offsetof(struct ronbus_counters, member), \
+	  sizeof(((struct ronbus_counters *)0)->member) },
+	RONBUS_COUNTERS(FIELD, FIELD)
+#undef FIELD
+};
+
+#define NR_COUNTERS (sizeof(counter_fields) / sizeof(counter_fields[0]))
+
+static FILE *open_format(void)
+{
+	FILE *file = fopen("/sys/kernel/tracing/events/ronbus/ronbus_flush/format", "re");
+
+	return file ? file
+		    : fopen("/sys/kernel/debug/tracing/events/ronbus/ronbus_flush/format", "re");
+}
+
+static bool read_field(const char *line, char name[64], size_t *offset, size_t *size)
+{
+	const char *at = strstr(line, "offset:");
+
+	return at && sscanf(line, " field:u64 %63[a-z_]", name) == 1 &&
+	       sscanf(at, "offset:%zu; size:%zu;", offset, size) == 2;
+}
+
+/*
+ * Does the module record the counters that we know, and no others? They are the last fields. How
+ * many are as they should be; the first that is not is in @name.
+ */
+static size_t check_fields(FILE *file, char name[64])
+{
+	size_t offset, size, first = 0, n = 0;
+	char line[256];
+
+	while (fgets(line, sizeof(line), file)) {
+		if (!read_field(line, name, &offset, &size) ||
+		    (!n && strcmp(name, counter_fields[0].name)))
+			continue;
+		if (!n)
+			first = offset;
+		if (n == NR_COUNTERS || strcmp(name, counter_fields[n].name) ||
+		    offset - first != counter_fields[n].offset || size != counter_fields[n].size)
+			return n == NR_COUNTERS ? n + 1 : n;
+		n++;
+	}
+	if (n < NR_COUNTERS)
+		strcpy(name, counter_fields[n].name);
+	return n;
+}
+
+static int check_format(void)
+{
+	FILE *file = open_format();
+	char name[64];
+	size_t n;
+
+	if (!file)
+		return -errno;
+	n = check_fields(file, name);
+	fclose(file);
+	if (n == NR_COUNTERS)
+		return 0;
+	snprintf(why, sizeof(why),
+		 "module and programs are of different versions: ronbus_flush differs at %s", name);
+	return -EPROTO;
+}
+
 static int load(struct ronbus_collect *c)
 {
 	int err;
@@ -91,6 +167,9 @@ static int load(struct ronbus_collect *c)
 		c->object = c->typed->obj;
 		err = ronbus_typed__load(c->typed);
 	} else {
+		err = check_format();
+		if (err)
+			return err;
 		c->classic = ronbus_classic__open();
 		if (!c->classic)
 			return -errno;

@@ -20,6 +20,7 @@
 #include <bpf/bpf_tracing.h>
 
 #include "ronbus_bpf.h"
+#include "ronbus_counters.h"
 
 char _license[] SEC("license") = "GPL";
 
@@ -345,9 +346,49 @@ static __always_inline void describe(struct ronbus_bpf_bus *b, const struct ronb
 	b->payload = bus->ring.payload;
 }
 
-/* struct ronbus_stats is the module's ABI: its members do not move. */
+/* The module may be older or newer than these programs, and have fewer counters or more. */
+struct ronbus_counters___module {
+#define PLAIN(name, ...) __u64 name;
+#define LABELLED(name, ...) __u64 name[sizeof(((struct ronbus_counters *)0)->name) / sizeof(__u64)];
+	RONBUS_COUNTERS(PLAIN, LABELLED)
+#undef LABELLED
+#undef PLAIN
+} KERNEL;
+
+struct ronbus_stats___module {
+	__u32 which;
+	__u64 armed;
+	__u64 subscribers;
+	__u64 tail;
+	__u64 cursor;
+	__u64 start;
+	__u32 publishers;
+	struct ronbus_counters___module counters;
+} KERNEL;
+
+/* Those that the module has not are 0. */
+static __always_inline void take_counters(struct ronbus_counters *to,
+					  const struct ronbus_stats___module *stats)
+{
+	__u32 size;
+
+#define PLAIN(name, ...)                                 \
+	if (bpf_core_field_exists(stats->counters.name)) \
+		to->name = stats->counters.name;
+#define LABELLED(name, ...)                                           \
+	if (bpf_core_field_exists(stats->counters.name)) {            \
+		size = bpf_core_field_size(stats->counters.name);     \
+		if (size > sizeof(to->name))                          \
+			size = sizeof(to->name);                      \
+		bpf_core_read(to->name, size, &stats->counters.name); \
+	}
+	RONBUS_COUNTERS(PLAIN, LABELLED)
+#undef LABELLED
+#undef PLAIN
+}
+
 EVENT(ronbus_flush)
-int BPF_PROG(flush, const struct ronbus_bus *bus, const struct ronbus_stats *stats)
+int BPF_PROG(flush, const struct ronbus_bus *bus, const struct ronbus_stats___module *stats)
 {
 	struct ronbus_bpf_bus *b;
 	struct ronbus_bpf_sub *s;
@@ -363,7 +404,7 @@ int BPF_PROG(flush, const struct ronbus_bus *bus, const struct ronbus_stats *sta
 		b->subscribers = stats->subscribers;
 		b->armed = stats->armed;
 		b->tail = stats->tail;
-		bpf_probe_read_kernel(&b->counters, sizeof(b->counters), &stats->counters);
+		take_counters(&b->counters, stats);
 		b->flushed = bpf_ktime_get_ns();
 	} else {
 		s = make_sub(bus->id, stats->which);
@@ -372,7 +413,7 @@ int BPF_PROG(flush, const struct ronbus_bus *bus, const struct ronbus_stats *sta
 		s->armed = stats->armed;
 		s->cursor = stats->cursor;
 		s->start = stats->start;
-		bpf_probe_read_kernel(&s->counters, sizeof(s->counters), &stats->counters);
+		take_counters(&s->counters, stats);
 		s->flushed = bpf_ktime_get_ns();
 	}
 	return 0;
@@ -529,19 +570,34 @@ struct repair_record {
 
 struct flush_record {
 	struct record head;
-	struct ronbus_counters counters;
+	__u32 subscriber;
+	__u32 counters_size;
 	__u64 subscribers;
 	__u64 armed;
 	__u64 cursor;
 	__u64 tail;
-	__u32 subscriber;
-	__u32 publishers;
 	__u64 start;
 	__u64 features;
+	__u32 publishers;
 	__u32 flags;
 	__u32 capacity;
 	__u32 payload;
+	struct ronbus_counters counters;
 };
+
+/* Counters of a module of another version are not those that we know: better none. */
+static __always_inline bool strange(const struct flush_record *event)
+{
+	struct ronbus_bpf_start *info;
+	__u32 key = 0;
+
+	if (event->counters_size == sizeof(event->counters))
+		return false;
+	info = bpf_map_lookup_elem(&start, &key);
+	if (info)
+		add(&info->strange, 1);
+	return true;
+}
 
 #define EVENT(name) SEC("tracepoint/ronbus/" #name)
 
@@ -551,6 +607,8 @@ int flush(const struct flush_record *event)
 	struct ronbus_bpf_bus *b;
 	struct ronbus_bpf_sub *s;
 
+	if (strange(event))
+		return 0;
 	if (event->subscriber == RONBUS_STATS_BUS) {
 		b = make_bus(event->head.bus);
 		if (!b)

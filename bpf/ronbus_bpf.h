@@ -170,10 +170,13 @@ struct ronbus_bpf_sub {
  * struct ronbus_bpf_start - value of the map "start"
  * @since: when the first event was seen; 0: none yet
  * @full: entries that could not be made, for want of memory; tried again with the next flush
+ * @strange: flushes left alone, since the module has other counters than the programs know; those
+ *	with types find the counters they know by name, and leave none alone
  */
 struct ronbus_bpf_start {
 	__u64 since;
 	__u64 full;
+	__u64 strange;
 };
 
 #endif /* _RONBUS_BPF_H */

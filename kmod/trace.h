@@ -308,7 +308,9 @@ TRACE_EVENT(ronbus_repair,
 
 /*
  * All counters, as RONBUS_IOC_STATS gives them: of a subscriber, or with RONBUS_STATS_BUS of the
- * whole bus; and what the bus is, for who comes late. With every STATS and fdinfo, at least every 200 ms, and at last when it goes.
+ * whole bus; and what the bus is, for who comes late. With every STATS and fdinfo, at least every
+ * 200 ms, and at last when it goes. Counters go last, and their size goes first: who was built for
+ * others sees it in time.
  */
 #define RONBUS_TRACE_FIELD(name, ...) __field(u64, name)
 #define RONBUS_TRACE_FIELDS(name, ...) \
@@ -322,33 +324,35 @@ TRACE_EVENT_FN(ronbus_flush,
 	TP_ARGS(bus, stats),
 	TP_STRUCT__entry(
 		RONBUS_TRACE_BUS
-		RONBUS_COUNTERS(RONBUS_TRACE_FIELD, RONBUS_TRACE_FIELDS)
+		__field(u32, subscriber)
+		__field(u32, counters_size)
 		__field(u64, subscribers)
 		__field(u64, armed)
 		__field(u64, cursor)
 		__field(u64, tail)
-		__field(u32, subscriber)
-		__field(u32, publishers)
 		__field(u64, start)
 		__field(u64, features)
+		__field(u32, publishers)
 		__field(u32, flags)
 		__field(u32, capacity)
 		__field(u32, payload)
+		RONBUS_COUNTERS(RONBUS_TRACE_FIELD, RONBUS_TRACE_FIELDS)
 	),
 	TP_fast_assign(
 		RONBUS_TRACE_SET_BUS(bus);
-		RONBUS_COUNTERS(RONBUS_TRACE_SET, RONBUS_TRACE_SETS)
+		__entry->subscriber = stats->which;
+		__entry->counters_size = sizeof(stats->counters);
 		__entry->subscribers = stats->subscribers;
 		__entry->armed = stats->armed;
 		__entry->cursor = stats->cursor;
 		__entry->tail = stats->tail;
-		__entry->subscriber = stats->which;
-		__entry->publishers = stats->publishers;
 		__entry->start = stats->start;
 		__entry->features = bus->features;
+		__entry->publishers = stats->publishers;
 		__entry->flags = bus->flags;
 		__entry->capacity = stats->capacity;
 		__entry->payload = bus->ring.payload;
+		RONBUS_COUNTERS(RONBUS_TRACE_SET, RONBUS_TRACE_SETS)
 	),
 	TP_printk("bus=%llu name=%s subscriber=%d published=%llu delivered=%llu sends=%llu suppressed=%llu lost=%llu dropped=%llu flushes=%llu",
 		  RONBUS_TRACE_SHOW_BUS, (int)__entry->subscriber, __entry->published_total,

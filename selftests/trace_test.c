@@ -5,6 +5,7 @@
  */
 #include <sys/stat.h>
 
+#include "ronbus_counters.h"
 #include "ronbus_kselftest.h"
 
 #define INSTANCE TRACEFS "/instances/ronbus_test"
@@ -207,23 +208,24 @@ TEST_F(trace, formats)
 /* All counters, under their names. */
 TEST_F(trace, format_of_flush)
 {
-	char fields[4096];
+	char fields[4096], expected[4096];
+	size_t n;
 
 	self->text = read_file(INSTANCE "/events/ronbus/ronbus_flush/format");
 	fields_of(self->text, fields);
-	ASSERT_STREQ(BUS_FIELDS
-		     "u64 published_total; u64 no_receivers_total; u64 receiver_lag_total; "
-		     "u64 overflow_dropped_total; u64 dropped_total; u64 delivered_total; "
-		     "u64 filtered_total; u64 holes_total; u64 addressed_total; "
-		     "u64 notify_calls_total; u64 notify_sends_total; u64 notify_suppressed_total; "
-		     "u64 wakes_total[4]; u64 waits_total; u64 repairs_total; "
-		     "u64 batch_publish_total; u64 batch_len_histogram[11]; "
-		     "u64 metrics_tls_flush_total; u64 autotune_warn_total[2]; "
-		     "u64 interest_skips_total; u64 ready_mask_width[7]; "
-		     "u64 subscribers; u64 armed; u64 cursor; u64 tail; "
-		     "u32 subscriber; u32 publishers; "
-		     "u64 start; u64 features; u32 flags; u32 capacity; u32 payload; ",
-		     fields);
+	n = snprintf(expected, sizeof(expected),
+		     BUS_FIELDS "u32 subscriber; u32 counters_size; "
+				"u64 subscribers; u64 armed; u64 cursor; u64 tail; u64 start; "
+				"u64 features; u32 publishers; u32 flags; u32 capacity; "
+				"u32 payload; ");
+#define PLAIN(name, ...) n += snprintf(expected + n, sizeof(expected) - n, "u64 " #name "; ");
+#define LABELLED(name, ...)                                                       \
+	n += snprintf(expected + n, sizeof(expected) - n, "u64 " #name "[%zu]; ", \
+		      ARRAY_SIZE(((struct ronbus_counters *)0)->name));
+	RONBUS_COUNTERS(PLAIN, LABELLED)
+#undef LABELLED
+#undef PLAIN
+	ASSERT_STREQ(expected, fields);
 }
 
 TEST_F(trace, life_of_a_bus)
