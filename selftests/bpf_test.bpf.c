@@ -115,6 +115,22 @@ int from_hardirq(void *ctx)
 	return 0;
 }
 
+/* Traced from within an NMI, once for each of its handlers. */
+SEC("tp_btf/nmi_handler")
+int from_nmi(void *ctx)
+{
+	publish_next();
+	return 0;
+}
+
+/* What it publishes is traced, too, and would call it. */
+SEC("tp_btf/ronbus_publish")
+int from_publish(void *ctx)
+{
+	publish_next();
+	return 0;
+}
+
 SEC("tp_btf/softirq_entry")
 int from_softirq(void *ctx)
 {

@@ -1025,6 +1025,35 @@ TEST_F(kfunc, from_the_module)
 	subscriber_leave(&s);
 }
 
+/* A program that is called for what it publishes itself is called once. */
+TEST_F(kfunc, from_itself)
+{
+	struct bpf_link *link = bpf_program__attach(self->skel->progs.from_publish);
+	struct ronbus_stats stats;
+	struct publisher task;
+	struct subscriber s;
+	struct message msg;
+	int i, got = 0;
+
+	ASSERT_NE(NULL, link);
+	ASSERT_EQ(0, subscriber_join(&s, self->bus, RONBUS_START_LATEST, 0));
+	ASSERT_EQ(0, publisher_join(&task, self->bus, 0));
+	self->bss->on = 1;
+	for (i = 0; i < 5; i++)
+		ASSERT_EQ(1, publish_number(&task, i));
+	self->bss->on = 0;
+	bpf_link__destroy(link);
+	EXPECT_EQ(5, self->bss->accepted);
+	EXPECT_EQ(0, self->bss->failed);
+	while (subscriber_read(&s, &msg) == 1)
+		got++;
+	EXPECT_EQ(10, got);
+	ASSERT_EQ(0, fd_stats(self->bus, RONBUS_STATS_BUS, &stats));
+	EXPECT_EQ(10, stats.counters.published_total);
+	publisher_leave(&task);
+	subscriber_leave(&s);
+}
+
 /* From interrupts, into a bus that somebody publishes on whom they interrupt. */
 static void from_interrupt(struct __test_metadata *_metadata, FIXTURE_DATA(kfunc) * self,
 			   struct bpf_program *program)
@@ -1074,6 +1103,35 @@ TEST_F(kfunc, from_hardirq)
 TEST_F(kfunc, from_softirq)
 {
 	from_interrupt(_metadata, self, self->skel->progs.from_softirq);
+}
+
+/* Every other CPU is asked by an NMI where it is, which is in the log. */
+static void *provoke_nmis(void *arg)
+{
+	const bool *stop = arg;
+	int fd = open("/proc/sysrq-trigger", O_WRONLY | O_CLOEXEC);
+
+	while (!RB_READ(stop)) {
+		if (write(fd, "l", 1) != 1)
+			break;
+		usleep(1000);
+	}
+	close(fd);
+	return NULL;
+}
+
+TEST_F(kfunc, from_nmi)
+{
+	bool stop = false;
+	pthread_t thread;
+
+	if (sysconf(_SC_NPROCESSORS_ONLN) < 2)
+		SKIP(return, "takes a second CPU, which sends the NMIs");
+	ASSERT_EQ(0, access("/proc/sysrq-trigger", W_OK));
+	ASSERT_EQ(0, pthread_create(&thread, NULL, provoke_nmis, &stop));
+	from_interrupt(_metadata, self, self->skel->progs.from_nmi);
+	RB_WRITE(&stop, true);
+	pthread_join(thread, NULL);
 }
 
 /* System calls, each of which publishes, on every CPU. */
