@@ -46,6 +46,7 @@ static const struct argp_option argp_options[] = {
 	{ "config", 'c', "FILE", 0, "configuration to watch, with --interactive", 0 },
 	{ "interactive", 'i', NULL, 0, "no script: go on until ^C", 0 },
 	{ "observe", 'o', "COMMAND", 0, "a shell command to run while the bus is busy", 0 },
+	{ "record", 'r', "FILE", 0, "write what `ops` is sent there, in hexadecimal", 0 },
 	{ "transport", 't', "WHERE", 0, "the device (/dev/ronbus)", 0 },
 	{ "watch", 'w', "ROLE", 0, "subscribe to a bus that is there: health, ops, log or slow",
 	  0 },
@@ -77,6 +78,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		return 0;
 	case 'o':
 		options->observe = arg;
+		return 0;
+	case 'r':
+		options->record = arg;
 		return 0;
 	case 't':
 		options->where = arg;

@@ -31,6 +31,7 @@ struct options {
 	const char *name;
 	const char *config;
 	const char *observe; /* a shell command, or NULL */
+	const char *record; /* a file, or NULL */
 	int watch; /* a role, or -1 */
 	bool interactive;
 };

@@ -6,6 +6,7 @@
  */
 #include "demo.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -139,8 +140,23 @@ static void be_slow(struct ronbus *bus, const struct ronbus_msg *msg)
 	nanosleep(&nap, NULL);
 }
 
+/* A line for each message: its topic, and its bytes. */
+static void record(FILE *to, const struct ronbus_msg *msg)
+{
+	const unsigned char *byte = msg->data;
+	__u32 i;
+
+	if (!to)
+		return;
+	fprintf(to, "%u ", msg->topic);
+	for (i = 0; i < msg->len; i++)
+		fprintf(to, "%02x", byte[i]);
+	fputc('\n', to);
+}
+
 /* Until the bus ends. */
-static int receive(const struct subscriber_args *args, struct ronbus *bus, struct ronbus_sub *sub)
+static int receive(const struct subscriber_args *args, struct ronbus *bus, struct ronbus_sub *sub,
+		   FILE *recording)
 {
 	struct tally *tally = args->tally;
 	__u64 buffer[PAYLOAD / 8], next = 0;
@@ -155,6 +171,7 @@ static int receive(const struct subscriber_args *args, struct ronbus *bus, struc
 				TALLY_ADD(&tally->disorder, 1);
 			next = msg.position + 1;
 			TALLY_ADD(&tally->seen[handle(args, &msg)], 1);
+			record(recording, &msg);
 			if (args->role == ROLE_SLOW)
 				be_slow(bus, &msg);
 			break;
@@ -202,6 +219,7 @@ int subscriber_run(const void *arg)
 	struct subscriber_args args = *(const struct subscriber_args *)arg;
 	const struct options *options = args.options;
 	struct tally own = { 0 };
+	FILE *recording = NULL;
 	struct ronbus_sub *sub;
 	struct ronbus *bus;
 	int err;
@@ -209,6 +227,13 @@ int subscriber_run(const void *arg)
 	say_as(roles[args.role], hues[args.role]);
 	if (!args.tally)
 		args.tally = &own;
+	if (options->record && args.role == ROLE_OPS) {
+		recording = fopen(options->record, "we");
+		if (!recording) {
+			say_bad("cannot write %s: %s", options->record, strerror(errno));
+			return 1;
+		}
+	}
 	err = ronbus_attach(options->where, options->name, RONBUS_ACCESS_SUBSCRIBE, &bus);
 	if (err) {
 		say_bad("cannot attach to bus \"%s\": %s", options->name,
@@ -226,7 +251,9 @@ int subscriber_run(const void *arg)
 	TALLY_SET(&args.tally->index, ronbus_sub_index(sub));
 	TALLY_SET(&args.tally->joined, 1);
 
-	err = receive(&args, bus, sub);
+	err = receive(&args, bus, sub, recording);
+	if (recording && fclose(recording))
+		say_bad("cannot write %s", options->record);
 	if (!err)
 		say_goodbye(args.tally);
 	TALLY_SET(&args.tally->ended, 1);
