@@ -11,6 +11,7 @@
 #include <linux/module.h>
 #include <linux/uaccess.h>
 
+#include "../uapi/ronbus_events.h" /* not used: compiled, so that modules can */
 #include "internal.h"
 
 /**

@@ -4,18 +4,23 @@
  *
  * A bus carries bytes. This header is a convention for those who publish and those who read: an
  * event is one message; its first byte, the tag, says which of the bodies below it is. Bodies are
- * fixed and small (each fits one cache line together with the head of its slot), in the byte order
- * of the machine, which a bus never leaves. Services are known by a number that the application
- * gives them. Nothing here concerns the kernel: to the module every message is bytes.
+ * fixed and small (each fits one cache line together with the head of its slot). Numbers in them
+ * are little-endian, at fixed places and of any alignment: a message can be recorded, and read
+ * elsewhere. Services are known by a number that the application gives them. Nothing here concerns
+ * the kernel: to the module every message is bytes.
  *
  * How the schema may change, so that old and new programs can share a bus:
  *
  *  - A reader ignores events whose tag it does not know, and bytes behind those it knows.
- *  - A body grows only at its end. A reader takes what an older writer did not send as zero.
+ *  - A body grows only at its end, and says by its length of which version it is. A reader takes
+ *    what an older writer did not send as zero, and a length between two versions as the older.
+ *  - What is shorter than the first version of its body is no event.
  *  - What is reserved is written as zero and not looked at. A tag is never used again for
- *    something else.
+ *    something else, nor a value of an enumeration.
  *  - Tags below RONBUS_EVENT_USER and topics below RONBUS_TOPIC_USER belong to this schema, the
  *    others to the application. Tag 0 is no event: that is what zeroed memory says.
+ *
+ * The bytes of every version are kept in userlib/test/events.golden, and compared.
  */
 #ifndef _UAPI_RONBUS_EVENTS_H
 #define _UAPI_RONBUS_EVENTS_H
@@ -24,13 +29,8 @@
 
 #ifdef __KERNEL__
 #include <linux/build_bug.h>
-#include <linux/string.h>
-#elif defined(__bpf__) /* which has no C library */
-#define memcpy __builtin_memcpy
-#define memset __builtin_memset
-#else
+#elif !defined(__bpf__) /* which has no C library */
 #include <assert.h>
-#include <string.h>
 #endif
 
 /**
@@ -86,6 +86,25 @@ enum ronbus_crash_reason {
 };
 
 /**
+ * enum ronbus_shutdown_reason - why the system goes down
+ * @RONBUS_SHUTDOWN_UNSAID: not said, as in the first version of the event
+ * @RONBUS_SHUTDOWN_REQUESTED: somebody asked for it
+ * @RONBUS_SHUTDOWN_UPGRADE: to come up again with another version
+ * @RONBUS_SHUTDOWN_FAILURE: it cannot go on
+ */
+enum ronbus_shutdown_reason {
+	RONBUS_SHUTDOWN_UNSAID = 0,
+	RONBUS_SHUTDOWN_REQUESTED = 1,
+	RONBUS_SHUTDOWN_UPGRADE = 2,
+	RONBUS_SHUTDOWN_FAILURE = 3,
+};
+
+/*
+ * The structures are what a program fills and reads, in its own byte order. Where each member is in
+ * a message, ronbus_event_encode() and ronbus_event_decode() say.
+ */
+
+/**
  * struct ronbus_event_health - RONBUS_EVENT_HEALTH
  * @tag: the tag
  * @status: one of &enum ronbus_health_status
@@ -131,10 +150,16 @@ struct ronbus_event_service_crashed {
 
 /**
  * struct ronbus_event_shutdown - RONBUS_EVENT_SHUTDOWN
- * @tag: the tag
+ * @tag: the tag; all there was in the first version
+ * @reason: one of &enum ronbus_shutdown_reason
+ * @reserved: zero
+ * @grace_ms: milliseconds until who has not ended is killed, 0 if that is not said
  */
 struct ronbus_event_shutdown {
 	__u8 tag;
+	__u8 reason;
+	__u16 reserved;
+	__u32 grace_ms;
 };
 
 /**
@@ -153,34 +178,104 @@ union ronbus_event {
 	struct ronbus_event_shutdown shutdown;
 };
 
+/* Bytes of a message, in the newest version of each. The first of Shutdown has one. */
+#define RONBUS_EVENT_HEALTH_SIZE 24
+#define RONBUS_EVENT_CONFIG_UPDATED_SIZE 16
+#define RONBUS_EVENT_SERVICE_CRASHED_SIZE 8
+#define RONBUS_EVENT_SHUTDOWN_SIZE 8
+#define RONBUS_EVENT_SIZE_MAX 24
+
 #ifndef __bpf__
-/* The schema, pinned. */
+/* The structures are part of the ABI as well. */
 static_assert(sizeof(struct ronbus_event_health) == 24, "health");
 static_assert(sizeof(struct ronbus_event_config_updated) == 16, "config_updated");
 static_assert(sizeof(struct ronbus_event_service_crashed) == 8, "service_crashed");
-static_assert(sizeof(struct ronbus_event_shutdown) == 1, "shutdown");
+static_assert(sizeof(struct ronbus_event_shutdown) == 8, "shutdown");
 static_assert(sizeof(union ronbus_event) == 24, "event");
 #endif
 
+/* Compilers make one access of each of these where the machine can do it. */
+
 /**
- * ronbus_event_size() - bytes of an event's body, its tag included
- * @tag: the tag
- *
- * Return: bytes, or 0 for a tag that is not of this schema.
+ * ronbus_event_put16() - store a number of 16 bits as events have it
+ * @to: where, of any alignment
+ * @value: the number
  */
-static inline __u32 ronbus_event_size(__u8 tag)
+static inline void ronbus_event_put16(void *to, __u16 value)
 {
-	switch (tag) {
-	case RONBUS_EVENT_HEALTH:
-		return sizeof(struct ronbus_event_health);
-	case RONBUS_EVENT_CONFIG_UPDATED:
-		return sizeof(struct ronbus_event_config_updated);
-	case RONBUS_EVENT_SERVICE_CRASHED:
-		return sizeof(struct ronbus_event_service_crashed);
-	case RONBUS_EVENT_SHUTDOWN:
-		return sizeof(struct ronbus_event_shutdown);
-	}
-	return 0;
+	__u8 *byte = (__u8 *)to;
+
+	byte[0] = (__u8)value;
+	byte[1] = (__u8)(value >> 8);
+}
+
+/**
+ * ronbus_event_put32() - store a number of 32 bits as events have it
+ * @to: where, of any alignment
+ * @value: the number
+ */
+static inline void ronbus_event_put32(void *to, __u32 value)
+{
+	__u8 *byte = (__u8 *)to;
+
+	byte[0] = (__u8)value;
+	byte[1] = (__u8)(value >> 8);
+	byte[2] = (__u8)(value >> 16);
+	byte[3] = (__u8)(value >> 24);
+}
+
+/**
+ * ronbus_event_put64() - store a number of 64 bits as events have it
+ * @to: where, of any alignment
+ * @value: the number
+ */
+static inline void ronbus_event_put64(void *to, __u64 value)
+{
+	__u8 *byte = (__u8 *)to;
+
+	byte[0] = (__u8)value;
+	byte[1] = (__u8)(value >> 8);
+	byte[2] = (__u8)(value >> 16);
+	byte[3] = (__u8)(value >> 24);
+	byte[4] = (__u8)(value >> 32);
+	byte[5] = (__u8)(value >> 40);
+	byte[6] = (__u8)(value >> 48);
+	byte[7] = (__u8)(value >> 56);
+}
+
+/**
+ * ronbus_event_get16() - read a number of 16 bits as events have it
+ * @from: where, of any alignment
+ */
+static inline __u16 ronbus_event_get16(const void *from)
+{
+	const __u8 *byte = (const __u8 *)from;
+
+	return (__u16)(byte[0] | byte[1] << 8);
+}
+
+/**
+ * ronbus_event_get32() - read a number of 32 bits as events have it
+ * @from: where, of any alignment
+ */
+static inline __u32 ronbus_event_get32(const void *from)
+{
+	const __u8 *byte = (const __u8 *)from;
+
+	return byte[0] | (__u32)byte[1] << 8 | (__u32)byte[2] << 16 | (__u32)byte[3] << 24;
+}
+
+/**
+ * ronbus_event_get64() - read a number of 64 bits as events have it
+ * @from: where, of any alignment
+ */
+static inline __u64 ronbus_event_get64(const void *from)
+{
+	const __u8 *byte = (const __u8 *)from;
+
+	return byte[0] | (__u64)byte[1] << 8 | (__u64)byte[2] << 16 | (__u64)byte[3] << 24 |
+	       (__u64)byte[4] << 32 | (__u64)byte[5] << 40 | (__u64)byte[6] << 48 |
+	       (__u64)byte[7] << 56;
 }
 
 /**
@@ -196,20 +291,68 @@ static inline __u8 ronbus_event_tag(const void *data, __u32 len)
 }
 
 /**
+ * ronbus_event_size() - bytes of an event, its tag included
+ * @tag: the tag
+ *
+ * Return: bytes, of the newest version; 0 for a tag that is not of this schema.
+ */
+static inline __u32 ronbus_event_size(__u8 tag)
+{
+	switch (tag) {
+	case RONBUS_EVENT_HEALTH:
+		return RONBUS_EVENT_HEALTH_SIZE;
+	case RONBUS_EVENT_CONFIG_UPDATED:
+		return RONBUS_EVENT_CONFIG_UPDATED_SIZE;
+	case RONBUS_EVENT_SERVICE_CRASHED:
+		return RONBUS_EVENT_SERVICE_CRASHED_SIZE;
+	case RONBUS_EVENT_SHUTDOWN:
+		return RONBUS_EVENT_SHUTDOWN_SIZE;
+	}
+	return 0;
+}
+
+/**
  * ronbus_event_encode() - make a message of an event of the schema
- * @to: where the message goes
+ * @to: where the message goes, of any alignment; RONBUS_EVENT_SIZE_MAX bytes are always enough
  * @size: bytes there
  * @event: the event
  *
- * Return: bytes of the message; 0 if they do not fit, or the tag is not of this schema.
+ * Return: bytes of the message; 0 if they do not fit, or the tag is not of this schema, and then
+ * nothing was written.
  */
 static inline __u32 ronbus_event_encode(void *to, __u32 size, const union ronbus_event *event)
 {
 	__u32 len = ronbus_event_size(event->tag);
+	__u8 *byte = (__u8 *)to;
 
 	if (len > size)
 		return 0;
-	memcpy(to, event, len);
+	switch (event->tag) {
+	case RONBUS_EVENT_HEALTH:
+		byte[0] = RONBUS_EVENT_HEALTH;
+		byte[1] = event->health.status;
+		ronbus_event_put16(byte + 2, event->health.service);
+		ronbus_event_put32(byte + 4, event->health.pid);
+		ronbus_event_put64(byte + 8, event->health.rss);
+		ronbus_event_put64(byte + 16, event->health.cpu_ns);
+		break;
+	case RONBUS_EVENT_CONFIG_UPDATED:
+		ronbus_event_put64(byte, RONBUS_EVENT_CONFIG_UPDATED);
+		ronbus_event_put64(byte + 8, event->config_updated.version);
+		break;
+	case RONBUS_EVENT_SERVICE_CRASHED:
+		byte[0] = RONBUS_EVENT_SERVICE_CRASHED;
+		byte[1] = event->service_crashed.reason;
+		ronbus_event_put16(byte + 2, event->service_crashed.service);
+		ronbus_event_put32(byte + 4, event->service_crashed.code);
+		break;
+	case RONBUS_EVENT_SHUTDOWN:
+		byte[0] = RONBUS_EVENT_SHUTDOWN;
+		byte[1] = event->shutdown.reason;
+		ronbus_event_put16(byte + 2, 0);
+		ronbus_event_put32(byte + 4, event->shutdown.grace_ms);
+		break;
+	}
 	return len;
 }
 
@@ -219,19 +362,49 @@ static inline __u32 ronbus_event_encode(void *to, __u32 size, const union ronbus
  * @data: the message, of any alignment
  * @len: its bytes
  *
- * Every body is of its first version so far, and a message that is shorter is no event.
+ * What a newer version has behind the body that this one knows is passed over.
  *
- * Return: the tag; 0 if it is not of this schema, or the message is too short for it.
+ * Return: the tag; 0 if it is not of this schema, or the message is too short for it, and then
+ * @event is all zero.
  */
 static inline __u8 ronbus_event_decode(union ronbus_event *event, const void *data, __u32 len)
 {
+	const __u8 *byte = (const __u8 *)data;
 	__u8 tag = ronbus_event_tag(data, len);
-	__u32 size = ronbus_event_size(tag);
 
-	memset(event, 0, sizeof(*event));
-	if (!size || len < size)
+	__builtin_memset(event, 0, sizeof(*event));
+	switch (tag) {
+	case RONBUS_EVENT_HEALTH:
+		if (len < RONBUS_EVENT_HEALTH_SIZE)
+			return 0;
+		event->health.status = byte[1];
+		event->health.service = ronbus_event_get16(byte + 2);
+		event->health.pid = ronbus_event_get32(byte + 4);
+		event->health.rss = ronbus_event_get64(byte + 8);
+		event->health.cpu_ns = ronbus_event_get64(byte + 16);
+		break;
+	case RONBUS_EVENT_CONFIG_UPDATED:
+		if (len < RONBUS_EVENT_CONFIG_UPDATED_SIZE)
+			return 0;
+		event->config_updated.version = ronbus_event_get64(byte + 8);
+		break;
+	case RONBUS_EVENT_SERVICE_CRASHED:
+		if (len < RONBUS_EVENT_SERVICE_CRASHED_SIZE)
+			return 0;
+		event->service_crashed.reason = byte[1];
+		event->service_crashed.service = ronbus_event_get16(byte + 2);
+		event->service_crashed.code = ronbus_event_get32(byte + 4);
+		break;
+	case RONBUS_EVENT_SHUTDOWN: /* of the first version: a tag, and no more */
+		if (len < RONBUS_EVENT_SHUTDOWN_SIZE)
+			break;
+		event->shutdown.reason = byte[1];
+		event->shutdown.grace_ms = ronbus_event_get32(byte + 4);
+		break;
+	default:
 		return 0;
-	memcpy(event, data, size);
+	}
+	event->tag = tag;
 	return tag;
 }
 

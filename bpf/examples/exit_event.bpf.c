@@ -49,7 +49,8 @@ int bpf_ronbus_publish(__u32 publisher, __u32 topic, const void *data, __u32 dat
 SEC("tp_btf/sched_process_exit")
 int BPF_PROG(exit_event, struct task_struct *task)
 {
-	struct ronbus_event_service_crashed event = { .tag = RONBUS_EVENT_SERVICE_CRASHED };
+	union ronbus_event event = { .tag = RONBUS_EVENT_SERVICE_CRASHED };
+	__u8 message[RONBUS_EVENT_SERVICE_CRASHED_SIZE];
 	const struct exit_event_service *service;
 	struct exit_event_key key = {};
 	int code;
@@ -65,9 +66,10 @@ int BPF_PROG(exit_event, struct task_struct *task)
 		return 0;
 
 	/* As wait(2) has it: the signal in the low bits, or the exit status above them. */
-	event.service = service->number;
-	event.reason = code & 0x7f ? RONBUS_CRASH_SIGNAL : RONBUS_CRASH_EXIT;
-	event.code = code & 0x7f ? code & 0x7f : code >> 8 & 0xff;
-	bpf_ronbus_publish(service->publisher, RONBUS_TOPIC_OPERATIONS, &event, sizeof(event));
+	event.service_crashed.service = service->number;
+	event.service_crashed.reason = code & 0x7f ? RONBUS_CRASH_SIGNAL : RONBUS_CRASH_EXIT;
+	event.service_crashed.code = code & 0x7f ? code & 0x7f : code >> 8 & 0xff;
+	ronbus_event_encode(message, sizeof(message), &event);
+	bpf_ronbus_publish(service->publisher, RONBUS_TOPIC_OPERATIONS, message, sizeof(message));
 	return 0;
 }
