@@ -183,6 +183,7 @@ void add_gates(struct cells *cells)
 	add_metrics(cells, "alone", 0);
 	add_drain(cells, "loop", &loop_ops);
 	add_drain(cells, "live", &bursts_ops);
+	add_events(cells);
 }
 
 /* ---- what is asked of them ------------------------------------------------------------ */
@@ -331,6 +332,20 @@ static void ask_drain(struct gates *gates, const char *where, bool live)
 	}
 }
 
+static void ask_events(struct gates *gates)
+{
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(audiences); i++) {
+		between(ask(gates, GATE_GAIN, 5, "cycle", "B5/subs%u", audiences[i]), "compact",
+			"naive");
+		between(ask(gates, GATE_INFO, 0, "publish", "B5/subs%u", audiences[i]), "compact",
+			"naive");
+		between(ask(gates, GATE_INFO, 0, "cycle", "B5/subs%u", audiences[i]), "compact",
+			"plain");
+	}
+}
+
 void gates_of_features(struct gates *gates)
 {
 	ask_edge(gates);
@@ -340,6 +355,7 @@ void gates_of_features(struct gates *gates)
 	ask_metrics(gates);
 	ask_drain(gates, "loop", false);
 	ask_drain(gates, "live", true);
+	ask_events(gates);
 }
 
 /* ---- ronbus beside its peers ---------------------------------------------------------- */

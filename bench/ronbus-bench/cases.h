@@ -38,4 +38,7 @@ void add_shape_b(struct cells *cells);
 void add_shape_c(struct cells *cells);
 void add_gates(struct cells *cells);
 
+/* Of the gates, those of compact events. */
+void add_events(struct cells *cells);
+
 #endif /* RONBUS_BENCH_CASES_H */
