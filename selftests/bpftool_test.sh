@@ -1,8 +1,11 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# The commands of ronbus_trace(7), as they stand there, with plain tracefs, bpftool, perf and
-# bpftrace: do they work, and do the numbers agree with the counters in fdinfo? Prints TAP. Needs
-# nothing but a busybox; what is not installed is skipped.
+# usage: bpftool_test [tracers]
+#
+# The commands of ronbus_trace(7), as they stand there, with plain tracefs and bpftool, or with perf
+# and bpftrace: do they work, and do the numbers agree with the counters in fdinfo? Prints TAP. Needs
+# nothing but a busybox. Without a bpftool its part is skipped; tracers have to be there if they are
+# asked for.
 #
 # RONBUS_BPF names the directory with ronbus.bpf.o and exit_event (bpf, beside this one's).
 
@@ -232,8 +235,11 @@ with_perf() {
 	grep -q '^1,,ronbus:ronbus_wake' "$tmp/perf"
 }
 # Attached when it says so; on a signal it prints what it has.
-with_bpftrace() { # EXPECTED PROGRAM
-	bpftrace -e "$2" >"$tmp/bpftrace" 2>&1 &
+with_bpftrace() {
+	# shellcheck disable=SC2016 # its own notation
+	bpftrace -e 'tracepoint:ronbus:ronbus_wake {
+    @[args->name, args->cause] = count();
+    @delay = hist(args->delay_ns); }' >"$tmp/bpftrace" 2>&1 &
 	pid=$!
 	tries=0
 	until grep -qE 'Attaching|ERROR' "$tmp/bpftrace" || [ $tries = 100 ]; do
@@ -245,8 +251,10 @@ with_bpftrace() { # EXPECTED PROGRAM
 	kill -INT $pid
 	wait $pid
 	cat "$tmp/bpftrace"
-	grep -qE "$1" "$tmp/bpftrace"
+	grep -q '^@\[bpftool-test, 0\]: 3' "$tmp/bpftrace" || return 1
+	[ "$(sed -n 's/^\[.*) *\([1-3]\) |@.*/\1/p' "$tmp/bpftrace" | sum)" = 3 ]
 }
+sum() { awk '{ n += $1 } END { print n + 0 }'; }
 
 ### All of it.
 
@@ -257,6 +265,14 @@ fi
 [ -d $tracing/events ] || mount -t tracefs tracefs $tracing 2>/dev/null
 [ -d $tracing/events/ronbus ] || { echo "1..0 # SKIP there is no tracefs"; exit 4; }
 start_bus || { echo "Bail out! no bus: $(cat "$tmp/log")"; exit 1; }
+
+if [ "${1-}" = tracers ]; then
+	try "perf stat" with_perf
+	try "bpftrace: count, and a histogram" with_bpftrace
+	end_bus
+	echo "1..$number"
+	exit $failed
+fi
 
 try "tracefs: events" with_tracefs
 with_hist >"$tmp/out" 2>&1
@@ -291,19 +307,6 @@ if [ -x "$bpf/exit_event" ]; then
 	try "the example: crashes are told" exit_event
 else
 	skip "the example" "there is no $bpf/exit_event: make -C bpf examples"
-fi
-if have perf; then
-	try "perf stat" with_perf
-else
-	skip "perf stat" "there is no perf here"
-fi
-if have bpftrace; then
-	try "bpftrace: count" with_bpftrace '^@\[bpftool-test, 0\]: 3' \
-		'tracepoint:ronbus:ronbus_wake { @[args->name, args->cause] = count(); }'
-	try "bpftrace: histogram" with_bpftrace '^\[.*\) +[1-3] \|@' \
-		'tracepoint:ronbus:ronbus_wake { @delay = hist(args->delay_ns); }'
-else
-	skip "bpftrace" "there is no bpftrace here"
 fi
 end_bus
 echo "1..$number"
