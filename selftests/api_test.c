@@ -846,6 +846,43 @@ static void *worker_main(void *arg)
 	return NULL;
 }
 
+/* The subscription of a dispatch is asleep in the transport, and is woken and ended by it. */
+TEST_F(api, dispatch)
+{
+	struct ronbus_dispatch_options opts = { .workers = 2 };
+	struct ronbus_dispatch *dispatch;
+	struct ronbus_worker *workers[2];
+	struct ronbus_msg msg;
+	char buf[LEN];
+	unsigned int i;
+	u64 n;
+
+	ASSERT_EQ(0, ronbus_dispatch_open(self->sub, &opts, &dispatch));
+	for (i = 0; i < 2; i++) {
+		workers[i] = ronbus_dispatch_worker(dispatch, i);
+	}
+	ASSERT_EQ(0, ronbus_dispatch_start(dispatch));
+	for (n = 1; n <= 3 * SLOTS; n++) {
+		if (n % SLOTS == 1)
+			ASSERT_TRUE(wait_until(armed(self->bus, 0)));
+		ASSERT_EQ(1, send_number(self->pub, 7, n));
+		for (i = 0; i < 2; i++) {
+			ASSERT_EQ(RONBUS_MESSAGE,
+				  ronbus_worker_recv(workers[i], buf, sizeof(buf), &msg, WATCHDOG));
+			EXPECT_TRUE(message_whole(buf, LEN, n));
+			EXPECT_EQ(SLOTS + n - 1, msg.position);
+			EXPECT_EQ(7, msg.topic);
+		}
+	}
+	ronbus_pub_close(self->pub);
+	self->pub = NULL;
+	for (i = 0; i < 2; i++) {
+		EXPECT_EQ(RONBUS_CLOSED,
+			  ronbus_worker_recv(workers[i], buf, sizeof(buf), &msg, WATCHDOG));
+	}
+	ronbus_dispatch_close(dispatch);
+}
+
 /* One handle for all, or each its own: every message is counted, every one is whole. */
 TEST_F(api, threads)
 {

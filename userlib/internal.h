@@ -119,6 +119,9 @@ void *ronbus_zalloc(size_t size);
 __u64 ronbus_deadline(int64_t timeout_ns);
 __u64 ronbus_now(void);
 
+/* Sleep until there is something to look at, as ronbus_wait() with a deadline. */
+int ronbus_wait_until(struct ronbus_sub *sub, __u64 deadline);
+
 /* Slots to look at for the tail of a ring that others move. */
 static inline __u32 ronbus_tail_budget(const struct ronbus_ring *ring)
 {

@@ -98,7 +98,7 @@ int ronbus_cancel(struct ronbus_sub *sub)
 }
 
 /* A thread does not sleep on what it has counted and not flushed. */
-static int wait_until(struct ronbus_sub *sub, __u64 deadline)
+int ronbus_wait_until(struct ronbus_sub *sub, __u64 deadline)
 {
 	struct ronbus_subscriber_handle *handle = ronbus_subscriber_of(sub);
 	__u64 due = ronbus_metrics_due();
@@ -121,7 +121,7 @@ static bool past(__u64 deadline)
 
 int ronbus_wait(struct ronbus_sub *sub, int64_t timeout_ns)
 {
-	return wait_until(sub, ronbus_deadline(timeout_ns));
+	return ronbus_wait_until(sub, ronbus_deadline(timeout_ns));
 }
 
 int ronbus_recv(struct ronbus_sub *sub, void *buf, size_t size, struct ronbus_msg *msg,
@@ -134,7 +134,7 @@ int ronbus_recv(struct ronbus_sub *sub, void *buf, size_t size, struct ronbus_ms
 		return ret;
 	deadline = ronbus_deadline(timeout_ns);
 	do {
-		ret = wait_until(sub, deadline);
+		ret = ronbus_wait_until(sub, deadline);
 		if (!ret)
 			ret = ronbus_try_recv(sub, buf, size, msg);
 	} while (ret == -EAGAIN && !past(deadline));
@@ -188,7 +188,7 @@ int ronbus_drain(struct ronbus_sub *sub, ronbus_drain_fn fn, void *arg, unsigned
 		return ret;
 	deadline = ronbus_deadline(timeout_ns);
 	do {
-		ret = wait_until(sub, deadline);
+		ret = ronbus_wait_until(sub, deadline);
 		if (!ret)
 			ret = drain(sub, fn, arg, budget);
 	} while (ret == -EAGAIN && !past(deadline));
@@ -222,7 +222,7 @@ static int for_us(const struct ronbus_sub *sub, __u64 pos, __u64 state)
 
 	if (!sub->filter)
 		return 1;
-	ready = RB_READ(ronbus_ring_at(&sub->ring, pos).ready);
+	ready = RB_READ(&ronbus_ring_slot(&sub->ring, pos)->ready);
 	if (!ronbus_ring_unchanged(&sub->ring, pos, state))
 		return -1;
 	return !!(ready & sub->filter);
@@ -295,7 +295,7 @@ static __attribute__((noinline)) int take_found(struct ronbus_sub *sub, void *bu
 	__u32 len = __ronbus_describe(ring, pos, state, msg);
 
 	if (len <= size)
-		ronbus_copy_out(buf, ronbus_ring_payload(ring, pos), len);
+		ronbus_copy_out(buf, ronbus_slot_payload(ronbus_ring_slot(ring, pos)), len);
 	if (!ronbus_ring_unchanged(ring, pos, state))
 		return overtaken(sub, msg);
 	msg->data = buf;
@@ -340,7 +340,7 @@ int __ronbus_peek(struct ronbus_sub *sub, struct ronbus_msg *msg)
 	__ronbus_describe(ring, pos, state, msg);
 	if (!ronbus_ring_unchanged(ring, pos, state))
 		return overtaken(sub, msg);
-	msg->data = ronbus_ring_payload(ring, pos);
+	msg->data = ronbus_slot_payload(ronbus_ring_slot(ring, pos));
 	sub->peek_position = pos;
 	sub->peek_state = state;
 	return RONBUS_MESSAGE;

@@ -508,6 +508,164 @@ int ronbus_uring_prep_cancel(struct io_uring_sqe *sqe, struct ronbus_sub *sub);
 int ronbus_uring_prep_publish(struct io_uring_sqe *sqe, struct ronbus_pub *pub, unsigned int topic,
 			      const struct ronbus_vec *vec, unsigned int count);
 
+/* ---- local dispatch -------------------------------------------------------------------- */
+
+/*
+ * One subscription for many workers of one process. A bus has 64 subscribers, and a publisher may
+ * have to wake each of them; a program that reads the same stream in several threads subscribes
+ * once, and has what it reads handed on to its workers through a queue each. Whoever runs the
+ * dispatch copies a message once for each worker it is for, and wakes a worker once for all that it
+ * handed on at a time.
+ *
+ * A queue loses what its worker is too slow for, and says so, as the bus does. No worker slows
+ * down another, or the dispatch.
+ *
+ * Threads. One thread at a time runs a dispatch, another may stop or drain it, and each worker is
+ * used by one thread at a time.
+ */
+struct ronbus_dispatch; /* a subscription with workers */
+struct ronbus_worker; /* one of them */
+
+/**
+ * typedef ronbus_route_fn - which workers a message is for
+ * @arg: as given in &struct ronbus_dispatch_options
+ * @msg: the message; its bytes stay whole until the function returns
+ *
+ * Return: set of workers, bit n for worker n. Bits of workers that do not exist mean nothing.
+ */
+typedef __u64 (*ronbus_route_fn)(void *arg, const struct ronbus_msg *msg);
+
+/**
+ * struct ronbus_dispatch_options - how to hand on
+ * @workers: how many there are, 1 to 64
+ * @capacity: messages a queue holds, a power of two, 4 to 2^20; 0 for 256
+ * @route: which of them a message is for; NULL for all of them
+ * @arg: passed to @route
+ * @reserved: zero
+ */
+struct ronbus_dispatch_options {
+	__u32 workers;
+	__u32 capacity;
+	ronbus_route_fn route;
+	void *arg;
+	__u64 reserved[4];
+};
+
+/**
+ * ronbus_dispatch_open() - share a subscription among workers
+ * @sub: the subscription; nobody else may use it before ronbus_dispatch_close(), which leaves it
+ *	open
+ * @opts: how
+ * @dispatch: receives the handle
+ *
+ * Return: 0; -EINVAL: no such number of workers, no such capacity, or queues above 64 MiB; -ENOMEM.
+ */
+int ronbus_dispatch_open(struct ronbus_sub *sub, const struct ronbus_dispatch_options *opts,
+			 struct ronbus_dispatch **dispatch);
+
+/**
+ * ronbus_dispatch_worker() - a worker of a dispatch
+ * @dispatch: the dispatch, which owns it
+ * @number: 0 to one below their number
+ *
+ * Return: the worker; NULL: there is none of that number.
+ */
+struct ronbus_worker *ronbus_dispatch_worker(struct ronbus_dispatch *dispatch, unsigned int number);
+
+/**
+ * ronbus_dispatch_run() - hand on what there is, sleeping if there is nothing
+ * @dispatch: the dispatch, not started
+ * @timeout_ns: how long to sleep; 0 not to, negative for no limit
+ *
+ * Hands on at most 64 messages before the workers are woken, and returns.
+ *
+ * Return: how many messages and losses were handed on; RONBUS_CLOSED: the bus has ended, or the
+ * dispatch was stopped, and the workers will get what they have and then the end; -EAGAIN with a
+ * timeout of 0, else -ETIMEDOUT, -EINTR or -ECANCELED, as ronbus_recv().
+ */
+int ronbus_dispatch_run(struct ronbus_dispatch *dispatch, int64_t timeout_ns);
+
+/**
+ * ronbus_dispatch_start() - run it in a thread of its own, until it is stopped or the bus ends
+ * @dispatch: the dispatch
+ *
+ * Return: 0; -EBUSY: it has been started; -EAGAIN: no more threads.
+ */
+int ronbus_dispatch_start(struct ronbus_dispatch *dispatch);
+
+/**
+ * ronbus_dispatch_stop() - hand on nothing more
+ * @dispatch: the dispatch
+ *
+ * Workers read what is in their queues, and then the end. If it was started, its thread has ended
+ * when this returns; if another thread calls ronbus_dispatch_run(), that returns RONBUS_CLOSED, at
+ * the latest when it has slept for its timeout.
+ */
+void ronbus_dispatch_stop(struct ronbus_dispatch *dispatch);
+
+/**
+ * ronbus_dispatch_drain() - hand on what is on the bus now, and then stop
+ * @dispatch: the dispatch
+ *
+ * What is published later is not handed on, nor is a message that is still being written when it
+ * is all that is left. Otherwise as ronbus_dispatch_stop().
+ */
+void ronbus_dispatch_drain(struct ronbus_dispatch *dispatch);
+
+/**
+ * ronbus_dispatch_close() - take a dispatch and its workers away
+ * @dispatch: the dispatch, or NULL; no worker may be in use
+ */
+void ronbus_dispatch_close(struct ronbus_dispatch *dispatch);
+
+/**
+ * ronbus_worker_recv() - receive what was handed on
+ * @worker: the worker
+ * @buf: where to put it
+ * @size: bytes there
+ * @msg: filled, with position, topic and publisher as on the bus
+ * @timeout_ns: nanoseconds; 0 not to sleep, negative for no limit
+ *
+ * Return: as ronbus_recv(), and -EAGAIN with a timeout of 0. RONBUS_LAGGED tells either of losses of
+ * the subscription, in positions of the bus, with msg->position where it goes on; or of losses of
+ * this worker's queue, in messages that were for it, with msg->position the one behind the last
+ * message it got.
+ */
+int ronbus_worker_recv(struct ronbus_worker *worker, void *buf, size_t size, struct ronbus_msg *msg,
+		       int64_t timeout_ns);
+
+/**
+ * ronbus_worker_drain() - receive all there is, up to a budget; sleep only if there is nothing
+ * @worker: the worker
+ * @fn: called for each message and each loss
+ * @arg: passed on
+ * @budget: how many at most, not 0
+ * @timeout_ns: as in ronbus_worker_recv()
+ *
+ * Return: as ronbus_drain().
+ */
+int ronbus_worker_drain(struct ronbus_worker *worker, ronbus_drain_fn fn, void *arg,
+			unsigned int budget, int64_t timeout_ns);
+
+/**
+ * ronbus_worker_fd() - an fd to poll for input, as ronbus_sub_fd()
+ * @worker: the worker
+ */
+int ronbus_worker_fd(struct ronbus_worker *worker);
+
+/**
+ * ronbus_worker_arm() - ask to be woken, as ronbus_arm()
+ * @worker: the worker
+ */
+int ronbus_worker_arm(struct ronbus_worker *worker);
+
+/**
+ * ronbus_worker_stats() - the counters of a worker's queue
+ * @worker: the worker
+ * @stats: filled, as for a subscriber; a loss of the subscription counts as one message
+ */
+int ronbus_worker_stats(struct ronbus_worker *worker, struct ronbus_stats *stats);
+
 /* ---- other ---------------------------------------------------------------------------- */
 
 /**
@@ -834,15 +992,15 @@ RONBUS_INLINE int ronbus_publish_many(struct ronbus_pub *pub, unsigned int topic
 __RONBUS_PART __u32 __ronbus_describe(const struct ronbus_ring *ring, __u64 pos, __u64 state,
 				      struct ronbus_msg *msg)
 {
-	const struct ronbus_meta *meta = ronbus_ring_at(ring, pos).meta;
-	__u32 len = RB_READ(&meta->len);
+	const struct ronbus_slot *slot = ronbus_ring_slot(ring, pos);
+	__u32 len = RB_READ(&slot->len);
 
 	if (RB_UNLIKELY(len > ring->payload))
 		len = ring->payload;
 	msg->position = pos;
 	msg->lost = 0;
 	msg->len = len;
-	msg->topic = RB_READ(&meta->topic) % RONBUS_TOPICS_MAX;
+	msg->topic = RB_READ(&slot->topic) % RONBUS_TOPICS_MAX;
 	msg->publisher = (__u16)ronbus_state_owner(state);
 	return len;
 }
@@ -855,24 +1013,24 @@ __RONBUS_PART __u32 __ronbus_describe(const struct ronbus_ring *ring, __u64 pos,
 __RONBUS_PART int __ronbus_take(const struct ronbus_ring *ring, __u64 pos, __u64 state, void *buf,
 				size_t size, struct ronbus_msg *msg)
 {
-	const struct ronbus_words at = ronbus_ring_at(ring, pos);
+	struct ronbus_slot *slot = ronbus_ring_slot(ring, pos);
 	void *to = buf;
 	__u32 len;
 
 	if (__builtin_constant_p(size) && RB_LIKELY(size <= ring->payload) &&
-	    RB_LIKELY(RB_READ(&at.meta->len) == size)) {
-		ronbus_copy_out(to, ronbus_words_payload(&at), (__u32)size);
+	    RB_LIKELY(RB_READ(&slot->len) == size)) {
+		ronbus_copy_out(to, ronbus_slot_payload(slot), (__u32)size);
 		msg->position = pos;
 		msg->lost = 0;
 		msg->len = (__u32)size;
-		msg->topic = RB_READ(&at.meta->topic) % RONBUS_TOPICS_MAX;
+		msg->topic = RB_READ(&slot->topic) % RONBUS_TOPICS_MAX;
 		msg->publisher = (__u16)ronbus_state_owner(state);
 	} else {
 		len = __ronbus_describe(ring, pos, state, msg);
 		if (RB_UNLIKELY(len > size))
 			return 0;
 		__RONBUS_HIDE(to);
-		ronbus_copy_out(to, ronbus_words_payload(&at), len);
+		ronbus_copy_out(to, ronbus_slot_payload(slot), len);
 	}
 	msg->data = buf;
 	return ronbus_ring_unchanged(ring, pos, state);
@@ -970,7 +1128,7 @@ RONBUS_INLINE int ronbus_peek(struct ronbus_sub *sub, struct ronbus_msg *msg)
 	__ronbus_describe(&ring, pos, state, msg);
 	if (RB_UNLIKELY(!ronbus_ring_unchanged(&ring, pos, state)))
 		return __ronbus_peek(sub, msg);
-	msg->data = ronbus_ring_payload(&ring, pos);
+	msg->data = ronbus_slot_payload(ronbus_ring_slot(&ring, pos));
 	sub->peek_position = pos;
 	sub->peek_state = state;
 	return RONBUS_MESSAGE;
