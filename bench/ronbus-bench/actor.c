@@ -41,14 +41,15 @@ struct usage usage_now(void)
 	if (clock_gettime(CLOCK_THREAD_CPUTIME_ID, &cpu))
 		die("no clock for the time of a thread");
 	return (struct usage){ (uint64_t)cpu.tv_sec * 1000000000ULL + (uint64_t)cpu.tv_nsec,
-			       (uint64_t)rusage.ru_nvcsw };
+			       (uint64_t)rusage.ru_nvcsw, 0 };
 }
 
 struct usage usage_since(struct usage begin)
 {
 	struct usage now = usage_now();
 
-	return (struct usage){ now.cpu_ns - begin.cpu_ns, now.switches - begin.switches };
+	return (struct usage){ now.cpu_ns - begin.cpu_ns, now.switches - begin.switches,
+			       begin.got };
 }
 
 /* ---- receiving ------------------------------------------------------------------------ */
@@ -203,13 +204,14 @@ static void join_all(struct actors *actors)
 
 struct usage actors_join(struct actors *actors)
 {
-	struct usage sum = { 0, 0 };
+	struct usage sum = { 0 };
 	unsigned int i;
 
 	join_all(actors);
 	for (i = 0; i < actors->count; i++) {
 		sum.cpu_ns += actors_seat(actors, i)->usage.cpu_ns;
 		sum.switches += actors_seat(actors, i)->usage.switches;
+		sum.got += actors_seat(actors, i)->usage.got;
 	}
 	munmap(actors->shared, sizeof(*actors->shared));
 	free(actors->threads);

@@ -15,13 +15,15 @@
 #define ACTOR_BUSES 2U
 
 /**
- * struct usage - what a thread used up
+ * struct usage - what a thread used up, and what for
  * @cpu_ns: time on a CPU
  * @switches: context switches of its own will: it slept
+ * @got: messages it received, by those who count them here
  */
 struct usage {
 	uint64_t cpu_ns;
 	uint64_t switches;
+	uint64_t got;
 };
 
 /**

@@ -171,6 +171,21 @@ static void add_drain(struct cells *cells, const char *where, const struct cell_
 	}
 }
 
+static const unsigned int dispatch_bursts[] = { 1, 32 };
+
+static void add_local_dispatch(struct cells *cells)
+{
+	char name[NAME_SIZE];
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(dispatch_bursts); i++) {
+		snprintf(name, sizeof(name), "gates/B3/burst%u/subs4", dispatch_bursts[i]);
+		add_dispatch(cells, name, DISPATCH_WORKERS / 4, dispatch_bursts[i]);
+		snprintf(name, sizeof(name), "gates/B3/burst%u/subs16", dispatch_bursts[i]);
+		add_dispatch(cells, name, DISPATCH_WORKERS, dispatch_bursts[i]);
+	}
+}
+
 void add_gates(struct cells *cells)
 {
 	add_edge(cells, "rest", METRICS | BATCH);
@@ -184,6 +199,7 @@ void add_gates(struct cells *cells)
 	add_drain(cells, "loop", &loop_ops);
 	add_drain(cells, "live", &bursts_ops);
 	add_events(cells);
+	add_local_dispatch(cells);
 }
 
 /* ---- what is asked of them ------------------------------------------------------------ */
@@ -311,6 +327,19 @@ static void ask_metrics(struct gates *gates)
 	}
 }
 
+/* Four subscribers instead of sixteen: the publisher has fewer to wake. */
+static void ask_local_dispatch(struct gates *gates)
+{
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(dispatch_bursts); i++) {
+		between(ask(gates, GATE_GAIN, 20, "publish", "B3/burst%u", dispatch_bursts[i]),
+			"subs4", "subs16");
+		between(ask(gates, GATE_INFO, 0, "cpu", "B3/burst%u", dispatch_bursts[i]), "subs4",
+			"subs16");
+	}
+}
+
 static void ask_drain(struct gates *gates, const char *where, bool live)
 {
 	struct gate *gate;
@@ -356,6 +385,7 @@ void gates_of_features(struct gates *gates)
 	ask_drain(gates, "loop", false);
 	ask_drain(gates, "live", true);
 	ask_events(gates);
+	ask_local_dispatch(gates);
 }
 
 /* ---- ronbus beside its peers ---------------------------------------------------------- */

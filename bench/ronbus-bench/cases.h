@@ -41,4 +41,9 @@ void add_gates(struct cells *cells);
 /* Of the gates, those of compact events. */
 void add_events(struct cells *cells);
 
+/* One cell of B3: these workers, each a subscriber if there are as many, else evenly among them. */
+#define DISPATCH_WORKERS 16U
+void add_dispatch(struct cells *cells, const char *name, unsigned int subscribers,
+		  unsigned int burst);
+
 #endif /* RONBUS_BENCH_CASES_H */
