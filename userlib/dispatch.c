@@ -359,16 +359,16 @@ static int try_recv(struct ronbus_worker *worker, void *buf, size_t size, struct
 	int ret;
 
 	do {
-		const struct ronbus_slot *slot;
+		struct ronbus_words at;
 
 		ret = ronbus_peek(worker->sub, msg);
 		if (ret == RONBUS_LAGGED)
 			return lost_here(worker, msg);
 		if (ret != RONBUS_MESSAGE)
 			return ret;
-		slot = ronbus_ring_slot(ring, msg->position);
-		position = RB_READ(&slot->ready);
-		topic = RB_READ(&slot->topic);
+		at = ronbus_ring_at(ring, msg->position);
+		position = RB_READ(at.ready);
+		topic = RB_READ(&at.meta->topic);
 		if (topic == TOPIC_LOST)
 			ronbus_copy_out(&lost, msg->data, sizeof(lost));
 		else if (msg->len <= size)
