@@ -24,13 +24,13 @@ static void show(const char *what)
 
 	printf("%-22s", what);
 	for (i = 0; i < SLOTS; i++) {
-		const struct ronbus_slot *slot = ronbus_ring_slot(&ring, i);
-		__u32 owner = ronbus_state_owner(slot->state);
+		__u64 state = *ronbus_ring_at(&ring, i).state;
+		__u32 owner = ronbus_state_owner(state);
 		char name = owner ? (char)('A' + owner - 1) : '-';
-		char kind = ".!o"[ronbus_state_kind(slot->state)];
+		char kind = ".!o"[ronbus_state_kind(state)];
 
-		printf("  %u%c%c h%u", (unsigned int)ronbus_state_lap(slot->state), name, kind,
-		       (unsigned int)slot->hole);
+		printf("  %u%c%c h%u", (unsigned int)ronbus_state_lap(state), name, kind,
+		       (unsigned int)*ronbus_ring_at(&ring, i).hole);
 	}
 	printf("  head %2u\n", (unsigned int)ring.head->head);
 }

@@ -45,7 +45,7 @@ static ssize_t take_record(struct ronbus_sub *sub, char __user *to, size_t space
 	struct ronbus_record *record = sub->bounce;
 	u64 pos = READ_ONCE(self->cursor);
 	u32 steps = ring->mask + 64;
-	struct ronbus_slot *slot;
+	struct ronbus_words at;
 	size_t size;
 	u64 value;
 
@@ -68,15 +68,15 @@ static ssize_t take_record(struct ronbus_sub *sub, char __user *to, size_t space
 			break;
 		}
 
-		slot = ronbus_ring_slot(ring, pos);
+		at = ronbus_ring_at(ring, pos);
 		record->position = pos;
 		record->lost = sub->read_lost;
-		record->len = min(READ_ONCE(slot->len), ring->payload);
-		record->topic = READ_ONCE(slot->topic) % RONBUS_TOPICS_MAX;
+		record->len = min(READ_ONCE(at.meta->len), ring->payload);
+		record->topic = READ_ONCE(at.meta->topic) % RONBUS_TOPICS_MAX;
 		record->publisher = ronbus_state_owner(value);
 		size = sizeof(*record) + round_up(record->len, 8);
 		memset((char *)record + size - 8, 0, record->len ? 8 : 0);
-		ronbus_copy_out(record + 1, ronbus_slot_payload(slot), record->len);
+		ronbus_copy_out(record + 1, ronbus_words_payload(&at), record->len);
 		if (!ronbus_ring_unchanged(ring, pos, value))
 			continue;
 

@@ -190,8 +190,11 @@ LAYOUT_SIZE(ronbus_slot, 32);
 LAYOUT(ronbus_slot, state, 0, 8);
 LAYOUT(ronbus_slot, hole, 8, 8);
 LAYOUT(ronbus_slot, ready, 16, 8);
-LAYOUT(ronbus_slot, len, 24, 4);
-LAYOUT(ronbus_slot, topic, 28, 4);
+LAYOUT(ronbus_slot, meta, 24, 8);
+
+LAYOUT_SIZE(ronbus_meta, 8);
+LAYOUT(ronbus_meta, len, 0, 4);
+LAYOUT(ronbus_meta, topic, 4, 4);
 
 LAYOUT_SIZE(ronbus_ring_head, 128);
 LAYOUT(ronbus_ring_head, head, 0, 8);

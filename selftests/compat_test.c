@@ -196,11 +196,11 @@ static int by_syscall(void)
 	CHECK(publish.receivers == 1);
 	for (i = 0; i < 3; i++) {
 		__u64 pos = sub_self->cursor;
-		struct ronbus_slot *slot = ronbus_ring_slot(&sub_ring, pos);
+		const struct ronbus_words at = ronbus_ring_at(&sub_ring, pos);
 
 		CHECK(ronbus_ring_look(&sub_ring, pos, &state) == RONBUS_LOOK_READY);
-		CHECK(slot->len == LEN && slot->topic == 63);
-		ronbus_copy_out(buf, ronbus_slot_payload(slot), LEN);
+		CHECK(at.meta->len == LEN && at.meta->topic == 63);
+		ronbus_copy_out(buf, ronbus_words_payload(&at), LEN);
 		CHECK(ronbus_ring_unchanged(&sub_ring, pos, state));
 		CHECK(!memcmp(buf, data[i], LEN));
 		sub_self->cursor = pos + 1;

@@ -851,7 +851,7 @@ TEST_F(storm, random_deaths)
 	ASSERT_EQ(0, subscriber_join(&s, self->bus, RONBUS_START_LATEST, 0));
 	for (i = 0; i < STORM_SLOTS; i++) {
 		EXPECT_NE(RONBUS_KIND_BUSY,
-			  ronbus_state_kind(RB_READ(&ronbus_ring_slot(&s.m.ring, i)->state)));
+			  ronbus_state_kind(RB_READ(ronbus_ring_at(&s.m.ring, i).state)));
 	}
 
 	/* A lap without a gap, for a reader that keeps up. */

@@ -306,10 +306,11 @@ TEST_F(deliver, nobody_listens)
 	EXPECT_NO_MESSAGE(subscriber_read, &s);
 	EXPECT_EQ(self->cap, ronbus_ring_hint(&s.m.ring));
 	for (i = 0; i < self->cap; i++) {
-		struct ronbus_slot *slot = ronbus_ring_slot(&s.m.ring, i);
+		const struct ronbus_words at = ronbus_ring_at(&s.m.ring, i);
 
-		ASSERT_EQ(0, slot->state | slot->hole | slot->ready | slot->len | slot->topic);
-		ASSERT_EQ(0, *ronbus_slot_payload(slot));
+		ASSERT_EQ(0, *at.state | *at.hole);
+		ASSERT_EQ(0, *at.ready | at.meta->len | at.meta->topic);
+		ASSERT_EQ(0, *ronbus_words_payload(&at));
 	}
 	PUBLISH(100, 2);
 	EXPECT_MESSAGE(subscriber_read, &s, 100, self->cap, 0);

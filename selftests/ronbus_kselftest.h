@@ -624,7 +624,7 @@ static inline int subscriber_read(struct subscriber *s, struct message *msg)
 
 	msg->lost = 0;
 	for (;;) {
-		struct ronbus_slot *slot = ronbus_ring_slot(ring, pos);
+		const struct ronbus_words at = ronbus_ring_at(ring, pos);
 
 		switch (ronbus_ring_look(ring, pos, &value)) {
 		case RONBUS_LOOK_EMPTY:
@@ -650,11 +650,11 @@ static inline int subscriber_read(struct subscriber *s, struct message *msg)
 			break;
 		}
 		msg->position = pos;
-		msg->len = RB_READ(&slot->len);
-		msg->topic = RB_READ(&slot->topic);
+		msg->len = RB_READ(&at.meta->len);
+		msg->topic = RB_READ(&at.meta->topic);
 		msg->publisher = ronbus_state_owner(value);
 		if (msg->len <= ring->payload)
-			ronbus_copy_out(msg->data, ronbus_slot_payload(slot), msg->len);
+			ronbus_copy_out(msg->data, ronbus_words_payload(&at), msg->len);
 		if (!ronbus_ring_unchanged(ring, pos, value))
 			continue;
 		count(&self->delivered, 1);

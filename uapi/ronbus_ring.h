@@ -139,19 +139,27 @@ enum ronbus_step {
 };
 
 /**
+ * struct ronbus_meta - what there is to know of a message
+ * @len: bytes of payload
+ * @topic: its topic
+ */
+struct ronbus_meta {
+	__u32 len;
+	__u32 topic;
+};
+
+/**
  * struct ronbus_slot - a slot in the ring mapping; the payload follows it
  * @state: see RONBUS_STATE()
  * @hole: highest lap whose position was passed by
  * @ready: set of subscribers the message is for
- * @len: bytes of payload
- * @topic: topic of the message
+ * @meta: its length and topic
  */
 struct ronbus_slot {
 	__aligned_u64 state;
 	__aligned_u64 hole;
 	__aligned_u64 ready;
-	__u32 len;
-	__u32 topic;
+	struct ronbus_meta meta;
 };
 
 /**
@@ -180,6 +188,20 @@ struct ronbus_ring {
 	__u32 shift;
 	__u32 stride;
 	__u32 payload;
+};
+
+/**
+ * struct ronbus_words - where the words of a position are, but for its payload; not shared
+ * @state: see RONBUS_STATE()
+ * @hole: highest lap whose position was passed by
+ * @ready: set of subscribers the message is for
+ * @meta: its length and topic
+ */
+struct ronbus_words {
+	__u64 *state;
+	__u64 *hole;
+	__u64 *ready;
+	struct ronbus_meta *meta;
 };
 
 #define RONBUS_KIND_READY 0U
@@ -269,9 +291,30 @@ static inline struct ronbus_slot *ronbus_ring_slot(const struct ronbus_ring *rin
 	return (struct ronbus_slot *)(ring->slots + (pos & ring->mask) * ring->stride);
 }
 
-static inline __u64 *ronbus_slot_payload(struct ronbus_slot *slot)
+/* Where the words of a position are: this is known here, and nowhere else. */
+static inline struct ronbus_words ronbus_ring_at(const struct ronbus_ring *ring, __u64 pos)
 {
-	return (__u64 *)(slot + 1);
+	struct ronbus_slot *slot = ronbus_ring_slot(ring, pos);
+	struct ronbus_words at;
+
+	at.state = &slot->state;
+	at.hole = &slot->hole;
+	at.ready = &slot->ready;
+	at.meta = &slot->meta;
+	return at;
+}
+
+/* Asked for where it is used: an address that nobody holds on to costs the compiler no register. */
+static inline __u64 *ronbus_words_payload(const struct ronbus_words *at)
+{
+	return (__u64 *)(at->meta + 1);
+}
+
+static inline __u64 *ronbus_ring_payload(const struct ronbus_ring *ring, __u64 pos)
+{
+	const struct ronbus_words at = ronbus_ring_at(ring, pos);
+
+	return ronbus_words_payload(&at);
 }
 
 static inline __u64 ronbus_ring_lap(const struct ronbus_ring *ring, __u64 pos)
@@ -403,9 +446,9 @@ static inline int ronbus_ring_claim(const struct ronbus_ring *ring, struct ronbu
 {
 	while (budget-- && claim->stalls <= ring->mask) {
 		__u64 pos = claim->pos, lap = ronbus_ring_lap(ring, pos);
-		struct ronbus_slot *slot = ronbus_ring_slot(ring, pos);
+		const struct ronbus_words at = ronbus_ring_at(ring, pos);
 		/* barrier B', with B in commit(): what was written here before is; ring.pml */
-		__u64 state = RB_LOAD_ACQUIRE(&slot->state);
+		__u64 state = RB_LOAD_ACQUIRE(at.state);
 		__u64 hole;
 
 		if (ronbus_state_lap(state) >= lap) { /* taken */
@@ -413,10 +456,10 @@ static inline int ronbus_ring_claim(const struct ronbus_ring *ring, struct ronbu
 			continue;
 		}
 
-		hole = RB_READ(&slot->hole);
+		hole = RB_READ(at.hole);
 		if (ronbus_state_kind(state) == RONBUS_KIND_BUSY) { /* held: pass it by */
 			/* As a barrier it has no partner: D comes before anybody is woken for it. */
-			if (hole < lap && !RB_CAS(&slot->hole, hole, lap))
+			if (hole < lap && !RB_CAS(at.hole, hole, lap))
 				continue;
 			claim->pos++;
 			claim->stalls++;
@@ -428,16 +471,16 @@ static inline int ronbus_ring_claim(const struct ronbus_ring *ring, struct ronbu
 		}
 
 		/* barriers A and C, with A' in unchanged() and C' in look(): ring.pml */
-		if (!RB_CAS(&slot->state, state, RONBUS_STATE(lap, owner, RONBUS_KIND_BUSY)))
+		if (!RB_CAS(at.state, state, RONBUS_STATE(lap, owner, RONBUS_KIND_BUSY)))
 			continue;
 		RB_STEP(RONBUS_STEP_CLAIMED);
-		if (RB_UNLIKELY(RB_READ(&slot->hole) >= lap)) {
+		if (RB_UNLIKELY(RB_READ(at.hole) >= lap)) {
 			/*
 			 * Between our look at hole and the CAS the slot was held, passed by, and
 			 * let go: readers may be past it. For whoever claims the slot next it is
 			 * barrier B, with B' in claim(): ring.pml
 			 */
-			RB_STORE_RELEASE(&slot->state, RONBUS_STATE(lap, owner, RONBUS_KIND_HOLE));
+			RB_STORE_RELEASE(at.state, RONBUS_STATE(lap, owner, RONBUS_KIND_HOLE));
 			claim->pos++;
 			continue;
 		}
@@ -455,9 +498,8 @@ static inline int ronbus_ring_claim(const struct ronbus_ring *ring, struct ronbu
  */
 static inline void ronbus_ring_begin(const struct ronbus_ring *ring, __u64 pos, __u32 owner)
 {
-	struct ronbus_slot *slot = ronbus_ring_slot(ring, pos);
-
-	RB_WRITE(&slot->state, RONBUS_STATE(ronbus_ring_lap(ring, pos), owner, RONBUS_KIND_BUSY));
+	RB_WRITE(ronbus_ring_at(ring, pos).state,
+		 RONBUS_STATE(ronbus_ring_lap(ring, pos), owner, RONBUS_KIND_BUSY));
 	RB_WMB(); /* barrier A, with A' in unchanged(): ring.pml */
 	RB_STEP(RONBUS_STEP_OWNED);
 }
@@ -474,13 +516,13 @@ static inline void ronbus_ring_begin(const struct ronbus_ring *ring, __u64 pos, 
 static inline void ronbus_ring_write(const struct ronbus_ring *ring, __u64 pos, __u64 ready,
 				     __u32 topic, const void *data, __u32 len)
 {
-	struct ronbus_slot *slot = ronbus_ring_slot(ring, pos);
+	const struct ronbus_words at = ronbus_ring_at(ring, pos);
 
-	RB_WRITE(&slot->ready, ready);
-	RB_WRITE(&slot->len, len);
-	RB_WRITE(&slot->topic, topic);
+	RB_WRITE(at.ready, ready);
+	RB_WRITE(&at.meta->len, len);
+	RB_WRITE(&at.meta->topic, topic);
 	RB_STEP(RONBUS_STEP_WRITING);
-	ronbus_copy_in(ronbus_slot_payload(slot), data, len);
+	ronbus_copy_in(ronbus_words_payload(&at), data, len);
 	RB_STEP(RONBUS_STEP_WRITTEN);
 }
 
@@ -493,7 +535,7 @@ static inline void ronbus_ring_write(const struct ronbus_ring *ring, __u64 pos, 
 static inline void ronbus_ring_commit(const struct ronbus_ring *ring, __u64 pos, __u32 owner)
 {
 	/* barrier B, with B' in look(): ring.pml */
-	RB_STORE_RELEASE(&ronbus_ring_slot(ring, pos)->state,
+	RB_STORE_RELEASE(ronbus_ring_at(ring, pos).state,
 			 RONBUS_STATE(ronbus_ring_lap(ring, pos), owner, RONBUS_KIND_READY));
 }
 
@@ -509,7 +551,7 @@ static inline void ronbus_ring_commit(const struct ronbus_ring *ring, __u64 pos,
 static inline void ronbus_ring_commit_last(const struct ronbus_ring *ring, __u64 pos, __u32 owner)
 {
 	/* barriers B and D, with B' in look() and D' in arming: ring.pml, wake.pml */
-	RB_XCHG(&ronbus_ring_slot(ring, pos)->state,
+	RB_XCHG(ronbus_ring_at(ring, pos).state,
 		RONBUS_STATE(ronbus_ring_lap(ring, pos), owner, RONBUS_KIND_READY));
 	RB_STEP(RONBUS_STEP_COMMITTED);
 }
@@ -551,7 +593,7 @@ static inline __u64 ronbus_ring_tail(const struct ronbus_ring *ring, __u32 budge
 
 	while (budget--) {
 		/* It has no partner: readers look again at whatever they read. */
-		__u64 lap = ronbus_state_lap(RB_LOAD_ACQUIRE(&ronbus_ring_slot(ring, pos)->state));
+		__u64 lap = ronbus_state_lap(RB_LOAD_ACQUIRE(ronbus_ring_at(ring, pos).state));
 
 		if (lap < ronbus_ring_lap(ring, pos))
 			break;
@@ -601,13 +643,13 @@ static inline __u64 ronbus_ring_oldest(const struct ronbus_ring *ring, __u64 pos
 static inline enum ronbus_look ronbus_ring_look(const struct ronbus_ring *ring, __u64 pos,
 						__u64 *value)
 {
-	struct ronbus_slot *slot = ronbus_ring_slot(ring, pos);
+	const struct ronbus_words at = ronbus_ring_at(ring, pos);
 	__u64 lap = ronbus_ring_lap(ring, pos);
-	__u64 state = RB_LOAD_ACQUIRE(&slot->state); /* barrier B', with B in commit(): ring.pml */
+	__u64 state = RB_LOAD_ACQUIRE(at.state); /* barrier B', with B in commit(): ring.pml */
 	__u64 newest;
 
 	if (ronbus_state_lap(state) < lap) {
-		if (RB_LIKELY(RB_READ(&slot->hole) < lap))
+		if (RB_LIKELY(RB_READ(at.hole) < lap))
 			return RONBUS_LOOK_EMPTY;
 		/*
 		 * Passed by, unless a claim came between: barrier C', with C in claim(): ring.pml.
@@ -615,7 +657,7 @@ static inline enum ronbus_look ronbus_ring_look(const struct ronbus_ring *ring, 
 		 * HOLE.
 		 */
 		RB_MB();
-		state = RB_LOAD_ACQUIRE(&slot->state); /* barrier B', with B as above: ring.pml */
+		state = RB_LOAD_ACQUIRE(at.state); /* barrier B', with B as above: ring.pml */
 		if (ronbus_state_lap(state) < lap)
 			return RONBUS_LOOK_HOLE;
 	}
@@ -628,7 +670,7 @@ static inline enum ronbus_look ronbus_ring_look(const struct ronbus_ring *ring, 
 		}
 		if (ronbus_state_kind(state) != RONBUS_KIND_BUSY)
 			return RONBUS_LOOK_HOLE;
-		newest = RB_READ(&slot->hole);
+		newest = RB_READ(at.hole);
 		if (newest <= lap)
 			return RONBUS_LOOK_EMPTY;
 	}
@@ -649,7 +691,7 @@ RB_PART int ronbus_ring_ready(const struct ronbus_ring *ring, __u64 pos, __u64 *
 	const __u64 owner = RONBUS_STATE(0, (1U << RONBUS_STATE_OWNER_BITS) - 1, 0);
 
 	/* barrier B', with B in commit(): ring.pml */
-	*state = RB_LOAD_ACQUIRE(&ronbus_ring_slot(ring, pos)->state);
+	*state = RB_LOAD_ACQUIRE(ronbus_ring_at(ring, pos).state);
 	return (*state & ~owner) == RONBUS_STATE(ronbus_ring_lap(ring, pos), 0, RONBUS_KIND_READY);
 }
 
@@ -662,7 +704,7 @@ RB_PART int ronbus_ring_ready(const struct ronbus_ring *ring, __u64 pos, __u64 *
 RB_PART int ronbus_ring_unchanged(const struct ronbus_ring *ring, __u64 pos, __u64 state)
 {
 	RB_RMB(); /* barrier A', with A in claim() and begin(): ring.pml */
-	return RB_READ(&ronbus_ring_slot(ring, pos)->state) == state;
+	return RB_READ(ronbus_ring_at(ring, pos).state) == state;
 }
 
 /**
@@ -680,14 +722,14 @@ static inline __u32 ronbus_ring_repair(const struct ronbus_ring *ring, __u32 own
 	__u32 repaired = 0;
 
 	for (; count; count--, first++) {
-		struct ronbus_slot *slot = ronbus_ring_slot(ring, first);
-		__u64 state = RB_READ(&slot->state);
+		const struct ronbus_words at = ronbus_ring_at(ring, first);
+		__u64 state = RB_READ(at.state);
 		__u64 lap = ronbus_state_lap(state);
 
 		if (state != RONBUS_STATE(lap, owner, RONBUS_KIND_BUSY))
 			continue;
 		/* For whoever claims the slot next: barrier B, with B' in claim(): ring.pml */
-		if (RB_CAS(&slot->state, state, RONBUS_STATE(lap, owner, RONBUS_KIND_HOLE)))
+		if (RB_CAS(at.state, state, RONBUS_STATE(lap, owner, RONBUS_KIND_HOLE)))
 			repaired++;
 	}
 	return repaired;

@@ -222,7 +222,7 @@ static int for_us(const struct ronbus_sub *sub, __u64 pos, __u64 state)
 
 	if (!sub->filter)
 		return 1;
-	ready = RB_READ(&ronbus_ring_slot(&sub->ring, pos)->ready);
+	ready = RB_READ(ronbus_ring_at(&sub->ring, pos).ready);
 	if (!ronbus_ring_unchanged(&sub->ring, pos, state))
 		return -1;
 	return !!(ready & sub->filter);
@@ -295,7 +295,7 @@ static __attribute__((noinline)) int take_found(struct ronbus_sub *sub, void *bu
 	__u32 len = __ronbus_describe(ring, pos, state, msg);
 
 	if (len <= size)
-		ronbus_copy_out(buf, ronbus_slot_payload(ronbus_ring_slot(ring, pos)), len);
+		ronbus_copy_out(buf, ronbus_ring_payload(ring, pos), len);
 	if (!ronbus_ring_unchanged(ring, pos, state))
 		return overtaken(sub, msg);
 	msg->data = buf;
@@ -340,7 +340,7 @@ int __ronbus_peek(struct ronbus_sub *sub, struct ronbus_msg *msg)
 	__ronbus_describe(ring, pos, state, msg);
 	if (!ronbus_ring_unchanged(ring, pos, state))
 		return overtaken(sub, msg);
-	msg->data = ronbus_slot_payload(ronbus_ring_slot(ring, pos));
+	msg->data = ronbus_ring_payload(ring, pos);
 	sub->peek_position = pos;
 	sub->peek_state = state;
 	return RONBUS_MESSAGE;

@@ -992,15 +992,15 @@ RONBUS_INLINE int ronbus_publish_many(struct ronbus_pub *pub, unsigned int topic
 __RONBUS_PART __u32 __ronbus_describe(const struct ronbus_ring *ring, __u64 pos, __u64 state,
 				      struct ronbus_msg *msg)
 {
-	const struct ronbus_slot *slot = ronbus_ring_slot(ring, pos);
-	__u32 len = RB_READ(&slot->len);
+	const struct ronbus_meta *meta = ronbus_ring_at(ring, pos).meta;
+	__u32 len = RB_READ(&meta->len);
 
 	if (RB_UNLIKELY(len > ring->payload))
 		len = ring->payload;
 	msg->position = pos;
 	msg->lost = 0;
 	msg->len = len;
-	msg->topic = RB_READ(&slot->topic) % RONBUS_TOPICS_MAX;
+	msg->topic = RB_READ(&meta->topic) % RONBUS_TOPICS_MAX;
 	msg->publisher = (__u16)ronbus_state_owner(state);
 	return len;
 }
@@ -1013,24 +1013,24 @@ __RONBUS_PART __u32 __ronbus_describe(const struct ronbus_ring *ring, __u64 pos,
 __RONBUS_PART int __ronbus_take(const struct ronbus_ring *ring, __u64 pos, __u64 state, void *buf,
 				size_t size, struct ronbus_msg *msg)
 {
-	struct ronbus_slot *slot = ronbus_ring_slot(ring, pos);
+	const struct ronbus_words at = ronbus_ring_at(ring, pos);
 	void *to = buf;
 	__u32 len;
 
 	if (__builtin_constant_p(size) && RB_LIKELY(size <= ring->payload) &&
-	    RB_LIKELY(RB_READ(&slot->len) == size)) {
-		ronbus_copy_out(to, ronbus_slot_payload(slot), (__u32)size);
+	    RB_LIKELY(RB_READ(&at.meta->len) == size)) {
+		ronbus_copy_out(to, ronbus_words_payload(&at), (__u32)size);
 		msg->position = pos;
 		msg->lost = 0;
 		msg->len = (__u32)size;
-		msg->topic = RB_READ(&slot->topic) % RONBUS_TOPICS_MAX;
+		msg->topic = RB_READ(&at.meta->topic) % RONBUS_TOPICS_MAX;
 		msg->publisher = (__u16)ronbus_state_owner(state);
 	} else {
 		len = __ronbus_describe(ring, pos, state, msg);
 		if (RB_UNLIKELY(len > size))
 			return 0;
 		__RONBUS_HIDE(to);
-		ronbus_copy_out(to, ronbus_slot_payload(slot), len);
+		ronbus_copy_out(to, ronbus_words_payload(&at), len);
 	}
 	msg->data = buf;
 	return ronbus_ring_unchanged(ring, pos, state);
@@ -1128,7 +1128,7 @@ RONBUS_INLINE int ronbus_peek(struct ronbus_sub *sub, struct ronbus_msg *msg)
 	__ronbus_describe(&ring, pos, state, msg);
 	if (RB_UNLIKELY(!ronbus_ring_unchanged(&ring, pos, state)))
 		return __ronbus_peek(sub, msg);
-	msg->data = ronbus_slot_payload(ronbus_ring_slot(&ring, pos));
+	msg->data = ronbus_ring_payload(&ring, pos);
 	sub->peek_position = pos;
 	sub->peek_state = state;
 	return RONBUS_MESSAGE;

@@ -97,7 +97,7 @@ static void expect_message(__u64 pos, __u32 owner)
 
 	assert_int_equal(look(pos, &state), RONBUS_LOOK_READY);
 	assert_int_equal(ronbus_state_owner(state), owner);
-	ronbus_copy_out(payload, ronbus_slot_payload(ronbus_ring_slot(&ring, pos)), PAYLOAD);
+	ronbus_copy_out(payload, ronbus_ring_payload(&ring, pos), PAYLOAD);
 	assert_true(ronbus_ring_unchanged(&ring, pos, state));
 	assert_int_equal(payload[0], pos);
 	assert_int_equal(payload[1], owner);
@@ -122,7 +122,7 @@ static void expect_lag(__u64 pos, __u64 to)
 
 static __u64 state_of(__u64 pos)
 {
-	return ronbus_ring_slot(&ring, pos)->state;
+	return *ronbus_ring_at(&ring, pos).state;
 }
 
 /* ---- the ordinary course -------------------------------------------------------------- */
@@ -320,7 +320,7 @@ static void test_passed_by_twice(void **state)
 	for (int i = 0; i < 3 * (int)CAPACITY; i++)
 		publish(2);
 	/* Three messages a lap, so this is the fourth lap. */
-	assert_int_equal(ronbus_ring_slot(&ring, held)->hole, 4);
+	assert_int_equal(*ronbus_ring_at(&ring, held).hole, 4);
 	expect(held + 2 * CAPACITY, RONBUS_LOOK_HOLE);
 	expect(held + 3 * CAPACITY, RONBUS_LOOK_HOLE);
 	finish(1, held);
@@ -377,7 +377,7 @@ static void mark_late(int where)
 	if (where != RONBUS_STEP_CLAIMED)
 		return;
 	at_step = NULL;
-	ronbus_ring_slot(&ring, raced)->hole = ronbus_ring_lap(&ring, raced);
+	*ronbus_ring_at(&ring, raced).hole = ronbus_ring_lap(&ring, raced);
 }
 
 static void test_claim_looks_at_hole_again(void **state)
@@ -394,7 +394,7 @@ static void test_claim_looks_at_hole_again(void **state)
 /* The claim that the late mark could not stop comes between a reader's two looks. */
 static void claim_late(void)
 {
-	ronbus_ring_slot(&ring, raced)->state =
+	*ronbus_ring_at(&ring, raced).state =
 		RONBUS_STATE(ronbus_ring_lap(&ring, raced), 2, RONBUS_KIND_BUSY);
 }
 
@@ -402,7 +402,7 @@ static void test_reader_looks_at_state_again(void **state)
 {
 	(void)state;
 	raced = CAPACITY + 1;
-	ronbus_ring_slot(&ring, raced)->hole = 1;
+	*ronbus_ring_at(&ring, raced).hole = 1;
 	at_fence = claim_late;
 	expect(raced, RONBUS_LOOK_EMPTY);
 	assert_null(at_fence); /* it was there that it came in */
@@ -414,7 +414,7 @@ static void test_reader_looks_again_and_is_overtaken(void **state)
 {
 	(void)state;
 	raced = CAPACITY + 1 + CAPACITY; /* the claim is of a later lap than the reader's */
-	ronbus_ring_slot(&ring, raced)->hole = 2;
+	*ronbus_ring_at(&ring, raced).hole = 2;
 	at_fence = claim_late;
 	expect_lag(CAPACITY + 1, CAPACITY + 2);
 }
@@ -546,7 +546,7 @@ static void scribble(__u64 *seed, __u64 pos)
 		words[i] = garbage(seed, ronbus_ring_lap(&ring, pos));
 	for (__u32 i = 0; i < CAPACITY; i++)
 		if (dice(seed) & 1)
-			ronbus_ring_slot(&ring, i)->hole =
+			*ronbus_ring_at(&ring, i).hole =
 				ronbus_ring_lap(&ring, pos) + dice(seed) % 3 - 1;
 	if (dice(seed) & 1)
 		ring.head->head = pos + dice(seed) % 9 - 4;
@@ -569,8 +569,7 @@ static void test_garbage_is_survived(void **state)
 			assert_true(value > pos || pos == ~0ULL);
 			break;
 		case RONBUS_LOOK_READY:
-			ronbus_copy_out(unused, ronbus_slot_payload(ronbus_ring_slot(&ring, pos)),
-					PAYLOAD);
+			ronbus_copy_out(unused, ronbus_ring_payload(&ring, pos), PAYLOAD);
 			(void)ronbus_ring_unchanged(&ring, pos, value);
 			break;
 		default:

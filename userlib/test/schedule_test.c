@@ -139,7 +139,7 @@ static void deliver(struct actor *me, __u64 state)
 	__u64 payload[PAYLOAD / 8], expected[PAYLOAD / 8];
 	__u32 id = ronbus_state_owner(state), seq;
 
-	ronbus_copy_out(payload, ronbus_slot_payload(ronbus_ring_slot(&ring, me->pos)), PAYLOAD);
+	ronbus_copy_out(payload, ronbus_ring_payload(&ring, me->pos), PAYLOAD);
 	if (!ronbus_ring_unchanged(&ring, me->pos, state))
 		return;
 	seq = (__u32)payload[1];
