@@ -409,24 +409,74 @@ static void ask_versus(struct gates *gates, const struct cell *ours, const struc
 	}
 }
 
-/* What issue and plan aim at, in the table of shape A with small messages, and in shape B asleep. */
-static void ask_aim(struct gates *gates, const struct cell *ours)
+#define BARE "shm-" /* shared memory without anything that keeps its members from each other */
+
+static struct gate *ask_ratio(struct gates *gates, const struct cell *ours, double bound,
+			      const char *series, const char *name)
+{
+	struct gate *gate = ask(gates, GATE_RATIO, bound, series, "%s", name);
+
+	memcpy(gate->on, ours->name, sizeof(gate->on));
+	snprintf(gate->off, sizeof(gate->off), "%.*s", (int)stem(ours), ours->name);
+	return gate;
+}
+
+/* The ways of shape A that are judged: as most programs do it, and those that leave out something. */
+static bool is_judged(const struct cell *ours)
+{
+	return !strcmp(ours->engine, "ronbus") || !strcmp(ours->engine, "ronbus-exclusive") ||
+	       !strcmp(ours->engine, "ronbus-exclusive-many");
+}
+
+/* Against the best peer, and against the best that does more than bare memory. */
+static void ask_shape_a(struct gates *gates, const struct cell *ours)
 {
 	double bound = ours->subscribers == 1 ? 0.8 : ours->subscribers == 4 ? 0.6 : 0.5;
+	bool plain = !strcmp(ours->engine, "ronbus");
+	char name[NAME_SIZE];
+
+	snprintf(name, sizeof(name), "aim/shape-a/readers%u%s", ours->subscribers,
+		 ours->engine + strlen("ronbus"));
+	ask_ratio(gates, ours, bound, "cycle", name);
+	if (!plain)
+		return;
+	snprintf(name, sizeof(name), "aim/shape-a/readers%u/but-bare-memory", ours->subscribers);
+	ask_ratio(gates, ours, bound, "cycle", name)->except = BARE;
+}
+
+/* Apart from waking them, sleepers cost the publisher nothing: one of many costs what one does. */
+static void ask_shape_c(struct gates *gates, const struct cell *ours)
+{
+	char name[NAME_SIZE];
 	struct gate *gate;
 
-	if (ours->shape == 'a' && ours->payload == 8) {
-		gate = ask(gates, GATE_RATIO, bound, "cycle", "aim/shape-a/readers%u",
-			   ours->subscribers);
-		snprintf(gate->off, sizeof(gate->off), "%.*s", (int)stem(ours), ours->name);
+	snprintf(name, sizeof(name), "aim/shape-c/readers%u", ours->subscribers);
+	gate = ask_ratio(gates, ours, 1.1, "publish", name);
+	gate->shares = ours->subscribers;
+	snprintf(gate->off, sizeof(gate->off), "shape-c/readers1/pay%u/ronbus", ours->payload);
+}
+
+/* What is aimed at: in shape A with small messages, in B asleep, in C with many that sleep. */
+static void ask_aim(struct gates *gates, const struct cell *ours)
+{
+	struct gate *gate;
+
+	if (ours->shape == 'a' && ours->payload == 8 && is_judged(ours)) {
+		ask_shape_a(gates, ours);
 	} else if (ours->shape == 'b' && ours->sleeping && ours->payload == 8) {
-		gate = ask(gates, GATE_RATIO, 1.15, "oneway", "aim/shape-b/sleep");
-		snprintf(gate->off, sizeof(gate->off), "%.*sshm-futex", (int)stem(ours),
-			 ours->name);
-	} else {
-		return;
+		gate = ask_ratio(gates, ours, 1.15, "oneway", "aim/shape-b/sleep");
+		strncat(gate->off, "shm-futex", sizeof(gate->off) - strlen(gate->off) - 1);
+	} else if (ours->shape == 'c' && ours->subscribers > 1) {
+		ask_shape_c(gates, ours);
 	}
-	memcpy(gate->on, ours->name, sizeof(gate->on));
+}
+
+/* Beside every peer as most programs use it; the other ways beside bare memory, which they are for. */
+static bool is_beside(const struct cell *ours, const struct cell *peer)
+{
+	return peer->shape && !cell_is_ronbus(peer) && stem(peer) == stem(ours) &&
+	       !strncmp(peer->name, ours->name, stem(ours)) &&
+	       (!strcmp(ours->engine, "ronbus") || !strncmp(peer->engine, BARE, strlen(BARE)));
 }
 
 void gates_of_peers(struct gates *gates, const struct cells *cells)
@@ -436,15 +486,11 @@ void gates_of_peers(struct gates *gates, const struct cells *cells)
 	for (i = 0; i < cells->count; i++) {
 		const struct cell *ours = &cells->cells[i];
 
-		if (!ours->shape || strcmp(ours->engine, "ronbus"))
+		if (!ours->shape || !cell_is_ronbus(ours))
 			continue;
-		for (j = 0; j < cells->count; j++) {
-			const struct cell *peer = &cells->cells[j];
-
-			if (peer->shape && !cell_is_ronbus(peer) && stem(peer) == stem(ours) &&
-			    !strncmp(peer->name, ours->name, stem(ours)))
-				ask_versus(gates, ours, peer);
-		}
+		for (j = 0; j < cells->count; j++)
+			if (is_beside(ours, &cells->cells[j]))
+				ask_versus(gates, ours, &cells->cells[j]);
 		ask_aim(gates, ours);
 	}
 }

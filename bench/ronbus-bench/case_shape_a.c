@@ -4,6 +4,9 @@
  *
  * The loop is that of the peers (peers/shapes.h): messages are numbered, and who receives them looks
  * whether the number and the length are right.
+ *
+ * The same for the ways there are to use ronbus, so that what each costs stands in one table: who
+ * may publish, how many messages a call takes, how they are read, with features and without.
  */
 #include "bus.h"
 #include "cases.h"
@@ -11,6 +14,7 @@
 #define BURST SHAPE_A_MESSAGES
 #define ROUNDS 8U /* a sample; for a clock that ticks in steps */
 #define LONGEST 32U /* bytes */
+#define READ_BATCH 32U /* messages in a call of ronbus_recv_many() */
 
 struct shape_a {
 	struct bus *bus;
@@ -46,12 +50,14 @@ static void shape_a_teardown(struct cell *cell, void *opaque)
 
 static ALWAYS_INLINE void send_single(struct shape_a *state, size_t len)
 {
+	struct ronbus_pub *pub = state->bus->pub;
+	__u64 *message = state->bus->message;
 	unsigned int i;
 
 	for (i = 0; i < BURST; i++) {
-		state->bus->message[0] = ++state->last;
+		message[0] = ++state->last;
 		forget();
-		ronbus_publish(state->bus->pub, 0, state->bus->message, len);
+		ronbus_publish(pub, 0, message, len);
 	}
 }
 
@@ -65,20 +71,88 @@ static ALWAYS_INLINE void send_many(struct shape_a *state)
 	ronbus_publish_many(state->bus->pub, 0, state->vec, BURST);
 }
 
-static ALWAYS_INLINE void drain(const struct shape_a *state, struct ronbus_sub *sub, size_t len)
+/* What a reader has seen of a burst. */
+struct seen {
+	__u64 expected; /* number of the last one */
+	__u64 wrong;
+	unsigned int count;
+	unsigned int len; /* that each has */
+};
+
+static ALWAYS_INLINE void see(struct seen *seen, __u64 number, const struct ronbus_msg *msg)
 {
-	__u64 buffer[LONGEST / sizeof(__u64)], expected = state->last - BURST, wrong = 0;
-	unsigned int got = 0;
+	seen->wrong |= number ^ ++seen->expected;
+	seen->wrong |= msg->len ^ seen->len;
+	forget();
+	seen->count++;
+}
+
+static ALWAYS_INLINE void read_single(struct ronbus_sub *sub, struct seen *seen, size_t len)
+{
+	__u64 buffer[LONGEST / sizeof(__u64)];
 	struct ronbus_msg msg;
 
-	while (ronbus_try_recv(sub, buffer, len, &msg) == RONBUS_MESSAGE) {
-		wrong |= buffer[0] ^ ++expected;
-		wrong |= msg.len ^ len;
-		forget();
-		got++;
+	while (ronbus_try_recv(sub, buffer, len, &msg) == RONBUS_MESSAGE)
+		see(seen, buffer[0], &msg);
+}
+
+static ALWAYS_INLINE void read_many(struct ronbus_sub *sub, struct seen *seen, size_t len)
+{
+	__u64 buffer[READ_BATCH * LONGEST / sizeof(__u64)];
+	struct ronbus_msg msgs[READ_BATCH];
+	int i, n;
+
+	while ((n = ronbus_recv_many(sub, buffer, len, msgs, READ_BATCH)) > 0)
+		for (i = 0; i < n; i++)
+			see(seen, buffer[(size_t)i * len / sizeof(__u64)], &msgs[i]);
+}
+
+static int see_drained(void *arg, int what, const struct ronbus_msg *msg)
+{
+	(void)what;
+	see(arg, *(const __u64 *)msg->data, msg);
+	return 0;
+}
+
+/* By value: what a callback has the address of is in memory, and the others' is not to be. */
+static NOINLINE struct seen read_drain(struct ronbus_sub *sub, struct seen seen)
+{
+	while (ronbus_drain(sub, see_drained, &seen, 2 * BURST, 0) > 0)
+		;
+	return seen;
+}
+
+static ALWAYS_INLINE void read_in_place(struct ronbus_sub *sub, struct seen *seen)
+{
+	struct ronbus_msg msg;
+
+	while (ronbus_peek(sub, &msg) == RONBUS_MESSAGE) {
+		see(seen, *(const volatile __u64 *)msg.data, &msg);
+		if (ronbus_release(sub))
+			die("a message was overwritten that nobody overwrites");
 	}
-	if (wrong || got != BURST)
-		die("a reader got %u messages of %u, or wrong ones", got, BURST);
+}
+
+static ALWAYS_INLINE void drain(const struct cell *cell, const struct shape_a *state,
+				struct ronbus_sub *sub, size_t len)
+{
+	struct seen seen = { .expected = state->last - BURST, .len = (unsigned int)len };
+
+	switch (cell->read_op) {
+	case OP_MANY:
+		read_many(sub, &seen, len);
+		break;
+	case OP_DRAIN:
+		seen = read_drain(sub, seen);
+		break;
+	case OP_PEEK:
+		read_in_place(sub, &seen);
+		break;
+	default:
+		read_single(sub, &seen, len);
+	}
+	if (seen.wrong || seen.count != BURST)
+		die("a reader got %u messages of %u, or wrong ones", seen.count, BURST);
 }
 
 static ALWAYS_INLINE void rounds(const struct cell *cell, struct shape_a *state, size_t len)
@@ -91,7 +165,7 @@ static ALWAYS_INLINE void rounds(const struct cell *cell, struct shape_a *state,
 		else
 			send_single(state, len);
 		for (i = 0; i < state->bus->nr_subs; i++)
-			drain(state, state->bus->subs[i], len);
+			drain(cell, state, state->bus->subs[i], len);
 	}
 }
 
@@ -114,15 +188,27 @@ static const struct cell_ops shape_a_ops = {
 	.teardown = shape_a_teardown,
 };
 
-/* The ways there are to use ronbus here. */
+#define EXCLUSIVE RONBUS_BUS_EXCLUSIVE
+#define RECOMMENDED RONBUS_FEATURES_RECOMMENDED
+
+/* The ways there are to use ronbus here. A new one goes behind the others, and keeps its name. */
 static const struct variant {
 	const char *engine;
 	enum op op;
+	enum op read_op;
 	__u32 bus_flags;
+	__u64 features;
 } variants[] = {
-	{ "ronbus", OP_SINGLE, 0 },
-	{ "ronbus-batch", OP_MANY, 0 },
-	{ "ronbus-exclusive", OP_SINGLE, RONBUS_BUS_EXCLUSIVE },
+	{ "ronbus", OP_SINGLE, OP_SINGLE, 0, RECOMMENDED },
+	{ "ronbus-batch", OP_MANY, OP_SINGLE, 0, RECOMMENDED },
+	{ "ronbus-exclusive", OP_SINGLE, OP_SINGLE, EXCLUSIVE, RECOMMENDED },
+	{ "ronbus-many", OP_MANY, OP_MANY, 0, RECOMMENDED },
+	{ "ronbus-exclusive-many", OP_MANY, OP_MANY, EXCLUSIVE, RECOMMENDED },
+	{ "ronbus-exclusive-recvmany", OP_SINGLE, OP_MANY, EXCLUSIVE, RECOMMENDED },
+	{ "ronbus-exclusive-drain", OP_SINGLE, OP_DRAIN, EXCLUSIVE, RECOMMENDED },
+	{ "ronbus-exclusive-peek", OP_SINGLE, OP_PEEK, EXCLUSIVE, RECOMMENDED },
+	{ "ronbus-none", OP_SINGLE, OP_SINGLE, 0, 0 },
+	{ "ronbus-exclusive-none", OP_SINGLE, OP_SINGLE, EXCLUSIVE, 0 },
 };
 
 static void add_variants(struct cells *cells, unsigned int readers, unsigned int payload)
@@ -130,8 +216,6 @@ static void add_variants(struct cells *cells, unsigned int readers, unsigned int
 	struct cell template = {
 		.group = GROUP_SHAPE_A,
 		.ops = &shape_a_ops,
-		.features = RONBUS_FEATURES_RECOMMENDED,
-		.features_name = "recommended",
 		.capacity = BURST,
 		.payload = payload,
 		.subscribers = readers,
@@ -145,6 +229,9 @@ static void add_variants(struct cells *cells, unsigned int readers, unsigned int
 	for (i = 0; i < ARRAY_SIZE(variants); i++) {
 		template.engine = variants[i].engine;
 		template.op = variants[i].op;
+		template.read_op = variants[i].read_op;
+		template.features = variants[i].features;
+		template.features_name = variants[i].features ? "recommended" : "none";
 		template.bus_flags = variants[i].bus_flags;
 		cell_add_series(cells_add(cells, &template, "shape-a/readers%u/pay%u/%s", readers,
 					  payload, template.engine),

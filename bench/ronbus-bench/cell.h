@@ -56,10 +56,11 @@ struct cell_ops {
 /* How messages are published, or received, where there is a choice. */
 enum op {
 	OP_SINGLE, /* ronbus_publish() for each message */
-	OP_MANY, /* ronbus_publish_many() */
+	OP_MANY, /* ronbus_publish_many(), ronbus_recv_many() */
 	OP_DRAIN, /* ronbus_drain() with a budget */
 	OP_WAIT, /* ronbus_wait() and one receive, for each message */
 	OP_POLL, /* poll() and one receive, for each message */
+	OP_PEEK, /* ronbus_peek() and ronbus_release() */
 };
 
 /**
@@ -69,6 +70,7 @@ enum op {
  * @engine: "ronbus", a variant of it, or the name of a peer
  * @ops: how it is measured
  * @op: what the loop calls
+ * @read_op: what it calls to receive, where that is another choice
  * @features: of the bus
  * @features_name: in words
  * @bus_flags: of the bus
@@ -96,6 +98,7 @@ struct cell {
 	const char *engine;
 	const struct cell_ops *ops;
 	enum op op;
+	enum op read_op;
 	__u64 features;
 	const char *features_name;
 	__u32 bus_flags;

@@ -69,7 +69,8 @@ static const struct cell *best_of(const struct cells *cells, const struct gate *
 		const struct series *series = measured(cell, gate->series);
 
 		if (!series || strncmp(cell->name, gate->off, strlen(gate->off)) ||
-		    (gate->kind == GATE_RATIO && cell_is_ronbus(cell)))
+		    (gate->kind == GATE_RATIO && cell_is_ronbus(cell)) ||
+		    (gate->except && !strncmp(cell->engine, gate->except, strlen(gate->except))))
 			continue;
 		if (!best || value_of(series, gate->quantile) < least) {
 			best = cell;
@@ -81,9 +82,10 @@ static const struct cell *best_of(const struct cells *cells, const struct gate *
 
 static const struct cell *other_side(const struct cells *cells, const struct gate *gate)
 {
-	if (gate->kind == GATE_BEST || gate->kind == GATE_RATIO)
-		return best_of(cells, gate);
-	return cells_find(cells, gate->off);
+	const struct cell *cell = cells_find(cells, gate->off);
+
+	return cell || (gate->kind != GATE_BEST && gate->kind != GATE_RATIO) ? cell
+									     : best_of(cells, gate);
 }
 
 /* ---- judging -------------------------------------------------------------------------- */
@@ -101,6 +103,13 @@ static enum gate_result at_most(struct interval value, double bound)
 	if (value.high <= bound)
 		return RESULT_PASS;
 	return value.low > bound ? RESULT_MISS : RESULT_UNSURE;
+}
+
+static struct interval one_share(struct interval ratio, unsigned int shares)
+{
+	double n = shares ? shares : 1;
+
+	return (struct interval){ ratio.value / n, ratio.low / n, ratio.high / n };
 }
 
 static struct interval percent_less(struct interval ratio)
@@ -139,8 +148,8 @@ static void judge_ratio(struct gate *gate, struct interval ratio)
 				gate->value.value > gate->bound ? RESULT_UNSURE : RESULT_PASS;
 		break;
 	case GATE_RATIO:
-		gate->value = ratio;
-		gate->result = at_most(ratio, gate->bound);
+		gate->value = one_share(ratio, gate->shares);
+		gate->result = at_most(gate->value, gate->bound);
 		break;
 	default:
 		gate->value = (struct interval){ 1 / ratio.value, 1 / ratio.high, 1 / ratio.low };
@@ -171,8 +180,11 @@ static void add_note(struct gate *gate, const struct cell *on)
 	else if (gate->kind == GATE_BEST)
 		snprintf(gate->note, sizeof(gate->note), "%u slots, against %.60s",
 			 on->capacity_selected, strrchr(gate->against, '/') + 1);
+	else if (gate->shares > 1)
+		snprintf(gate->note, sizeof(gate->note), "for each of %u, against one",
+			 gate->shares);
 	else if (gate->kind == GATE_RATIO)
-		snprintf(gate->note, sizeof(gate->note), "against %.60s",
+		snprintf(gate->note, sizeof(gate->note), "%.30s against %.40s", on->engine,
 			 strrchr(gate->against, '/') + 1);
 }
 

@@ -14,8 +14,8 @@
  * @GATE_BEST: the cost of @on is not above that of the best of those whose names begin with @off,
  *	but for noise of @bound percent
  * @GATE_SHARE: at least @bound percent of the wake-ups of @on are suppressed; 0 is for information
- * @GATE_RATIO: the cost of @on is at most @bound times that of @off, or of the best of those that
- *	are peers and whose names begin with @off
+ * @GATE_RATIO: the cost of @on is at most @bound times that of @off, if there is such a cell, or of
+ *	the best of those that are peers and whose names begin with @off
  * @GATE_INFO: nothing: the gain is for information
  * @GATE_VERSUS: nothing: how many times the cost of @on the cost of @off, a peer, is
  */
@@ -45,6 +45,8 @@ enum gate_result {
  * @series: of both
  * @quantile: what is compared
  * @bound: what is asked, in percent or as a ratio
+ * @except: engines whose names begin like this do not count as the best; NULL: all do
+ * @shares: among how many the cost of @on is shared, for one share of which it counts; 0 is 1
  * @value: result, in percent or as a ratio
  * @on_value: of @on
  * @off_value: of @off
@@ -60,6 +62,8 @@ struct gate {
 	const char *series;
 	double quantile;
 	double bound;
+	const char *except;
+	unsigned int shares;
 	struct interval value;
 	double on_value;
 	double off_value;

@@ -344,6 +344,80 @@ static void gates_pass_and_miss(void **state)
 	assert_int_equal(judge_one(GATE_INFO, 0, 110, 100, 0.005), RESULT_NONE);
 }
 
+/* Cells of shapes A and C with made-up costs, all certain to a thousandth. */
+static void add_shape(struct cells *cells, gsl_rng *rng, char shape, unsigned int readers,
+		      const char *engine, double cost)
+{
+	const struct cell template = { .group = GROUP_SHAPE_A,
+				       .engine = engine,
+				       .ops = &no_ops,
+				       .shape = shape,
+				       .payload = shape == 'a' ? 8 : 32,
+				       .subscribers = readers };
+	struct cell *cell = cells_add(cells, &template, "shape-%c/readers%u/pay%u/%s", shape,
+				      readers, template.payload, engine);
+
+	cell_add_series(cell, shape == 'a' ? "cycle" : "publish", "ns/msg");
+	make_times(&cell->series[0].samples, rng, cost, 16, 10, 0.001, 0.001);
+}
+
+static const struct gate *find_gate(const struct gates *gates, const char *name)
+{
+	size_t i;
+
+	for (i = 0; i < gates->count; i++)
+		if (!strcmp(gates->gates[i].name, name))
+			return &gates->gates[i];
+	fail_msg("there is no gate %s", name);
+	return NULL;
+}
+
+static void expect_gate(const struct gates *gates, const char *name, double value,
+			enum gate_result result)
+{
+	const struct gate *gate = find_gate(gates, name);
+
+	assert_float_equal(gate->value.value, value, 0.01 * value);
+	assert_int_equal(gate->result, result);
+}
+
+/* The aims beside peers: whose cost is compared with whose. */
+static void aims(void **state)
+{
+	struct gates gates = { 0 };
+	struct cells cells = { 0 };
+	gsl_rng *rng = dice(9);
+	size_t i;
+
+	(void)state;
+	add_shape(&cells, rng, 'a', 4, "ronbus", 20);
+	add_shape(&cells, rng, 'a', 4, "ronbus-exclusive", 8);
+	add_shape(&cells, rng, 'a', 4, "ronbus-batch", 1); /* ours is no peer of ours */
+	add_shape(&cells, rng, 'a', 4, "shm-futex", 10);
+	add_shape(&cells, rng, 'a', 4, "tokio", 40);
+	add_shape(&cells, rng, 'a', 4, "pipe", 400);
+	add_shape(&cells, rng, 'c', 1, "ronbus", 100);
+	add_shape(&cells, rng, 'c', 4, "ronbus", 380);
+	add_shape(&cells, rng, 'c', 16, "ronbus", 3200);
+	for (i = 0; i < cells.count; i++)
+		cell_summarize(&cells.cells[i]);
+	gates_of_peers(&gates, &cells);
+	gates_judge(&gates, &cells);
+	expect_gate(&gates, "aim/shape-a/readers4", 2, RESULT_MISS);
+	expect_gate(&gates, "aim/shape-a/readers4-exclusive", 0.8, RESULT_MISS);
+	expect_gate(&gates, "aim/shape-a/readers4/but-bare-memory", 0.5, RESULT_PASS);
+	expect_gate(&gates, "aim/shape-c/readers4", 0.95, RESULT_PASS);
+	expect_gate(&gates, "aim/shape-c/readers16", 2, RESULT_MISS);
+	expect_gate(&gates, "shape-a/readers4/pay8/ronbus:tokio", 2, RESULT_NONE);
+	expect_gate(&gates, "shape-a/readers4/pay8/ronbus-batch:shm-futex", 10, RESULT_NONE);
+	for (i = 0; i < gates.count; i++)
+		assert_string_not_equal(gates.gates[i].name,
+					"shape-a/readers4/pay8/ronbus-batch:tokio");
+	gates_free(&gates);
+	cells_free(&cells);
+	gsl_rng_free(rng);
+}
+
 static void gates_of_missing_cells_go(void **state)
 {
 	struct gates gates = { 0 };
@@ -485,6 +559,7 @@ int main(void)
 		cmocka_unit_test(other_machines_are_refused),
 		cmocka_unit_test(samples_survive),
 		cmocka_unit_test(gates_pass_and_miss),
+		cmocka_unit_test(aims),
 		cmocka_unit_test(gates_of_missing_cells_go),
 		cmocka_unit_test(gates_name_cells),
 		cmocka_unit_test(suppressed_shares),
