@@ -33,6 +33,7 @@ const char *argp_program_version =
  * @list: only name the cells
  * @quiet: no progress, no tables
  * @force: compare with another machine
+ * @print_cpus: only say which CPUs @cpus are
  * @only_ask: only say whether @baseline is there
  * @no_peers: leave them out
  * @cpus: where to run, as given
@@ -48,6 +49,7 @@ struct arguments {
 	bool list;
 	bool quiet;
 	bool force;
+	bool print_cpus;
 	bool only_ask;
 	bool no_peers;
 	const char *cpus;
@@ -77,6 +79,7 @@ enum {
 	KEY_NOISE,
 	KEY_NO_PEERS,
 	KEY_PEERS,
+	KEY_PRINT_CPUS,
 	KEY_SAVE,
 	KEY_TURNS,
 };
@@ -98,6 +101,8 @@ static const struct argp_option options[] = {
 	  "The publisher on the first CPU of LIST (3,2), others on the next; or a word: auto, "
 	  "same-core, same-l3, far (another NUMA node or cache), none (where the scheduler likes)",
 	  2 },
+	{ "print-cpus", KEY_PRINT_CPUS, NULL, 0,
+	  "Only print the CPUs that --cpus means here, as taskset -c wants them", 2 },
 	{ NULL, 0, NULL, 0, "What becomes of it:", 3 },
 	{ "json", KEY_JSON, "FILE", 0, "Write everything, samples included, as JSON; - for stdout",
 	  3 },
@@ -129,6 +134,7 @@ static const char documentation[] =
 	"  ronbus-bench --quick                      all groups, some minutes\n"
 	"  ronbus-bench --filter gates               what each feature gains\n"
 	"  ronbus-bench -f shape-b -c same-l3        latency between two cores of one cache\n"
+	"  taskset -c $(ronbus-bench -c same-l3 --print-cpus) PROGRAM    the same CPUs for a program\n"
 	"  ronbus-bench --save-baseline before       ... change something, then:\n"
 	"  ronbus-bench --baseline before            is it faster?\n\n"
 	"Exit status: 0 good; 1 something regressed; 2 wrong arguments, or not to be measured; "
@@ -205,6 +211,9 @@ static error_t parse(int key, char *value, struct argp_state *state)
 		break;
 	case KEY_PEERS:
 		settings.peers = value;
+		break;
+	case KEY_PRINT_CPUS:
+		arguments->print_cpus = true;
 		break;
 	case KEY_SAVE:
 		arguments->save = value;
@@ -370,6 +379,18 @@ static void list(const struct cells *cells)
 		puts(cells->cells[i].name);
 }
 
+/* Unpinned are all CPUs that are allowed. */
+static void print_cpus(const struct topology *topology)
+{
+	const struct cpu_list *chosen = &settings.cpus;
+	unsigned int i, count = chosen->count ? chosen->count : topology->count;
+
+	for (i = 0; i < count; i++)
+		printf("%s%d", i ? "," : "",
+		       chosen->count ? chosen->numbers[i] : topology->cpus[i].number);
+	putchar('\n');
+}
+
 static void summarize_all(struct cells *cells)
 {
 	size_t i;
@@ -522,6 +543,12 @@ int main(int argc, char **argv)
 	make_cells(&arguments, &cells);
 	if (arguments.list) {
 		list(&cells);
+		cells_free(&cells);
+		return STATUS_GOOD;
+	}
+	if (arguments.print_cpus) {
+		set_cpus(arguments.cpus, &topology);
+		print_cpus(&topology);
 		cells_free(&cells);
 		return STATUS_GOOD;
 	}

@@ -169,6 +169,23 @@ static void wrong_arguments(void **state)
 	}
 }
 
+/* As taskset takes them; and what cannot be has its reason. */
+static void cpus_are_printed(void **state)
+{
+	char command[PATH_MAX + 32];
+
+	(void)state;
+	assert_int_equal(run("--bus /no/such/device --cpus 0 --print-cpus"), 0);
+	assert_string_equal(contents("out"), "0\n");
+	assert_int_equal(run("--cpus 0,0 --print-cpus"), 0);
+	assert_string_equal(contents("out"), "0,0\n");
+	assert_int_equal(run("--cpus auto --print-cpus"), 0);
+	snprintf(command, sizeof(command), "taskset -c $(cat %s) true", file("out"));
+	assert_int_equal(system(command), 0);
+	assert_int_equal(run("--cpus sideways --print-cpus"), 2);
+	assert_string_equal(contents("out"), "");
+}
+
 static unsigned int lines(const char *name, const char *with)
 {
 	const char *line = contents(name), *end;
@@ -430,15 +447,11 @@ static void peers_are_asked(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(help_teaches),
-		cmocka_unit_test(wrong_arguments),
-		cmocka_unit_test(list_and_filter),
-		cmocka_unit_test(every_kind_is_measured),
-		cmocka_unit_test(json_to_standard_output),
-		cmocka_unit_test(table_for_people),
-		cmocka_unit_test(baselines_are_compared),
-		cmocka_unit_test(other_machine),
-		cmocka_unit_test(peers_beside_us),
+		cmocka_unit_test(help_teaches),		  cmocka_unit_test(wrong_arguments),
+		cmocka_unit_test(cpus_are_printed),	  cmocka_unit_test(list_and_filter),
+		cmocka_unit_test(every_kind_is_measured), cmocka_unit_test(json_to_standard_output),
+		cmocka_unit_test(table_for_people),	  cmocka_unit_test(baselines_are_compared),
+		cmocka_unit_test(other_machine),	  cmocka_unit_test(peers_beside_us),
 		cmocka_unit_test(peers_are_asked),
 	};
 
