@@ -466,7 +466,8 @@ static void ask_aim(struct gates *gates, const struct cell *ours)
 	} else if (ours->shape == 'b' && ours->sleeping && ours->payload == 8) {
 		gate = ask_ratio(gates, ours, 1.15, "oneway", "aim/shape-b/sleep");
 		strncat(gate->off, "shm-futex", sizeof(gate->off) - strlen(gate->off) - 1);
-	} else if (ours->shape == 'c' && ours->subscribers > 1) {
+	} else if (ours->shape == 'c' && ours->subscribers > 1 && !settings.one_cpu) {
+		/* On one CPU whoever is woken runs in the publisher's call. */
 		ask_shape_c(gates, ours);
 	}
 }
