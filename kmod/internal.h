@@ -37,8 +37,9 @@ struct ipc_namespace;
 struct seq_file;
 struct user_struct;
 
-#define RONBUS_FEATURES_HERE \
-	(RONBUS_F_EDGE_NOTIFY | RONBUS_F_BATCH | RONBUS_F_AUTOTUNE_CAP | RONBUS_F_METRICS_BUF)
+#define RONBUS_FEATURES_HERE                                                                    \
+	(RONBUS_F_EDGE_NOTIFY | RONBUS_F_BATCH | RONBUS_F_AUTOTUNE_CAP | RONBUS_F_METRICS_BUF | \
+	 RONBUS_F_INTEREST)
 #define RONBUS_BUS_FLAGS \
 	(RONBUS_BUS_PERSISTENT | RONBUS_BUS_EXCLUSIVE | RONBUS_BUS_MAP_NONE | RONBUS_BUS_MAP_ALL)
 
@@ -156,6 +157,7 @@ struct ronbus_pub {
  * @index: its bit in every mask
  * @access: what its bus fd could do
  * @start: position of its first read
+ * @interest: which messages it reads; changes under bus->lock
  * @self_mem: memory of its own page
  * @self: the page; untrusted, with the cursor that says where it reads
  * @queue: who sleeps for it
@@ -178,6 +180,7 @@ struct ronbus_sub {
 	u32 index;
 	u32 access;
 	u64 start;
+	struct ronbus_interest interest;
 	struct ronbus_region self_mem;
 	struct ronbus_self *self;
 	wait_queue_head_t queue;
@@ -251,7 +254,7 @@ int ronbus_vm_mremap(struct vm_area_struct *vma);
 struct file *ronbus_pub_join(struct ronbus_bus *bus, u32 access, struct ronbus_publisher *args);
 void ronbus_pub_joined(struct file *file);
 int ronbus_put_now(struct ronbus_bus *bus, u64 audience, u32 topic, const void *data, u32 len);
-u64 ronbus_sleepers(const struct ronbus_bus *bus, u32 topic);
+u64 ronbus_sleepers(const struct ronbus_bus *bus, u32 topic, u64 audience);
 int ronbus_publish(struct ronbus_pub *pub, struct ronbus_publish *args, bool nonblock);
 
 /* subscribe.c */

@@ -15,6 +15,9 @@
 #define RONBUS_CLAIM_CHUNK 256
 #define RONBUS_REPAIR_CHUNK 1024
 
+/* Positions that are looked at for a message a subscriber wants, before it shall look itself. */
+#define RONBUS_READY_LOOKS 64
+
 /* Slots a publish looks at in all, beyond what an honest ring can make it look at. */
 #define RONBUS_CLAIM_LOOKS(capacity) (4 * (capacity) + 4096)
 

@@ -78,24 +78,27 @@ int ronbus_put_now(struct ronbus_bus *bus, u64 audience, u32 topic, const void *
  * ronbus_sleepers() - who has to be woken for a message
  * @bus: the bus
  * @topic: of the message
+ * @audience: whom it is for
  *
  * Behind commit_last(). The audience is asked for again, since whoever joined after it was asked
  * first can read the message too, and may have gone to sleep before it was there. Armed goes first:
- * who is in it has been in the audience before.
+ * who is in it has been in the audience before. Who no longer wants the topic has the message to
+ * read all the same: interest.pml.
  */
-u64 ronbus_sleepers(const struct ronbus_bus *bus, u32 topic)
+u64 ronbus_sleepers(const struct ronbus_bus *bus, u32 topic, u64 audience)
 {
 	u64 mask = ~0ULL;
 
 	if (bus->features & RONBUS_F_EDGE_NOTIFY)
 		/* barrier J', with J in enrol(): join.pml */
 		mask = smp_load_acquire(&bus->page->armed);
-	return mask & READ_ONCE(bus->page->audience[topic]);
+	return mask &
+	       (audience | READ_ONCE(bus->page->audience[topic]) | READ_ONCE(bus->page->blocked));
 }
 
-static void notify_audience(struct ronbus_bus *bus, u32 topic)
+static void notify_audience(struct ronbus_bus *bus, u32 topic, u64 audience)
 {
-	u64 mask = ronbus_sleepers(bus, topic);
+	u64 mask = ronbus_sleepers(bus, topic, audience);
 
 	if (mask)
 		ronbus_notify(bus, mask, RONBUS_WAKE_DATA);
@@ -140,11 +143,11 @@ static int put_batch(struct ronbus_pub *pub, const struct ronbus_vec __user *uve
 		if (err)
 			break;
 		if (last && audience)
-			notify_audience(pub->bus, topic);
+			notify_audience(pub->bus, topic, audience);
 	}
 	if (err && done && audience && !each) {
 		smp_mb(); /* barrier D, with D' in ronbus_sub_arm(): wake.pml */
-		notify_audience(pub->bus, topic);
+		notify_audience(pub->bus, topic, audience);
 	}
 	if (err == -EAGAIN) {
 		/* Before it gave up it may have made holes, and somebody sleep in front of one. */
@@ -155,12 +158,17 @@ static int put_batch(struct ronbus_pub *pub, const struct ronbus_vec __user *uve
 	return done ? done : err;
 }
 
-static void count_published(struct ronbus_pub *pub, u32 accepted, u32 receivers)
+static void count_published(struct ronbus_pub *pub, u32 accepted, u64 audience)
 {
+	const struct ronbus_bus *bus = pub->bus;
 	struct ronbus_self *self = pub->self;
+	u32 receivers = hweight64(audience);
 
 	ronbus_count(&self->messages_for[receivers], accepted);
-	if (receivers && accepted > 1 && pub->bus->features & RONBUS_F_BATCH)
+	if (bus->features & RONBUS_F_INTEREST)
+		ronbus_count(&self->interest_skips,
+			     accepted * hweight64(READ_ONCE(bus->page->members) & ~audience));
+	if (receivers && accepted > 1 && bus->features & RONBUS_F_BATCH)
 		ronbus_count(&self->batch_len[min(ilog2(accepted), RONBUS_BATCH_BUCKETS - 1)], 1);
 }
 
@@ -193,7 +201,7 @@ int ronbus_publish(struct ronbus_pub *pub, struct ronbus_publish *args, bool non
 	args->receivers = hweight64(audience);
 	ret = put_batch(pub, u64_to_user_ptr(args->vec), args->count, args->topic, audience);
 	if (ret > 0) {
-		count_published(pub, ret, args->receivers);
+		count_published(pub, ret, audience);
 		trace_ronbus_publish(pub, args->topic, ret, args->receivers);
 	}
 	mutex_unlock(&pub->lock);

@@ -33,8 +33,8 @@ static __poll_t sub_poll(struct file *file, struct poll_table_struct *table)
 }
 
 /*
- * The next message, if it fits. Holes and lag on the way are stepped over; what was lost is told
- * with the message behind it. One lap of steps is all an honest ring can ask for.
+ * The next message, if it fits. Holes, lag and messages for others on the way are stepped over;
+ * what was lost is told with the message behind it. One lap of steps is all an honest ring can ask for.
  *
  * Return: bytes copied, 0 if there is nothing, or an error with the message still to be read.
  */
@@ -66,6 +66,13 @@ static ssize_t take_record(struct ronbus_sub *sub, char __user *to, size_t space
 			continue;
 		case RONBUS_LOOK_READY:
 			break;
+		}
+		if (sub->interest.bit && !ronbus_ring_wanted(ring, pos, &sub->interest)) {
+			if (!ronbus_ring_unchanged(ring, pos, value))
+				continue;
+			ronbus_count(&self->filtered, 1);
+			WRITE_ONCE(self->cursor, ++pos);
+			continue;
 		}
 
 		at = ronbus_ring_at(ring, pos);
@@ -158,6 +165,67 @@ static long eventfd_ioctl(struct ronbus_sub *sub, unsigned int cmd, void __user 
 	return ronbus_sub_set_eventfd(sub, args.fd);
 }
 
+/*
+ * A publisher sees a topic's mask before or after, never between: one store each. Who reads the
+ * whole table has it whole if the generation is even, and the same behind that as before.
+ */
+static void set_audience(struct ronbus_sub *sub, u64 topics)
+{
+	struct ronbus_info_page *page = sub->bus->page;
+	u64 bit = BIT_ULL(sub->index);
+	unsigned int topic;
+
+	lockdep_assert_held(&sub->bus->lock);
+
+	WRITE_ONCE(page->generation, page->generation + 1);
+	/*
+	 * Behind what was asked for: barrier I, with I' in ronbus_publish(): interest.pml. And
+	 * before the table, for programs that read it whole.
+	 */
+	smp_wmb();
+	WRITE_ONCE(page->members, sub->bus->members);
+	for (topic = 0; topic < RONBUS_TOPICS_MAX; topic++)
+		WRITE_ONCE(page->audience[topic], topics >> topic & 1
+							  ? page->audience[topic] | bit
+							  : page->audience[topic] & ~bit);
+	/* It has no partner here either. */
+	smp_store_release(&page->generation, page->generation + 1);
+}
+
+/* Asked for first, since who is in an audience may be sent to at once. */
+static u64 set_topics(struct ronbus_sub *sub, u64 topics)
+{
+	u64 generation;
+
+	mutex_lock(&sub->bus->lock);
+	WRITE_ONCE(sub->interest.asked, sub->interest.asked | topics);
+	WRITE_ONCE(sub->interest.topics, topics);
+	set_audience(sub, topics);
+	generation = sub->bus->page->generation;
+	mutex_unlock(&sub->bus->lock);
+	return generation;
+}
+
+static long topics_ioctl(struct ronbus_sub *sub, unsigned int cmd, void __user *arg)
+{
+	struct ronbus_topics args;
+	int err;
+
+	err = ronbus_get_args(&args, sizeof(args), cmd, arg);
+	if (err)
+		return err;
+	if (!(sub->bus->features & RONBUS_F_INTEREST))
+		return -EOPNOTSUPP;
+	if (!args.topics)
+		return -EINVAL;
+	/* Before anything is changed: an argument that cannot be written back is an error. */
+	if (put_user(0, &((struct ronbus_topics __user *)arg)->generation))
+		return -EFAULT;
+	args.generation = set_topics(sub, args.topics);
+	(void)put_user(args.generation, &((struct ronbus_topics __user *)arg)->generation);
+	return 0;
+}
+
 static long sub_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 {
 	struct ronbus_sub *sub = file->private_data;
@@ -175,6 +243,8 @@ static long sub_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 		return ronbus_sub_arm(sub) ? 1 : 0;
 	case RONBUS_CMD(RONBUS_IOC_SET_EVENTFD):
 		return eventfd_ioctl(sub, cmd, uarg);
+	case RONBUS_CMD(RONBUS_IOC_SET_TOPICS):
+		return topics_ioctl(sub, cmd, uarg);
 	case RONBUS_CMD(RONBUS_IOC_CANCEL):
 		ronbus_sub_cancel(sub);
 		return 0;
@@ -203,23 +273,10 @@ static int sub_mmap(struct file *file, struct vm_area_struct *vma)
 	return -EINVAL;
 }
 
-/* A publisher sees a topic's mask before or after, never between: one store each. */
-static void set_audience(struct ronbus_bus *bus)
-{
-	unsigned int topic;
-
-	lockdep_assert_held(&bus->lock);
-
-	for (topic = 0; topic < RONBUS_TOPICS_MAX; topic++)
-		WRITE_ONCE(bus->page->audience[topic], bus->members);
-	WRITE_ONCE(bus->page->generation, bus->page->generation + 1);
-}
-
 static int start_position(const struct ronbus_bus *bus, const struct ronbus_subscribe *args,
-			  u64 *start)
+			  u64 tail, u64 *start)
 {
 	u64 capacity = bus->ring.mask + 1;
-	u64 tail = ronbus_ring_tail(&bus->ring, capacity + 64);
 
 	switch (args->start) {
 	case RONBUS_START_LATEST:
@@ -249,16 +306,21 @@ static int enrol(struct ronbus_sub *sub, const struct ronbus_subscribe *args)
 	if (bus->members == ~0ULL)
 		return -ENOSPC;
 	sub->index = ffz(bus->members);
+	if (bus->features & RONBUS_F_INTEREST)
+		sub->interest.bit = BIT_ULL(sub->index);
+	sub->interest.topics = args->topics;
+	sub->interest.asked = args->topics;
 	clear_bit(sub->index, (unsigned long *)&bus->page->armed);
 	rcu_assign_pointer(bus->subs[sub->index], sub);
 	bus->members |= BIT_ULL(sub->index);
-	set_audience(bus);
+	set_audience(sub, args->topics);
 	smp_mb(); /* barrier J, with J' and D in notify_audience(): join.pml */
 
-	err = start_position(bus, args, &sub->start);
+	sub->interest.joined = ronbus_ring_tail(&bus->ring, bus->ring.mask + 65);
+	err = start_position(bus, args, sub->interest.joined, &sub->start);
 	if (err) {
 		bus->members &= ~BIT_ULL(sub->index);
-		set_audience(bus);
+		set_audience(sub, 0);
 		RCU_INIT_POINTER(bus->subs[sub->index], NULL);
 		return err;
 	}
@@ -285,7 +347,7 @@ static void leave(struct ronbus_sub *sub)
 	mutex_lock(&bus->lock);
 	ronbus_trace_sub_leaves(sub);
 	bus->members &= ~BIT_ULL(sub->index);
-	set_audience(bus);
+	set_audience(sub, 0);
 	RCU_INIT_POINTER(bus->subs[sub->index], NULL);
 	clear_bit(sub->index, (unsigned long *)&bus->page->armed);
 	ronbus_retire(bus, NULL, sub);
@@ -314,11 +376,11 @@ static const struct file_operations sub_fops = {
 	.show_fdinfo = ronbus_show_sub,
 };
 
-static int check_subscribe(const struct ronbus_subscribe *args)
+static int check_subscribe(const struct ronbus_bus *bus, const struct ronbus_subscribe *args)
 {
 	if (args->flags || args->pad || args->start > RONBUS_START_AT)
 		return -EINVAL;
-	if (args->topics != ~0ULL)
+	if (bus->features & RONBUS_F_INTEREST ? !args->topics : args->topics != ~0ULL)
 		return -EINVAL;
 	if (args->position && args->start != RONBUS_START_AT)
 		return -EINVAL;
@@ -339,7 +401,7 @@ struct file *ronbus_sub_join(struct ronbus_bus *bus, u32 access, struct ronbus_s
 	struct file *file;
 	int err;
 
-	err = check_subscribe(args);
+	err = check_subscribe(bus, args);
 	if (err)
 		return ERR_PTR(err);
 	if (!(access & RONBUS_ACCESS_SUBSCRIBE))
@@ -371,6 +433,7 @@ struct file *ronbus_sub_join(struct ronbus_bus *bus, u32 access, struct ronbus_s
 
 	args->index = sub->index;
 	args->position = sub->start;
+	args->joined = sub->interest.joined;
 	ronbus_bus_get(bus);
 	file = anon_inode_getfile("[ronbus-subscriber]", &sub_fops, sub, O_RDWR);
 	if (IS_ERR(file))

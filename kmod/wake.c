@@ -27,6 +27,55 @@ static unsigned long *armed_word(const struct ronbus_bus *bus)
 	return (unsigned long *)&bus->page->armed;
 }
 
+static unsigned long *blocked_word(const struct ronbus_bus *bus)
+{
+	return (unsigned long *)&bus->page->blocked;
+}
+
+/*
+ * Is there something at a position, or, for who chooses topics, something for it behind it? Not to
+ * be woken for every few messages of others is worth stepping over that many; to say that there is
+ * something is never wrong. Else @pos is where nothing is yet.
+ */
+static bool find(const struct ronbus_sub *sub, u64 *pos)
+{
+	const struct ronbus_ring *ring = &sub->bus->ring;
+	unsigned int looks;
+	u64 value;
+
+	for (looks = 0; looks < RONBUS_READY_LOOKS; looks++, ++*pos) {
+		switch (ronbus_ring_look(ring, *pos, &value)) {
+		case RONBUS_LOOK_EMPTY:
+			return false;
+		case RONBUS_LOOK_LAGGED:
+			return true;
+		case RONBUS_LOOK_READY:
+			if (!sub->interest.bit || ronbus_ring_wanted(ring, *pos, &sub->interest) ||
+			    !ronbus_ring_unchanged(ring, *pos, value))
+				return true;
+			break;
+		case RONBUS_LOOK_HOLE:
+			if (!sub->interest.bit)
+				return true;
+			break;
+		}
+	}
+	return true;
+}
+
+static unsigned int look(const struct ronbus_sub *sub, u64 *pos)
+{
+	unsigned int ready = 0;
+
+	/* Before the ring: barrier E', with E in ronbus_bus_end_if_due(): end.pml */
+	if (smp_load_acquire(&sub->bus->page->status) & RONBUS_STATUS_ENDED)
+		ready |= RONBUS_READY_ENDED;
+	*pos = READ_ONCE(sub->self->cursor);
+	if (find(sub, pos))
+		ready |= RONBUS_READY_DATA;
+	return ready;
+}
+
 /**
  * ronbus_sub_ready() - is there something for a subscriber to see
  * @sub: the subscriber; where it reads is what its own page says, right or wrong
@@ -35,16 +84,25 @@ static unsigned long *armed_word(const struct ronbus_bus *bus)
  */
 unsigned int ronbus_sub_ready(const struct ronbus_sub *sub)
 {
-	unsigned int ready = 0;
-	u64 value;
+	u64 pos;
 
-	/* Before the ring: barrier E', with E in ronbus_bus_end_if_due(): end.pml */
-	if (smp_load_acquire(&sub->bus->page->status) & RONBUS_STATUS_ENDED)
-		ready |= RONBUS_READY_ENDED;
-	if (ronbus_ring_look(&sub->bus->ring, READ_ONCE(sub->self->cursor), &value) !=
-	    RONBUS_LOOK_EMPTY)
-		ready |= RONBUS_READY_DATA;
-	return ready;
+	return look(sub, &pos);
+}
+
+/*
+ * Armed, and nothing up to @pos. If a message is being written there, it may be for others, whose
+ * publisher would wake only them, and there may be one for us behind it, whose publisher has woken
+ * us in vain. So then any publisher is to wake us.
+ */
+static unsigned int look_behind(const struct ronbus_sub *sub, u64 pos)
+{
+	if (!ronbus_ring_claimed(&sub->bus->ring, pos)) {
+		clear_bit(sub->index, blocked_word(sub->bus));
+		return 0;
+	}
+	set_bit(sub->index, blocked_word(sub->bus));
+	smp_mb__after_atomic(); /* barrier D', with D in ronbus_ring_commit_last(): interest.pml */
+	return ronbus_sub_ready(sub);
 }
 
 static void signal_eventfd(struct ronbus_sub *sub)
@@ -70,6 +128,7 @@ static void signal_eventfd(struct ronbus_sub *sub)
 unsigned int ronbus_sub_arm(struct ronbus_sub *sub)
 {
 	unsigned int ready = ronbus_sub_ready(sub);
+	u64 pos;
 
 	ronbus_trace_sub(sub);
 	if (ready)
@@ -80,7 +139,9 @@ unsigned int ronbus_sub_arm(struct ronbus_sub *sub)
 		atomic64_set(&sub->armed_at, ktime_get_ns());
 	set_bit(sub->index, armed_word(sub->bus));
 	smp_mb__after_atomic(); /* barrier D', with D in ronbus_ring_commit_last(): wake.pml */
-	ready = ronbus_sub_ready(sub);
+	ready = look(sub, &pos);
+	if (!ready && sub->interest.bit)
+		ready = look_behind(sub, pos);
 	if (!ready) {
 		trace_ronbus_arm(sub);
 		return 0;

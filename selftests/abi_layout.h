@@ -58,13 +58,18 @@ LAYOUT_SIZE(ronbus_publisher, 8);
 LAYOUT(ronbus_publisher, flags, 0, 4);
 LAYOUT(ronbus_publisher, id, 4, 4);
 
-LAYOUT_SIZE(ronbus_subscribe, 32);
+LAYOUT_SIZE(ronbus_subscribe, 40);
 LAYOUT(ronbus_subscribe, start, 0, 4);
 LAYOUT(ronbus_subscribe, flags, 4, 4);
 LAYOUT(ronbus_subscribe, position, 8, 8);
 LAYOUT(ronbus_subscribe, topics, 16, 8);
 LAYOUT(ronbus_subscribe, index, 24, 4);
 LAYOUT(ronbus_subscribe, pad, 28, 4);
+LAYOUT(ronbus_subscribe, joined, 32, 8);
+
+LAYOUT_SIZE(ronbus_topics, 16);
+LAYOUT(ronbus_topics, topics, 0, 8);
+LAYOUT(ronbus_topics, generation, 8, 8);
 
 LAYOUT_SIZE(ronbus_info, 144);
 LAYOUT(ronbus_info, features, 0, 8);
@@ -167,9 +172,11 @@ LAYOUT(ronbus_info_page, capacity, 20, 4);
 LAYOUT(ronbus_info_page, payload, 24, 4);
 LAYOUT(ronbus_info_page, status, 28, 4);
 LAYOUT(ronbus_info_page, generation, 32, 8);
-LAYOUT(ronbus_info_page, reserved0, 40, 88);
+LAYOUT(ronbus_info_page, members, 40, 8);
+LAYOUT(ronbus_info_page, reserved0, 48, 80);
 LAYOUT(ronbus_info_page, armed, 128, 8);
-LAYOUT(ronbus_info_page, reserved1, 136, 120);
+LAYOUT(ronbus_info_page, blocked, 136, 8);
+LAYOUT(ronbus_info_page, reserved1, 144, 112);
 LAYOUT(ronbus_info_page, audience, 256, 512);
 
 LAYOUT_SIZE(ronbus_self, 696);
@@ -204,7 +211,7 @@ LAYOUT_IOCTL(RONBUS_IOC_QUERY, 0x8058c500);
 LAYOUT_IOCTL(RONBUS_IOC_CREATE, 0xc060c501);
 LAYOUT_IOCTL(RONBUS_IOC_ATTACH, 0x4048c502);
 LAYOUT_IOCTL(RONBUS_IOC_PUBLISHER, 0xc008c510);
-LAYOUT_IOCTL(RONBUS_IOC_SUBSCRIBE, 0xc020c511);
+LAYOUT_IOCTL(RONBUS_IOC_SUBSCRIBE, 0xc028c511);
 LAYOUT_IOCTL(RONBUS_IOC_SEAL, 0x0000c512);
 LAYOUT_IOCTL(RONBUS_IOC_INFO, 0x8090c520);
 LAYOUT_IOCTL(RONBUS_IOC_STATS, 0xc180c521);
@@ -214,6 +221,7 @@ LAYOUT_IOCTL(RONBUS_IOC_WAIT, 0x4010c540);
 LAYOUT_IOCTL(RONBUS_IOC_ARM, 0x0000c541);
 LAYOUT_IOCTL(RONBUS_IOC_SET_EVENTFD, 0x4008c542);
 LAYOUT_IOCTL(RONBUS_IOC_CANCEL, 0x0000c543);
+LAYOUT_IOCTL(RONBUS_IOC_SET_TOPICS, 0xc010c544);
 
 LAYOUT_VALUE(RONBUS_ABI_VERSION, 1);
 LAYOUT_VALUE(RONBUS_F_EDGE_NOTIFY, 0x01);

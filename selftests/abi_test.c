@@ -28,6 +28,7 @@ enum op_id {
 	OP_NOTIFY,
 	OP_WAIT,
 	OP_SET_EVENTFD,
+	OP_SET_TOPICS,
 	OPS,
 };
 
@@ -70,6 +71,8 @@ static const struct op {
 	OP(WAIT, ronbus_wait, .in = true, .good = -ETIMEDOUT, .role = SUBSCRIBER,
 	   .roles = ON(SUBSCRIBER)),
 	OP(SET_EVENTFD, ronbus_eventfd, .in = true, .role = SUBSCRIBER, .roles = ON(SUBSCRIBER)),
+	OP(SET_TOPICS, ronbus_topics, .in = true, .out = true, .role = SUBSCRIBER,
+	   .roles = ON(SUBSCRIBER)),
 #undef OP
 };
 
@@ -99,7 +102,8 @@ FIXTURE_SETUP(abi)
 	ASSERT_LE(0, self->fd[PUBLISHER]);
 	self->reader = fd_subscribe(self->fd[BUS], RONBUS_START_LATEST, 0, NULL);
 	ASSERT_LE(0, self->reader);
-	self->other_bus = bus_create(self->fd[CONTROL], (struct ronbus_create){ 0 });
+	self->other_bus = bus_create(self->fd[CONTROL],
+				     (struct ronbus_create){ .features = RONBUS_F_INTEREST });
 	ASSERT_LE(0, self->other_bus);
 	self->fd[SUBSCRIBER] = fd_subscribe(self->other_bus, RONBUS_START_LATEST, 0, NULL);
 	ASSERT_LE(0, self->fd[SUBSCRIBER]);
@@ -171,6 +175,13 @@ static void fill(enum op_id op, void *arg)
 		struct ronbus_eventfd *a = arg;
 
 		a->fd = -1;
+		break;
+	}
+	case OP_SET_TOPICS: {
+		struct ronbus_topics *a = arg;
+
+		a->topics = ~0ULL;
+		poison(a->generation);
 		break;
 	}
 	default:
@@ -648,7 +659,7 @@ TEST_F(abi, info)
 		ASSERT_EQ(0, fd_info(self->fd[role], &info));
 		EXPECT_EQ(role, info.role);
 		EXPECT_EQ(role == PUBLISHER ? 1 : 0, info.member);
-		EXPECT_EQ(0, info.features);
+		EXPECT_EQ(role == SUBSCRIBER ? RONBUS_F_INTEREST : 0, info.features);
 		EXPECT_EQ(role == SUBSCRIBER ? 0 : RONBUS_BUS_PERSISTENT, info.flags);
 		EXPECT_EQ(64, info.capacity);
 		EXPECT_EQ(32, info.payload);
@@ -687,10 +698,12 @@ TEST_F(abi, info_page)
 	for (i = 0; i < RONBUS_TOPICS_MAX; i++) {
 		EXPECT_EQ(1, page->audience[i]);
 	}
-	for (i = 0; i < 11; i++) {
+	EXPECT_EQ(1, page->members);
+	EXPECT_EQ(0, page->blocked);
+	for (i = 0; i < (long)ARRAY_SIZE(page->reserved0); i++) {
 		EXPECT_EQ(0, page->reserved0[i]);
 	}
-	for (i = 0; i < 15; i++) {
+	for (i = 0; i < (long)ARRAY_SIZE(page->reserved1); i++) {
 		EXPECT_EQ(0, page->reserved1[i]);
 	}
 	for (i = sizeof(*page); i < self->page_size && !bytes[i]; i++)

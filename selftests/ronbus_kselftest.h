@@ -38,9 +38,6 @@
 /* How long a test waits for what must happen before it calls that a failure. */
 #define WATCHDOG (20 * SEC)
 #define POISON 0xcc
-/* For one case. It must do for a debug kernel in an emulated machine; run.sh -t sets the pace. */
-#undef TEST_TIMEOUT_DEFAULT
-#define TEST_TIMEOUT_DEFAULT 300
 
 typedef __u64 u64;
 typedef __u32 u32;
@@ -380,21 +377,22 @@ static inline int publisher_claim(struct publisher *p, struct ronbus_claim *clai
 
 /*
  * Wake who has to be woken, behind the last message: the audience as it is now, since somebody who
- * joined meanwhile may have found the message being written, and sleep.
+ * joined meanwhile may have found the message being written, and sleep. And the one it is for, who
+ * may not want the topic any more.
  */
-static inline int publisher_wake(struct publisher *p, u32 topic)
+static inline int publisher_wake(struct publisher *p, u32 topic, u64 audience)
 {
-	u64 audience = ~0ULL;
+	u64 sleepers = ~0ULL;
 	u32 woken;
 	int err;
 
 	if (p->m.info.features & RONBUS_F_EDGE_NOTIFY)
-		audience = RB_LOAD_ACQUIRE(&p->m.page->armed);
-	audience &= RB_READ(&p->m.page->audience[topic]);
-	if (!audience)
+		sleepers = RB_LOAD_ACQUIRE(&p->m.page->armed);
+	sleepers &= audience | RB_READ(&p->m.page->audience[topic]) | RB_READ(&p->m.page->blocked);
+	if (!sleepers)
 		return 0;
 	RB_STEP(RONBUS_STEP_NOTIFYING);
-	err = fd_notify(p->m.fd, audience, &woken);
+	err = fd_notify(p->m.fd, sleepers, &woken);
 	if (err)
 		return err;
 	p->notifies++;
@@ -462,7 +460,7 @@ static inline int publisher_send(struct publisher *p, u32 topic, const struct ro
 	count(&p->m.self->messages_for[__builtin_popcountll(audience)], done);
 	if (n > 1 && p->m.info.features & RONBUS_F_BATCH)
 		count(&p->m.self->batch_len[31 - __builtin_clz(done)], 1);
-	err = publisher_wake(p, topic);
+	err = publisher_wake(p, topic, audience);
 	return err ? err : (int)done;
 }
 
@@ -797,36 +795,6 @@ static inline int fdinfo_value(int fd, const char *key, u64 *value)
 	}
 	fclose(file);
 	return ret;
-}
-
-/* ---- what is left ----------------------------------------------------------------------- */
-
-static inline long read_number(const char *path)
-{
-	char buf[64] = "";
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	ssize_t n;
-
-	if (fd < 0)
-		return -errno;
-	n = read(fd, buf, sizeof(buf) - 1);
-	close(fd);
-	return n > 0 ? strtol(buf, NULL, 10) : -EIO;
-}
-
-/* Areas of kernel address space that the module has; its own text among them. */
-static inline long vmalloc_areas(void)
-{
-	char line[512];
-	FILE *file = fopen("/proc/vmallocinfo", "r");
-	long n = 0;
-
-	if (!file)
-		return -errno;
-	while (fgets(line, sizeof(line), file))
-		n += strstr(line, "[ronbus]") != NULL;
-	fclose(file);
-	return n;
 }
 
 /* ---- tracing ---------------------------------------------------------------------------- */

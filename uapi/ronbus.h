@@ -224,9 +224,13 @@ enum ronbus_start {
  * @flags: zero
  * @position: with RONBUS_START_AT where to begin, else 0; on return the position of the first
  *	read
- * @topics: set of topics wanted, bit n for topic n; all ones without RONBUS_F_INTEREST
+ * @topics: set of topics wanted, bit n for topic n, not empty; all ones without
+ *	RONBUS_F_INTEREST
  * @index: returned: this subscriber's bit in every mask, 0 to 63
  * @pad: zero
+ * @joined: returned: the position behind all that was published before; with RONBUS_F_INTEREST a
+ *	message before it is for this subscriber if it wants the topic, and one behind it if it is
+ *	addressed to it
  */
 struct ronbus_subscribe {
 	__u32 start;
@@ -235,6 +239,21 @@ struct ronbus_subscribe {
 	__aligned_u64 topics;
 	__u32 index;
 	__u32 pad;
+	__aligned_u64 joined;
+};
+
+/**
+ * struct ronbus_topics - choose other topics, with RONBUS_F_INTEREST
+ * @topics: set of topics wanted from now on, bit n for topic n, not empty
+ * @generation: returned: &struct ronbus_info_page.generation behind the change
+ *
+ * A message is addressed by what is chosen when its publisher looks: each by the old choice or by
+ * the new one, and all that are published after the ioctl has returned by the new one. What has
+ * been addressed to the subscriber before is delivered.
+ */
+struct ronbus_topics {
+	__aligned_u64 topics;
+	__aligned_u64 generation;
 };
 
 /**
@@ -543,10 +562,14 @@ enum ronbus_status {
  * @capacity: slots
  * @payload: bytes a message can have
  * @status: set of &enum ronbus_status
- * @generation: grows with every change of @audience
+ * @generation: grows before and behind every change of @audience, and is odd in between
+ * @members: set of subscribers there are
  * @reserved0: zero, and the end of two cache lines
  * @armed: set of subscribers to be woken by the next message for them; on a line of its own,
  *	since it changes with every sleep and wake
+ * @blocked: set of subscribers that sleep in front of a message which is being written: with
+ *	RONBUS_F_INTEREST they are to be woken whomever it is for, since there may be one for them
+ *	behind it
  * @reserved1: zero, and the end of two cache lines
  * @audience: for each topic the set of subscribers that want it
  */
@@ -559,9 +582,11 @@ struct ronbus_info_page {
 	__u32 payload;
 	__u32 status;
 	__aligned_u64 generation;
-	__aligned_u64 reserved0[11];
+	__aligned_u64 members;
+	__aligned_u64 reserved0[10];
 	__aligned_u64 armed;
-	__aligned_u64 reserved1[15];
+	__aligned_u64 blocked;
+	__aligned_u64 reserved1[14];
 	__aligned_u64 audience[RONBUS_TOPICS_MAX];
 };
 
@@ -635,5 +660,8 @@ struct ronbus_self {
  * they fail with ECANCELED. One that begins later is not affected. Pollers are not.
  */
 #define RONBUS_IOC_CANCEL _IO(RONBUS_IOC_TYPE, 0x43)
+
+/* Chooses other topics, on a bus with RONBUS_F_INTEREST. */
+#define RONBUS_IOC_SET_TOPICS _IOWR(RONBUS_IOC_TYPE, 0x44, struct ronbus_topics)
 
 #endif /* _UAPI_RONBUS_H */

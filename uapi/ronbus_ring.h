@@ -304,10 +304,13 @@ static inline struct ronbus_words ronbus_ring_at(const struct ronbus_ring *ring,
 	return at;
 }
 
-/* Asked for where it is used: an address that nobody holds on to costs the compiler no register. */
+/*
+ * Asked for where it is used: an address that nobody holds on to costs the compiler no register. By
+ * way of a number, since the kernel's memcpy() would not have us leave the member we come from.
+ */
 static inline __u64 *ronbus_words_payload(const struct ronbus_words *at)
 {
-	return (__u64 *)(at->meta + 1);
+	return (__u64 *)((unsigned long)at->meta + sizeof(*at->meta));
 }
 
 static inline __u64 *ronbus_ring_payload(const struct ronbus_ring *ring, __u64 pos)
@@ -705,6 +708,58 @@ RB_PART int ronbus_ring_unchanged(const struct ronbus_ring *ring, __u64 pos, __u
 {
 	RB_RMB(); /* barrier A', with A in claim() and begin(): ring.pml */
 	return RB_READ(ronbus_ring_at(ring, pos).state) == state;
+}
+
+/**
+ * struct ronbus_interest - which messages a subscriber reads; not shared
+ * @bit: its bit in every mask with RONBUS_F_INTEREST; 0 without, to read all
+ * @topics: set of topics it wants
+ * @asked: all it has wanted since it joined
+ * @joined: the position behind what was there when it joined
+ */
+struct ronbus_interest {
+	__u64 bit;
+	__u64 topics;
+	__u64 asked;
+	__u64 joined;
+};
+
+/**
+ * ronbus_ring_wanted() - is a message for a subscriber
+ * @ring: the ring
+ * @pos: position of a message that is READY
+ * @interest: what the subscriber reads
+ *
+ * What was there when it joined was addressed to others, perhaps to one who had the same bit: there
+ * the topic decides. Behind that the publisher has, when it took the audience; but one that took it
+ * from before the join, and was slow, meant the one before, whose topics need not be these.
+ *
+ * Worth nothing before ronbus_ring_unchanged() has said so.
+ */
+static inline int ronbus_ring_wanted(const struct ronbus_ring *ring, __u64 pos,
+				     const struct ronbus_interest *interest)
+{
+	const struct ronbus_words at = ronbus_ring_at(ring, pos);
+	__u64 topics;
+
+	if (pos < interest->joined)
+		topics = RB_READ(&interest->topics);
+	else if (RB_READ(at.ready) & interest->bit)
+		topics = RB_READ(&interest->asked);
+	else
+		return 0;
+	return topics >> RB_READ(&at.meta->topic) % RONBUS_TOPICS_MAX & 1;
+}
+
+/**
+ * ronbus_ring_claimed() - does somebody hold a position, or has it been held
+ * @ring: the ring
+ * @pos: the position
+ */
+static inline int ronbus_ring_claimed(const struct ronbus_ring *ring, __u64 pos)
+{
+	return ronbus_state_lap(RB_READ(ronbus_ring_at(ring, pos).state)) >=
+	       ronbus_ring_lap(ring, pos);
 }
 
 /**

@@ -381,7 +381,12 @@ static int device_subscribe(struct ronbus *bus, const struct ronbus_subscribe *o
 	sub->info = member->info_page;
 	sub->self = member->self;
 	if (member->info.features & RONBUS_F_INTEREST)
-		sub->filter = 1ULL << (req.index % RONBUS_SUBSCRIBERS_MAX);
+		sub->interest = (struct ronbus_interest){
+			.bit = 1ULL << (req.index % RONBUS_SUBSCRIBERS_MAX),
+			.topics = req.topics,
+			.asked = req.topics,
+			.joined = req.joined,
+		};
 	*ret = &device->base;
 	return 0;
 }
@@ -408,6 +413,13 @@ static int device_set_eventfd(struct ronbus_subscriber_handle *sub, int fd)
 	struct ronbus_eventfd req = { .fd = fd };
 
 	return call(device_sub_fd(sub), RONBUS_IOC_SET_EVENTFD, &req);
+}
+
+static int device_set_topics(struct ronbus_subscriber_handle *sub, __u64 topics)
+{
+	struct ronbus_topics req = { .topics = topics };
+
+	return call(device_sub_fd(sub), RONBUS_IOC_SET_TOPICS, &req);
 }
 
 static int device_cancel(struct ronbus_subscriber_handle *sub)
@@ -440,6 +452,7 @@ const struct ronbus_transport ronbus_device_transport = {
 	.sub_fd = device_sub_fd,
 	.wait = device_wait,
 	.arm = device_arm,
+	.set_topics = device_set_topics,
 	.set_eventfd = device_set_eventfd,
 	.cancel = device_cancel,
 	.sub_close = device_sub_close,

@@ -24,12 +24,13 @@
 
 #define FEATURES                                                                 \
 	((__u64)(RONBUS_F_EDGE_NOTIFY | RONBUS_F_BATCH | RONBUS_F_AUTOTUNE_CAP | \
-		 RONBUS_F_METRICS_BUF))
+		 RONBUS_F_METRICS_BUF | RONBUS_F_INTEREST))
 #define BUS_FLAGS                                                                     \
 	((__u32)(RONBUS_BUS_PERSISTENT | RONBUS_BUS_EXCLUSIVE | RONBUS_BUS_MAP_NONE | \
 		 RONBUS_BUS_MAP_ALL))
 #define ACCESS_ALL ((__u32)(RONBUS_ACCESS_SUBSCRIBE | RONBUS_ACCESS_PUBLISH))
 #define RING_BYTES_MAX (64UL << 20) /* as the module has it */
+#define READY_LOOKS 64 /* likewise */
 #define BASE_ALIGN 128UL /* two lines, as the mappings of the device have it */
 
 struct embedded_pub;
@@ -531,16 +532,43 @@ static void embedded_notify(struct ronbus_publisher_handle *base, __u64 set)
 	pthread_mutex_unlock(&bus->lock);
 }
 
-/* Is there anything at the cursor, or the end? */
-static bool something(const struct embedded_sub *sub)
+/* Is it something for this subscriber, or for nobody? */
+static bool counts(const struct embedded_sub *sub, enum ronbus_look what, __u64 pos, __u64 state)
 {
-	__u64 value;
+	const struct ronbus_ring *ring = &sub->base.sub.ring;
+	const struct ronbus_interest *interest = &sub->base.sub.interest;
+
+	if (!interest->bit || what == RONBUS_LOOK_LAGGED)
+		return true;
+	return what == RONBUS_LOOK_READY && (ronbus_ring_wanted(ring, pos, interest) ||
+					     !ronbus_ring_unchanged(ring, pos, state));
+}
+
+/* Is there anything to see at the cursor, or the end? If not, @pos is where nothing is yet. */
+static bool look(const struct embedded_sub *sub, __u64 *pos)
+{
+	unsigned int looks = READY_LOOKS;
+	enum ronbus_look what;
+	__u64 state;
 
 	/* barrier E', with E in set_status(): end.pml */
 	if (RB_LOAD_ACQUIRE(&sub->bus->info.status) & RONBUS_STATUS_ENDED)
 		return true;
-	return ronbus_ring_look(&sub->base.sub.ring, RB_READ(&sub->self.cursor), &value) !=
-	       RONBUS_LOOK_EMPTY;
+	for (*pos = RB_READ(&sub->self.cursor); looks; looks--, ++*pos) {
+		what = ronbus_ring_look(&sub->base.sub.ring, *pos, &state);
+		if (what == RONBUS_LOOK_EMPTY)
+			return false;
+		if (counts(sub, what, *pos, state))
+			return true;
+	}
+	return true;
+}
+
+static bool something(const struct embedded_sub *sub)
+{
+	__u64 pos;
+
+	return look(sub, &pos);
 }
 
 static void arm_bit(struct embedded_sub *sub)
@@ -553,6 +581,29 @@ static void arm_bit(struct embedded_sub *sub)
 	 */
 	RB_MB();
 	__atomic_fetch_add(&sub->kernel.waits_total, 1, __ATOMIC_RELAXED);
+}
+
+/*
+ * Armed: is there something? If not, but a message is being written, then it may be for others,
+ * whose publisher would wake only them, with one for us behind it, whose publisher has woken us in
+ * vain. So any publisher is to wake us then.
+ */
+static bool look_armed(struct embedded_sub *sub)
+{
+	__u64 mine = sub->base.sub.interest.bit, *blocked = &sub->bus->info.blocked, pos;
+
+	if (look(sub, &pos))
+		return true;
+	if (!mine)
+		return false;
+	if (!ronbus_ring_claimed(&sub->base.sub.ring, pos)) {
+		if (RB_READ(blocked) & mine)
+			__atomic_fetch_and(blocked, ~mine, __ATOMIC_RELAXED);
+		return false;
+	}
+	__atomic_fetch_or(blocked, mine, __ATOMIC_RELAXED);
+	RB_MB(); /* barrier D', with D in commit_last() or take_armed(): interest.pml */
+	return something(sub);
 }
 
 /* There is data, or no more patience. Whoever polls an fd for it must hear of data from us. */
@@ -587,7 +638,7 @@ static int embedded_wait(struct ronbus_subscriber_handle *base, __u64 deadline)
 		__u32 seq = RB_LOAD_ACQUIRE(&sub->seq);
 
 		arm_bit(sub);
-		if (something(sub)) {
+		if (look_armed(sub)) {
 			err = 0;
 			break;
 		}
@@ -630,7 +681,7 @@ static int embedded_arm(struct ronbus_subscriber_handle *base)
 		(void)!read(sub->own_fd, &count, sizeof(count));
 	RB_WRITE(&sub->polled, 1);
 	arm_bit(sub);
-	if (!something(sub))
+	if (!look_armed(sub))
 		return 0;
 	disarm_bit(sub, true);
 	return 1;
@@ -996,22 +1047,31 @@ static void embedded_pub_close(struct ronbus_publisher_handle *base)
 /* ---- subscribers ---------------------------------------------------------------------- */
 
 /* With the lock of the bus: the audience of every topic, each in one store. */
-static void set_audience(struct embedded_bus *bus)
+static void set_audience(struct embedded_bus *bus, __u32 index, __u64 topics)
 {
-	__u64 set = members(bus);
+	struct ronbus_info_page *info = &bus->info;
 	int i;
 
-	RB_WRITE(&bus->info.generation, bus->info.generation + 1);
-	/* Behind the look at the tail: barrier K, with K' where a message is addressed: join.pml */
+	RB_WRITE(&info->generation, info->generation + 1);
+	RB_WMB(); /* It has no partner here: programs read the table. */
+	RB_WRITE(&info->members, members(bus));
+	/*
+	 * Behind the look at the tail and what was asked for: barriers K and I, with K' and I' in
+	 * ronbus_publish(): join.pml, interest.pml
+	 */
 	for (i = 0; i < RONBUS_TOPICS_MAX; i++)
-		RB_STORE_RELEASE(&bus->info.audience[i], set);
+		RB_STORE_RELEASE(&info->audience[i], topics >> i & 1
+							     ? info->audience[i] | bit(index)
+							     : info->audience[i] & ~bit(index));
+	/* It has no partner here either. */
+	RB_STORE_RELEASE(&info->generation, info->generation + 1);
 }
 
-/* With the lock of the bus. The tail is looked at before anybody writes for the newcomer. */
-static int find_start(struct embedded_bus *bus, const struct ronbus_subscribe *req, __u64 *start)
+/* With the lock of the bus. */
+static int find_start(const struct embedded_bus *bus, const struct ronbus_subscribe *req,
+		      __u64 tail, __u64 *start)
 {
 	__u64 capacity = bus->info.capacity;
-	__u64 tail = ronbus_ring_tail(&bus->ring, ronbus_tail_budget(&bus->ring));
 
 	switch (req->start) {
 	case RONBUS_START_LATEST:
@@ -1035,6 +1095,7 @@ static int sub_join(struct embedded_sub *sub, const struct ronbus_subscribe *req
 {
 	struct embedded_bus *bus = sub->bus;
 	__u32 index;
+	__u64 tail;
 	int err;
 
 	for (index = 0; index < RONBUS_SUBSCRIBERS_MAX; index++)
@@ -1042,13 +1103,21 @@ static int sub_join(struct embedded_sub *sub, const struct ronbus_subscribe *req
 			break;
 	if (index == RONBUS_SUBSCRIBERS_MAX)
 		return -ENOSPC;
-	err = find_start(bus, req, &sub->start);
+	/* Before anybody writes for the newcomer. */
+	tail = ronbus_ring_tail(&bus->ring, ronbus_tail_budget(&bus->ring));
+	err = find_start(bus, req, tail, &sub->start);
 	if (err)
 		return err;
 	RB_WRITE(&sub->self.cursor, sub->start);
 	sub->base.index = index;
+	sub->base.sub.interest = (struct ronbus_interest){
+		.bit = bus->info.features & RONBUS_F_INTEREST ? bit(index) : 0,
+		.topics = req->topics,
+		.asked = req->topics,
+		.joined = tail,
+	};
 	bus->subs[index] = sub;
-	set_audience(bus);
+	set_audience(bus, index, req->topics);
 	if (bus->autotuned_for && __builtin_popcountll(members(bus)) > (int)bus->autotuned_for)
 		autotune_warn(bus, RONBUS_AUTOTUNE_SUBSCRIBERS);
 	return 0;
@@ -1064,7 +1133,9 @@ static int embedded_subscribe(struct ronbus *base, const struct ronbus_subscribe
 
 	if (!(handle->access & RONBUS_ACCESS_SUBSCRIBE))
 		return -EACCES;
-	if (req->topics != ~0ULL || (req->position && req->start != RONBUS_START_AT))
+	if (handle->bus->info.features & RONBUS_F_INTEREST ? !req->topics : req->topics != ~0ULL)
+		return -EINVAL;
+	if (req->position && req->start != RONBUS_START_AT)
 		return -EINVAL;
 	sub = ronbus_zalloc(sizeof(*sub));
 	if (!sub)
@@ -1095,7 +1166,7 @@ static void embedded_sub_close(struct ronbus_subscriber_handle *base)
 
 	pthread_mutex_lock(&bus->lock);
 	bus->subs[base->index] = NULL;
-	set_audience(bus);
+	set_audience(bus, base->index, 0);
 	take_armed(bus, bit(base->index));
 	add_sub(&bus->past, sub);
 	pthread_mutex_unlock(&bus->lock);
@@ -1105,6 +1176,16 @@ static void embedded_sub_close(struct ronbus_subscriber_handle *base)
 		close(sub->user_fd);
 	free(sub);
 	bus_put(bus);
+}
+
+static int embedded_set_topics(struct ronbus_subscriber_handle *base, __u64 topics)
+{
+	struct embedded_bus *bus = ((struct embedded_sub *)base)->bus;
+
+	pthread_mutex_lock(&bus->lock);
+	set_audience(bus, base->index, topics);
+	pthread_mutex_unlock(&bus->lock);
+	return 0;
 }
 
 const struct ronbus_transport ronbus_embedded_transport = {
@@ -1125,6 +1206,7 @@ const struct ronbus_transport ronbus_embedded_transport = {
 	.sub_fd = embedded_sub_fd,
 	.wait = embedded_wait,
 	.arm = embedded_arm,
+	.set_topics = embedded_set_topics,
 	.set_eventfd = embedded_set_eventfd,
 	.cancel = embedded_cancel,
 	.sub_close = embedded_sub_close,

@@ -92,6 +92,7 @@ struct ronbus_transport {
 	int (*sub_fd)(struct ronbus_subscriber_handle *sub);
 	int (*wait)(struct ronbus_subscriber_handle *sub, __u64 deadline);
 	int (*arm)(struct ronbus_subscriber_handle *sub);
+	int (*set_topics)(struct ronbus_subscriber_handle *sub, __u64 topics);
 	int (*set_eventfd)(struct ronbus_subscriber_handle *sub, int fd);
 	int (*cancel)(struct ronbus_subscriber_handle *sub);
 	void (*sub_close)(struct ronbus_subscriber_handle *sub);
@@ -139,11 +140,14 @@ static inline __u32 ronbus_how_of_features(__u64 features)
 		how |= RONBUS_HOW_BATCH;
 	if (features & RONBUS_F_METRICS_BUF)
 		how |= RONBUS_HOW_METRICS;
+	if (features & RONBUS_F_INTEREST)
+		how |= RONBUS_HOW_INTEREST;
 	return how;
 }
 
 int ronbus_metrics_threshold(__u32 *threshold);
-void ronbus_metrics_count(struct ronbus_publisher_handle *pub, __u32 messages, __u32 receivers);
+void ronbus_metrics_count(struct ronbus_publisher_handle *pub, __u32 messages, __u32 receivers,
+			  __u64 skips);
 void ronbus_metrics_forget(struct ronbus_publisher_handle *pub);
 /* When what this thread has counted is to be flushed, or RONBUS_WAIT_FOREVER; and to do it. */
 __u64 ronbus_metrics_due(void);

@@ -39,6 +39,8 @@
 struct flushed {
 	struct ronbus_publisher_handle *pub;
 	__u64 messages;
+	__u64 skips;
+	__u64 skips_counted; /* what the inlines need not know of */
 };
 
 struct thread {
@@ -120,9 +122,15 @@ static bool flush_entry(struct thread *thread, unsigned int i)
 	struct flushed *flushed = &thread->flushed[i];
 	__u64 messages = RB_READ(&thread->counters->entry[i].messages);
 	__u64 receivers = thread->counters->entry[i].key & 127;
+	__u64 skips = RB_READ(&flushed->skips_counted);
 
 	if (messages == flushed->messages)
 		return false;
+	if (skips != flushed->skips) {
+		__atomic_fetch_add(&flushed->pub->pub.self->interest_skips, skips - flushed->skips,
+				   __ATOMIC_RELAXED);
+		flushed->skips = skips;
+	}
 	__atomic_fetch_add(&flushed->pub->pub.self->messages_for[receivers],
 			   messages - flushed->messages, __ATOMIC_RELAXED);
 	__RONBUS_PROBE(3, flush, &flushed->pub->pub, messages - flushed->messages, receivers);
@@ -169,6 +177,8 @@ static void bind(struct thread *thread, unsigned int i, struct ronbus_publisher_
 	unbind(thread, i);
 	thread->flushed[i].pub = pub;
 	RB_WRITE(&thread->flushed[i].messages, 0);
+	thread->flushed[i].skips = 0;
+	RB_WRITE(&thread->flushed[i].skips_counted, 0);
 	RB_WRITE(&thread->counters->entry[i].messages, 0);
 	RB_WRITE(&thread->counters->entry[i].key, key);
 }
@@ -285,15 +295,25 @@ static void look(struct thread *thread, __u32 threshold)
 		thread->step < threshold - count ? thread->step : threshold - count;
 }
 
-void ronbus_metrics_count(struct ronbus_publisher_handle *pub, __u32 messages, __u32 receivers)
+/* The inlines do not know how to count skips, so their key must not be that of the entry. */
+static __u64 key_of(const struct ronbus_publisher_handle *pub, __u32 receivers)
+{
+	__u64 key = __ronbus_thread_key(&pub->pub, receivers);
+
+	return pub->pub.how & RONBUS_HOW_INTEREST ? key | 1ULL << 63 : key;
+}
+
+void ronbus_metrics_count(struct ronbus_publisher_handle *pub, __u32 messages, __u32 receivers,
+			  __u64 skips)
 {
 	struct thread *thread = &this_thread;
 	__u32 i = __ronbus_thread_entry(&pub->pub, receivers);
-	__u64 key = __ronbus_thread_key(&pub->pub, receivers);
+	__u64 key = key_of(pub, receivers);
 
 	if (!enlist(thread)) {
 		__atomic_fetch_add(&pub->pub.self->messages_for[receivers], messages,
 				   __ATOMIC_RELAXED);
+		__atomic_fetch_add(&pub->pub.self->interest_skips, skips, __ATOMIC_RELAXED);
 		return;
 	}
 	if (RB_READ(&thread->counters->entry[i].key) != key) {
@@ -301,8 +321,13 @@ void ronbus_metrics_count(struct ronbus_publisher_handle *pub, __u32 messages, _
 		bind(thread, i, pub, key);
 		pthread_mutex_unlock(&thread->lock);
 	}
+	/* Before the messages, which are what says that there is something to flush. */
+	__ronbus_bump(&thread->flushed[i].skips_counted, skips);
 	__ronbus_bump(&thread->counters->entry[i].messages, messages);
-	look(thread, pub->flush_threshold);
+	if (RB_LIKELY(thread->counters->left > messages))
+		thread->counters->left -= messages;
+	else
+		look(thread, pub->flush_threshold);
 }
 
 void ronbus_metrics_flush_if_due(void)

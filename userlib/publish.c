@@ -107,13 +107,39 @@ __u64 __ronbus_claim(struct ronbus_pub *pub, __u64 pos)
 	return 0; /* no position is */
 }
 
-static void count(struct ronbus_pub *pub, __u32 messages, __u32 receivers)
+/* A counter in the own page, of which other threads that use the handle may be writers too. */
+static void add(const struct ronbus_pub *pub, __u64 *counter, __u64 by)
 {
-	if (!__ronbus_count_inline(pub, pub->how, messages, receivers))
-		ronbus_metrics_count(ronbus_publisher_of(pub), messages, receivers);
+	if (pub->how & RONBUS_HOW_SINGLE)
+		__ronbus_bump(counter, by);
+	else
+		__atomic_fetch_add(counter, by, __ATOMIC_RELAXED);
 }
 
-int __ronbus_wake(struct ronbus_pub *pub, unsigned int topic, int ret)
+static void count_with_skips(struct ronbus_pub *pub, __u32 messages, __u32 receivers,
+			     __u64 audience)
+{
+	__u64 spared = RB_READ(&pub->info->members) & ~audience;
+	__u64 skips = (__u64)messages * __ronbus_popcount(pub->how, spared);
+
+	if (pub->how & RONBUS_HOW_METRICS) {
+		ronbus_metrics_count(ronbus_publisher_of(pub), messages, receivers, skips);
+		return;
+	}
+	add(pub, &pub->self->messages_for[receivers], messages);
+	if (skips)
+		add(pub, &pub->self->interest_skips, skips);
+}
+
+static void count(struct ronbus_pub *pub, __u32 messages, __u32 receivers, __u64 audience)
+{
+	if (pub->how & RONBUS_HOW_INTEREST)
+		count_with_skips(pub, messages, receivers, audience);
+	else if (!__ronbus_count_inline(pub, pub->how, messages, receivers))
+		ronbus_metrics_count(ronbus_publisher_of(pub), messages, receivers, 0);
+}
+
+int __ronbus_wake(struct ronbus_pub *pub, unsigned int topic, int ret, __u64 audience)
 {
 	struct ronbus_publisher_handle *handle = ronbus_publisher_of(pub);
 	__u64 sleepers = ~0ULL;
@@ -125,21 +151,22 @@ int __ronbus_wake(struct ronbus_pub *pub, unsigned int topic, int ret)
 	 * The audience is looked at again: a subscriber that joined after the first look can read
 	 * the message too, and may have looked for it, found nothing and armed in between. The
 	 * acquire makes the audience at least as new as that subscriber's bit in armed: barrier J',
-	 * with J where the kernel enters it: join.pml
+	 * with J where the kernel enters it: join.pml. One that no longer wants the topic has the
+	 * message to read all the same: interest.pml
 	 */
 	if (pub->how & RONBUS_HOW_EDGE)
 		sleepers = RB_LOAD_ACQUIRE(&pub->info->armed);
-	sleepers &= RB_READ(&pub->info->audience[topic]);
+	sleepers &= audience | RB_READ(&pub->info->audience[topic]) | RB_READ(&pub->info->blocked);
 	if (sleepers)
 		handle->transport->notify(handle, sleepers);
 	return ret;
 }
 
-int __ronbus_count(struct ronbus_pub *pub, unsigned int topic, __u32 receivers)
+int __ronbus_count(struct ronbus_pub *pub, unsigned int topic, __u32 receivers, __u64 audience)
 {
-	count(pub, 1, receivers);
+	count(pub, 1, receivers, audience);
 	if (receivers && __ronbus_sleepers(pub, pub->how))
-		__ronbus_wake(pub, topic, 0);
+		__ronbus_wake(pub, topic, 0, audience);
 	return (int)receivers;
 }
 
@@ -170,7 +197,7 @@ int __ronbus_publish(struct ronbus_pub *pub, unsigned int topic, const void *dat
 	if (pub->how & RONBUS_HOW_SYSCALL)
 		return publish_by_system_call(pub, topic, data, len);
 
-	/* barrier K', with K where a subscriber is entered: join.pml */
+	/* barriers K' and I', with K and I in set_audience(): join.pml, interest.pml */
 	audience = RB_LOAD_ACQUIRE(&pub->info->audience[topic]);
 	receivers = __ronbus_popcount(pub->how, audience);
 	if (receivers) {
@@ -182,7 +209,7 @@ int __ronbus_publish(struct ronbus_pub *pub, unsigned int topic, const void *dat
 		ronbus_ring_advance(ring, pos + 1);
 	}
 	__RONBUS_PROBE(4, publish, pub, topic, 1, receivers);
-	return __ronbus_count(pub, topic, receivers);
+	return __ronbus_count(pub, topic, receivers, audience);
 }
 
 static int publish_many_by_system_call(struct ronbus_pub *pub, unsigned int topic,
@@ -234,7 +261,7 @@ static int publish_to_nobody(struct ronbus_pub *pub, unsigned int topic, const s
 	if (messages && !done)
 		return -EMSGSIZE;
 	__RONBUS_PROBE(4, publish, pub, topic, done, 0);
-	count(pub, done, 0);
+	count(pub, done, 0, 0);
 	return (int)done;
 }
 
@@ -259,13 +286,10 @@ int __ronbus_published_many(struct ronbus_pub *pub, unsigned int topic, __u64 au
 	if (pub->how & RONBUS_HOW_EXCLUSIVE)
 		pub->pos = next;
 	ronbus_ring_advance(&pub->ring, next);
-	if (pub->how & RONBUS_HOW_SINGLE)
-		__ronbus_bump(bucket, 1);
-	else
-		__atomic_fetch_add(bucket, 1, __ATOMIC_RELAXED);
+	add(pub, bucket, 1);
 	__RONBUS_PROBE(4, publish, pub, topic, done, receivers);
-	count(pub, done, receivers);
+	count(pub, done, receivers, audience);
 	if (__ronbus_sleepers(pub, pub->how))
-		__ronbus_wake(pub, topic, 0);
+		__ronbus_wake(pub, topic, 0, audience);
 	return (int)done;
 }

@@ -80,6 +80,24 @@ int ronbus_set_eventfd(struct ronbus_sub *sub, int fd)
 	return handle->transport->set_eventfd(handle, fd);
 }
 
+int ronbus_set_topics(struct ronbus_sub *sub, __u64 topics)
+{
+	struct ronbus_subscriber_handle *handle = ronbus_subscriber_of(sub);
+	struct ronbus_interest *mine = &sub->interest;
+	int err;
+
+	if (!mine->bit)
+		return -EOPNOTSUPP;
+	if (!topics)
+		return -EINVAL;
+	/* First, since who is in an audience may be sent to at once. */
+	mine->asked |= topics;
+	err = handle->transport->set_topics(handle, topics);
+	if (!err)
+		mine->topics = topics;
+	return err;
+}
+
 __u64 ronbus_sub_position(const struct ronbus_sub *sub)
 {
 	return RB_READ(&sub->self->cursor);
@@ -215,17 +233,34 @@ static int report_lag(struct ronbus_sub *sub, struct ronbus_msg *msg, __u64 from
 	return RONBUS_LAGGED;
 }
 
+/*
+ * Step over messages for others, quickly: to the first position with something else, or a lap. What
+ * it is is not said.
+ */
+static void scan(struct ronbus_sub *sub)
+{
+	const struct ronbus_ring ring = sub->ring;
+	const struct ronbus_interest mine = sub->interest;
+	__u64 first = RB_READ(&sub->self->cursor), pos = first, state;
+
+	while (pos - first <= ring.mask && ronbus_ring_ready(&ring, pos, &state) &&
+	       !ronbus_ring_wanted(&ring, pos, &mine) && ronbus_ring_unchanged(&ring, pos, state))
+		pos++;
+	if (pos == first)
+		return;
+	RB_WRITE(&sub->self->cursor, pos);
+	__ronbus_bump(&sub->self->filtered, pos - first);
+}
+
 /* Whose message is it? 1: ours; 0: somebody else's; -1: it changed while we looked. */
 static int for_us(const struct ronbus_sub *sub, __u64 pos, __u64 state)
 {
-	__u64 ready;
+	int wanted;
 
-	if (!sub->filter)
+	if (!sub->interest.bit)
 		return 1;
-	ready = RB_READ(ronbus_ring_at(&sub->ring, pos).ready);
-	if (!ronbus_ring_unchanged(&sub->ring, pos, state))
-		return -1;
-	return !!(ready & sub->filter);
+	wanted = ronbus_ring_wanted(&sub->ring, pos, &sub->interest);
+	return ronbus_ring_unchanged(&sub->ring, pos, state) ? wanted : -1;
 }
 
 /* One position: what ronbus_try_recv() returns, or 1 with @state, or -EALREADY to go on. */
@@ -268,6 +303,8 @@ static int next(struct ronbus_sub *sub, struct ronbus_msg *msg, __u64 *state)
 	__u32 budget = sub->ring.mask + 2;
 	int ret;
 
+	if (sub->interest.bit)
+		scan(sub);
 	do {
 		ret = next_once(sub, msg, state);
 	} while (ret == -EALREADY && --budget);

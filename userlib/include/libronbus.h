@@ -316,6 +316,18 @@ int ronbus_subscribe(struct ronbus *bus, const struct ronbus_sub_options *opts,
 		     struct ronbus_sub **sub);
 
 /**
+ * ronbus_set_topics() - choose other topics, on a bus with RONBUS_F_INTEREST
+ * @sub: the subscriber
+ * @topics: set of topics wanted from now on, not empty
+ *
+ * What is published after this has returned is addressed by the new choice; what was addressed to
+ * the subscriber before is still delivered. Messages of a new topic that were there already are not.
+ *
+ * Return: 0; -EINVAL: no topics; -EOPNOTSUPP: the bus does not have the feature.
+ */
+int ronbus_set_topics(struct ronbus_sub *sub, __u64 topics);
+
+/**
  * ronbus_wait() - sleep until there is something to look at, or the bus has ended
  * @sub: the subscriber
  * @timeout_ns: nanoseconds; negative for no limit
@@ -709,6 +721,7 @@ enum ronbus_pub_how {
 	RONBUS_HOW_SINGLE = 1 << 4, /* one thread counts */
 	RONBUS_HOW_METRICS = 1 << 5, /* RONBUS_F_METRICS_BUF, and several threads may count */
 	RONBUS_HOW_POPCNT = 1 << 6, /* the CPU has the instruction */
+	RONBUS_HOW_INTEREST = 1 << 7, /* RONBUS_F_INTEREST: counting is left to the library */
 };
 
 struct ronbus_pub {
@@ -725,7 +738,7 @@ struct ronbus_sub {
 	struct ronbus_ring ring;
 	const struct ronbus_info_page *info;
 	struct ronbus_self *self;
-	__u64 filter; /* own bit with RONBUS_F_INTEREST, else 0 */
+	struct ronbus_interest interest;
 	__u64 peek_position;
 	__u64 peek_state;
 };
@@ -753,8 +766,8 @@ int __ronbus_publish_many(struct ronbus_pub *pub, unsigned int topic, const stru
 int __ronbus_published_many(struct ronbus_pub *pub, unsigned int topic, __u64 audience,
 			    unsigned int done, __u64 next);
 __u64 __ronbus_claim(struct ronbus_pub *pub, __u64 pos);
-int __ronbus_count(struct ronbus_pub *pub, unsigned int topic, __u32 receivers);
-int __ronbus_wake(struct ronbus_pub *pub, unsigned int topic, int receivers);
+int __ronbus_count(struct ronbus_pub *pub, unsigned int topic, __u32 receivers, __u64 audience);
+int __ronbus_wake(struct ronbus_pub *pub, unsigned int topic, int receivers, __u64 audience);
 int __ronbus_try_recv(struct ronbus_sub *sub, void *buf, size_t size, struct ronbus_msg *msg);
 int __ronbus_recv_many(struct ronbus_sub *sub, void *buf, size_t size, struct ronbus_msg *msgs,
 		       unsigned int count);
@@ -842,7 +855,8 @@ __RONBUS_PART int __ronbus_count_inline(const struct ronbus_pub *pub, __u32 how,
 {
 	__u64 *counter = &pub->self->messages_for[receivers];
 
-	if (how & RONBUS_HOW_METRICS)
+	/* With INTEREST no entry has this key, so that the library counts, and skips besides. */
+	if (how & (RONBUS_HOW_METRICS | RONBUS_HOW_INTEREST))
 		return __ronbus_count_thread(pub, messages, receivers);
 	if (how & RONBUS_HOW_SINGLE)
 		__ronbus_bump(counter, messages);
@@ -891,7 +905,7 @@ RONBUS_INLINE int ronbus_publish(struct ronbus_pub *pub, unsigned int topic, con
 			len > ring.payload))
 		return __ronbus_publish(pub, topic, data, len);
 
-	/* barrier K', with K where a subscriber is entered: join.pml */
+	/* barriers K' and I', with K and I in set_audience(): join.pml, interest.pml */
 	audience = RB_LOAD_ACQUIRE(&pub->info->audience[topic]);
 	if (RB_LIKELY(audience)) {
 		if (how & RONBUS_HOW_EXCLUSIVE) {
@@ -911,9 +925,9 @@ RONBUS_INLINE int ronbus_publish(struct ronbus_pub *pub, unsigned int topic, con
 	}
 	__RONBUS_PROBE(4, publish, pub, topic, 1, receivers);
 	if (RB_UNLIKELY(!__ronbus_count_inline(pub, how, 1, receivers)))
-		return __ronbus_count(pub, topic, receivers);
+		return __ronbus_count(pub, topic, receivers, audience);
 	if (receivers && RB_UNLIKELY(__ronbus_sleepers(pub, how)))
-		return __ronbus_wake(pub, topic, (int)receivers);
+		return __ronbus_wake(pub, topic, (int)receivers, audience);
 	return (int)receivers;
 }
 
@@ -945,7 +959,7 @@ RONBUS_INLINE int ronbus_publish_many(struct ronbus_pub *pub, unsigned int topic
 	if (RB_UNLIKELY(!(how & RONBUS_HOW_BATCH) || how & RONBUS_HOW_SYSCALL ||
 			topic >= RONBUS_TOPICS_MAX))
 		return __ronbus_publish_many(pub, topic, vec, count);
-	/* barrier K', with K where a subscriber is entered: join.pml */
+	/* barriers K' and I', with K and I in set_audience(): join.pml, interest.pml */
 	audience = RB_LOAD_ACQUIRE(&pub->info->audience[topic]);
 	if (RB_UNLIKELY(!audience))
 		return __ronbus_publish_many(pub, topic, vec, count);
@@ -1066,7 +1080,7 @@ RONBUS_INLINE int ronbus_try_recv(struct ronbus_sub *sub, void *buf, size_t size
 	const struct ronbus_ring ring = sub->ring;
 	__u64 state, pos = RB_READ(&sub->self->cursor);
 
-	if (RB_UNLIKELY(!ronbus_ring_ready(&ring, pos, &state) || sub->filter ||
+	if (RB_UNLIKELY(!ronbus_ring_ready(&ring, pos, &state) || sub->interest.bit ||
 			!__ronbus_take(&ring, pos, state, buf, size, msg)))
 		return __ronbus_try_recv(sub, buf, size, msg);
 	__ronbus_delivered(sub, pos, pos + 1);
@@ -1096,7 +1110,7 @@ RONBUS_INLINE int ronbus_recv_many(struct ronbus_sub *sub, void *buf, size_t siz
 	const __u64 first = pos;
 	char *to = (char *)buf;
 
-	if (RB_UNLIKELY(sub->filter))
+	if (RB_UNLIKELY(sub->interest.bit))
 		return __ronbus_recv_many(sub, buf, size, msgs, count);
 	for (; pos - first < count; pos++, msgs++, to += size)
 		if (RB_UNLIKELY(!ronbus_ring_ready(&ring, pos, &state) ||
@@ -1123,7 +1137,7 @@ RONBUS_INLINE int ronbus_peek(struct ronbus_sub *sub, struct ronbus_msg *msg)
 	const struct ronbus_ring ring = sub->ring;
 	__u64 state, pos = RB_READ(&sub->self->cursor);
 
-	if (RB_UNLIKELY(!ronbus_ring_ready(&ring, pos, &state) || sub->filter))
+	if (RB_UNLIKELY(!ronbus_ring_ready(&ring, pos, &state) || sub->interest.bit))
 		return __ronbus_peek(sub, msg);
 	__ronbus_describe(&ring, pos, state, msg);
 	if (RB_UNLIKELY(!ronbus_ring_unchanged(&ring, pos, state)))

@@ -210,7 +210,6 @@ static void test_create_refuses(void **state)
 		{ { .features = 1ULL << 7 }, -EINVAL },
 		{ { .features = 1ULL << 63 }, -EINVAL },
 		{ { .features = RONBUS_F_SOA }, -EOPNOTSUPP },
-		{ { .features = RONBUS_F_INTEREST }, -EOPNOTSUPP },
 		{ { .features = RONBUS_F_COALESCE }, -EOPNOTSUPP },
 		{ { .features = RONBUS_F_SOA, .capacity = 5 }, -EINVAL },
 		{ { .flags = 1 << 4 }, -EINVAL },
@@ -385,7 +384,8 @@ static void test_query(void **state)
 	ok(ronbus_query(WHERE, &query));
 	assert_int_equal(query.abi_version, RONBUS_ABI_VERSION);
 	assert_int_equal(query.features, RONBUS_F_EDGE_NOTIFY | RONBUS_F_BATCH |
-						 RONBUS_F_AUTOTUNE_CAP | RONBUS_F_METRICS_BUF);
+						 RONBUS_F_AUTOTUNE_CAP | RONBUS_F_METRICS_BUF |
+						 RONBUS_F_INTEREST);
 	assert_int_equal(query.subscribers_max, 64);
 	assert_int_equal(query.self_page_size, sizeof(struct ronbus_self));
 }

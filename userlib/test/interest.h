@@ -1,0 +1,624 @@
+/* SPDX-License-Identifier: LGPL-2.1-only OR MIT */
+/*
+ * interest.h - what is delivered is what was addressed, while topics change and subscribers come
+ * and go
+ *
+ * Threads publish messages of random topics. Threads subscribe, change their topics, leave and come
+ * back, sleep whenever there is nothing, and keep what they saw: of each message where it stood, and
+ * which positions were read over before it. A witness who wants everything keeps of each position
+ * its topic and whom it was addressed to. The ring has room for all of it, so nothing is lost. At
+ * the end each subscriber must have seen exactly what the witness says was for it, and the receivers
+ * that publishers were told add up to what was addressed. Who sleeps on a message never ends, which
+ * a limit turns into a failure.
+ *
+ * Then cases in which the steps of one come between those of another.
+ *
+ * For unit tests and selftests alike, so it prints nothing and returns what is wrong.
+ */
+#ifndef RONBUS_INTEREST_H
+#define RONBUS_INTEREST_H
+
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <libronbus.h>
+
+#define INTEREST_PUBS 3U
+#define INTEREST_SUBS 4U
+#define INTEREST_TOPICS 5U
+#define INTEREST_LIMIT_NS (60 * 1000000000LL)
+
+/* Read over from @from, then @to delivered, or not if it was the end; and what was wanted then. */
+struct interest_seen {
+	__u64 from, to;
+	__u64 bit, topics, asked, joined;
+	__u32 topic;
+	bool delivered;
+};
+
+struct interest_run {
+	struct ronbus *bus;
+	unsigned int messages; /* of each publisher */
+	unsigned int batch; /* most a call */
+	__u64 capacity;
+	__u64 *ready; /* by position: whom it was addressed to, 0 for a hole */
+	unsigned char *topic;
+	unsigned int here;
+	char wrong[256];
+};
+
+struct interest_thread {
+	struct interest_run *run;
+	pthread_t thread;
+	__u64 seed;
+	__u64 receivers;
+	struct interest_seen *seen;
+	unsigned int count;
+};
+
+__attribute__((format(printf, 2, 3))) static void interest_wrong(struct interest_run *run,
+								 const char *format, ...)
+{
+	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+	va_list args;
+
+	pthread_mutex_lock(&lock);
+	va_start(args, format);
+	if (!*run->wrong)
+		vsnprintf(run->wrong, sizeof(run->wrong), format, args);
+	va_end(args);
+	pthread_mutex_unlock(&lock);
+}
+
+static unsigned int interest_dice(struct interest_thread *t, unsigned int sides)
+{
+	t->seed ^= t->seed << 13;
+	t->seed ^= t->seed >> 7;
+	t->seed ^= t->seed << 17;
+	return (unsigned int)(t->seed >> 20) % sides;
+}
+
+static __u64 interest_topics(struct interest_thread *t)
+{
+	return 1 + interest_dice(t, (1U << INTEREST_TOPICS) - 1);
+}
+
+/* ---- publishing ----------------------------------------------------------------------- */
+
+static int interest_publish(struct interest_thread *t, struct ronbus_pub *pub, unsigned int left)
+{
+	unsigned int topic = interest_dice(t, INTEREST_TOPICS);
+	struct iovec vec[16];
+	int ret;
+
+	if (t->run->batch > 1 && left > 1 && interest_dice(t, 2)) {
+		unsigned int n = 1 + interest_dice(t, t->run->batch);
+
+		n = n < left ? n : left;
+		for (unsigned int i = 0; i < n; i++)
+			vec[i] = (struct iovec){ .iov_base = &topic, .iov_len = sizeof(topic) };
+		return ronbus_publish_many(pub, topic, vec, n);
+	}
+	ret = ronbus_publish(pub, topic, &topic, sizeof(topic));
+	if (ret < 0)
+		return ret;
+	t->receivers += (__u64)ret;
+	return 1;
+}
+
+static void *interest_publisher(void *arg)
+{
+	struct interest_thread *t = arg;
+	struct interest_run *run = t->run;
+	unsigned int left = run->messages;
+	struct ronbus_pub *pub;
+	int ret = ronbus_publisher(run->bus, interest_dice(t, 3) ? 0 : RONBUS_PUB_SYSCALL, &pub);
+
+	if (ret) {
+		interest_wrong(run, "joining to publish: %d", ret);
+		return NULL;
+	}
+	/* To leave before others have come would end the bus; and somebody is to see it live. */
+	__atomic_fetch_add(&run->here, 1, __ATOMIC_SEQ_CST);
+	while (__atomic_load_n(&run->here, __ATOMIC_SEQ_CST) < INTEREST_PUBS + INTEREST_SUBS)
+		sched_yield();
+	while (left) {
+		ret = interest_publish(t, pub, left);
+		if (ret <= 0) {
+			interest_wrong(run, "publishing: %d", ret);
+			break;
+		}
+		left -= (unsigned int)ret;
+		if (!interest_dice(t, 8)) /* or nobody ever sleeps */
+			sched_yield();
+	}
+	ronbus_pub_close(pub);
+	return NULL;
+}
+
+/* ---- subscribing ---------------------------------------------------------------------- */
+
+/* Keeps whom each message is for. Returns at the end of the bus. */
+static void *interest_witness(void *arg)
+{
+	struct interest_thread *t = arg;
+	struct interest_run *run = t->run;
+	struct ronbus_sub *sub = (struct ronbus_sub *)t->seen;
+	struct ronbus_msg msg;
+	int ret;
+
+	for (;;) {
+		ret = ronbus_peek(sub, &msg);
+		if (ret == -EAGAIN)
+			ret = ronbus_wait(sub, INTEREST_LIMIT_NS) ?: -EAGAIN;
+		if (ret == -EAGAIN)
+			continue;
+		if (ret != RONBUS_MESSAGE)
+			break;
+		run->ready[msg.position] = RB_READ(ronbus_ring_at(&sub->ring, msg.position).ready);
+		run->topic[msg.position] = (unsigned char)msg.topic;
+		ret = ronbus_release(sub);
+		if (ret)
+			break;
+	}
+	if (ret != RONBUS_CLOSED)
+		interest_wrong(run, "the witness: %d", ret);
+	return NULL;
+}
+
+static void interest_saw(struct interest_thread *t, const struct ronbus_sub *sub, __u64 from,
+			 const struct ronbus_msg *msg)
+{
+	t->seen[t->count++] = (struct interest_seen){
+		.from = from,
+		.to = msg ? msg->position : ronbus_sub_position(sub),
+		.bit = 1ULL << ronbus_sub_index(sub),
+		.topics = sub->interest.topics,
+		.asked = sub->interest.asked,
+		.joined = sub->interest.joined,
+		.topic = msg ? msg->topic : 0,
+		.delivered = !!msg,
+	};
+}
+
+/* One message, in one of the ways there are. */
+static int interest_receive(struct interest_thread *t, struct ronbus_sub *sub,
+			    struct ronbus_msg *msg)
+{
+	unsigned int data;
+	int ret;
+
+	switch (interest_dice(t, 4)) {
+	case 0:
+		ret = ronbus_peek(sub, msg);
+		if (ret != RONBUS_MESSAGE)
+			break;
+		return ronbus_release(sub) ?: RONBUS_MESSAGE;
+	case 1:
+		ret = ronbus_arm(sub);
+		if (ret < 0)
+			return ret;
+		ret = ronbus_try_recv(sub, &data, sizeof(data), msg);
+		break;
+	default:
+		ret = ronbus_try_recv(sub, &data, sizeof(data), msg);
+	}
+	if (ret == -EAGAIN)
+		ret = ronbus_recv(sub, &data, sizeof(data), msg, INTEREST_LIMIT_NS);
+	return ret;
+}
+
+/* Returns at the end of the bus, or when it is time to leave. */
+static int interest_stay(struct interest_thread *t, struct ronbus_sub *sub)
+{
+	unsigned int stay = 1 + interest_dice(t, t->run->messages);
+	struct ronbus_msg msg;
+	__u64 from;
+	int ret;
+
+	while (stay--) {
+		from = ronbus_sub_position(sub);
+		ret = interest_receive(t, sub, &msg);
+		interest_saw(t, sub, from, ret == RONBUS_MESSAGE ? &msg : NULL);
+		if (ret != RONBUS_MESSAGE)
+			return ret;
+		if (!interest_dice(t, 20)) {
+			ret = ronbus_set_topics(sub, interest_topics(t));
+			if (ret)
+				return ret;
+		}
+	}
+	return RONBUS_MESSAGE;
+}
+
+static void *interest_subscriber(void *arg)
+{
+	struct interest_thread *t = arg;
+	struct ronbus_sub *sub;
+	bool first = true;
+	int ret;
+
+	do {
+		struct ronbus_sub_options opts = {
+			.start = interest_dice(t, 2) ? RONBUS_START_LATEST : RONBUS_START_OLDEST,
+			.topics = interest_topics(t),
+		};
+
+		ret = ronbus_subscribe(t->run->bus, &opts, &sub);
+		if (first)
+			__atomic_fetch_add(&t->run->here, 1, __ATOMIC_SEQ_CST);
+		first = false;
+		if (ret)
+			break;
+		ret = interest_stay(t, sub);
+		ronbus_sub_close(sub);
+	} while (ret == RONBUS_MESSAGE && t->count < t->run->capacity);
+	if (ret != RONBUS_CLOSED && ret != RONBUS_MESSAGE)
+		interest_wrong(t->run, "a subscriber: %d", ret);
+	return NULL;
+}
+
+/* ---- the truth ------------------------------------------------------------------------ */
+
+static bool interest_for(const struct interest_run *run, const struct interest_seen *seen,
+			 __u64 pos)
+{
+	__u64 topic = 1ULL << run->topic[pos];
+
+	if (!run->ready[pos])
+		return false;
+	if (pos < seen->joined)
+		return seen->topics & topic;
+	return run->ready[pos] & seen->bit && seen->asked & topic;
+}
+
+static void interest_judge(struct interest_run *run, const struct interest_seen *seen)
+{
+	for (__u64 pos = seen->from; pos < seen->to; pos++)
+		if (interest_for(run, seen, pos))
+			interest_wrong(run, "not delivered: %llu, topic %u, bit %llx, joined %llu",
+				       pos, run->topic[pos], seen->bit, seen->joined);
+	if (seen->delivered &&
+	    (!interest_for(run, seen, seen->to) || seen->topic != run->topic[seen->to]))
+		interest_wrong(run, "delivered to others: %llu, topic %u, bit %llx, joined %llu",
+			       seen->to, run->topic[seen->to], seen->bit, seen->joined);
+}
+
+/* The counters agree with what the witness saw. @singly: all receivers were told. */
+static void interest_count(struct interest_run *run, __u64 receivers, bool singly)
+{
+	struct ronbus_stats s;
+	const struct ronbus_counters *c = &s.counters;
+	__u64 addressed = 0, published = 0, widths = 0;
+
+	if (ronbus_stats(run->bus, RONBUS_STATS_BUS, &s)) {
+		interest_wrong(run, "no counters");
+		return;
+	}
+	for (__u64 pos = 0; pos < run->capacity; pos++) {
+		addressed += (__u64)__builtin_popcountll(run->ready[pos]);
+		published += !!run->ready[pos];
+	}
+	for (unsigned int i = 0; i < RONBUS_WIDTH_BUCKETS; i++)
+		widths += c->ready_mask_width[i];
+	if (c->addressed_total != addressed || c->published_total != published ||
+	    widths != published || (singly && receivers != addressed))
+		interest_wrong(run, "addressed %llu, told %llu, counted %llu; %llu of %llu, %llu",
+			       addressed, receivers, c->addressed_total, published,
+			       c->published_total, widths);
+	if (!c->interest_skips_total || !c->filtered_total)
+		interest_wrong(run, "spared %llu, filtered %llu", c->interest_skips_total,
+			       c->filtered_total);
+}
+
+/* ---- a run ---------------------------------------------------------------------------- */
+
+static void interest_go(struct interest_run *run, __u64 seed)
+{
+	void *(*const what[])(void *) = { interest_publisher, interest_subscriber };
+	struct interest_thread t[1 + INTEREST_PUBS + INTEREST_SUBS] = { 0 };
+	struct ronbus_sub *witness;
+	__u64 receivers = 0;
+	unsigned int i, n = 1 + INTEREST_PUBS + INTEREST_SUBS;
+
+	if (ronbus_subscribe(run->bus, NULL, &witness)) {
+		interest_wrong(run, "no witness");
+		return;
+	}
+	t[0].seen = (struct interest_seen *)witness;
+	for (i = 0; i < n; i++) {
+		t[i].run = run;
+		t[i].seed = seed * 64 + i + 1;
+		if (i)
+			t[i].seen = calloc(2 * run->capacity, sizeof(*t[i].seen));
+		if (pthread_create(&t[i].thread, NULL,
+				   i ? what[i > INTEREST_PUBS] : interest_witness, &t[i]))
+			abort();
+	}
+	for (i = 0; i < n; i++)
+		pthread_join(t[i].thread, NULL);
+	ronbus_sub_close(witness);
+	for (i = 1; i < n; i++) {
+		for (unsigned int j = 0; j < t[i].count; j++)
+			interest_judge(run, &t[i].seen[j]);
+		receivers += t[i].receivers;
+		free(t[i].seen);
+	}
+	interest_count(run, receivers, run->batch < 2);
+}
+
+/**
+ * interest_run() - one run
+ * @where: the transport
+ * @features: of the bus, besides INTEREST
+ * @seed: a number, not 0
+ * @messages: of each publisher
+ * @wrong: what is wrong, if anything is
+ * @size: bytes there
+ *
+ * Return: whether all is right.
+ */
+static bool interest_run(const char *where, __u64 features, __u64 seed, unsigned int messages,
+			 char *wrong, size_t size)
+{
+	struct interest_run run = { .messages = messages,
+				    .batch = features & RONBUS_F_BATCH ? 16 : 1 };
+	struct ronbus_options options = { .features = features | RONBUS_F_INTEREST, .payload = 8 };
+	int ret;
+
+	for (run.capacity = 4; run.capacity <= 4ULL * INTEREST_PUBS * messages; run.capacity *= 2)
+		;
+	options.capacity = (__u32)run.capacity;
+	ret = ronbus_create(where, &options, &run.bus);
+	if (ret) {
+		snprintf(wrong, size, "creating a bus: %d", ret);
+		return false;
+	}
+	/* Positions begin at the capacity. */
+	run.capacity *= 2;
+	run.ready = calloc(run.capacity, sizeof(*run.ready));
+	run.topic = calloc(run.capacity, sizeof(*run.topic));
+	interest_go(&run, seed);
+	free(run.ready);
+	free(run.topic);
+	ronbus_close(run.bus);
+	snprintf(wrong, size, "%s", run.wrong);
+	return !*run.wrong;
+}
+
+/* ---- cases ---------------------------------------------------------------------------- */
+
+/* A bus, publishers through a mapping, and a subscriber that wants topic 1 of two. */
+struct interest_case {
+	const char *where;
+	struct ronbus *bus;
+	struct ronbus_pub *pub, *other;
+	struct ronbus_sub *sub, *all;
+	char *wrong;
+	size_t size;
+};
+
+#define INTEREST_EXPECT(c, what, is, expected) \
+	interest_expect(c, #what, (long long)(is), (long long)(expected))
+
+static bool interest_expect(struct interest_case *c, const char *what, long long is,
+			    long long expected)
+{
+	if (is != expected && !*c->wrong)
+		snprintf(c->wrong, c->size, "%s: %lld, not %lld", what, is, expected);
+	return is == expected;
+}
+
+static int interest_join(struct interest_case *c, __u32 start, __u64 topics,
+			 struct ronbus_sub **sub)
+{
+	struct ronbus_sub_options opts = { .start = start, .topics = topics };
+
+	return ronbus_subscribe(c->bus, &opts, sub);
+}
+
+/* The topic of the next message, or what there is instead. */
+static int interest_next(struct ronbus_sub *sub)
+{
+	struct ronbus_msg msg;
+	char data[8];
+	int ret = ronbus_try_recv(sub, data, sizeof(data), &msg);
+
+	return ret == RONBUS_MESSAGE ? msg.topic : ret == RONBUS_CLOSED ? -ESHUTDOWN : ret;
+}
+
+static __u64 interest_stat(struct interest_case *c, size_t offset)
+{
+	struct ronbus_stats s;
+
+	if (ronbus_stats(c->bus, RONBUS_STATS_BUS, &s))
+		return ~0ULL;
+	return *(__u64 *)((char *)&s.counters + offset);
+}
+
+#define INTEREST_STAT(c, name) interest_stat(c, offsetof(struct ronbus_counters, name))
+
+static bool interest_armed(const struct ronbus_sub *sub)
+{
+	return RB_READ(&sub->info->armed) >> ronbus_sub_index(sub) & 1;
+}
+
+/* The steps of ronbus_publish(), so that something may come between them. */
+static __u64 interest_claim(struct ronbus_pub *pub)
+{
+	struct ronbus_claim claim = { .pos = ronbus_ring_hint(&pub->ring) };
+
+	return ronbus_ring_claim(&pub->ring, &claim, pub->id, 100) ? 0 : claim.pos;
+}
+
+static void interest_commit(struct ronbus_pub *pub, __u64 pos, unsigned int topic, __u64 audience)
+{
+	ronbus_ring_write(&pub->ring, pos, audience, topic, "late", 4);
+	ronbus_ring_commit_last(&pub->ring, pos, pub->id);
+	ronbus_ring_advance(&pub->ring, pos + 1);
+	if (RB_READ(&pub->info->armed))
+		__ronbus_wake(pub, topic, 0, audience);
+}
+
+/* A message for others is being written when one for the sleeper is published behind it. */
+static void interest_behind(struct interest_case *c)
+{
+	__u64 audience = RB_READ(&c->pub->info->audience[0]), pos = interest_claim(c->pub);
+
+	INTEREST_EXPECT(c, arm, ronbus_arm(c->sub), 0);
+	INTEREST_EXPECT(c, receivers, ronbus_publish(c->other, 1, "", 0), 2);
+	INTEREST_EXPECT(c, nothing yet, interest_next(c->sub), -EAGAIN);
+	INTEREST_EXPECT(c, arm again, ronbus_arm(c->sub), 0);
+	interest_commit(c->pub, pos, 0, audience);
+	INTEREST_EXPECT(c, armed, interest_armed(c->sub), false);
+	INTEREST_EXPECT(c, the one behind, interest_next(c->sub), 1);
+	/* Only then: with nothing being written, messages for others are no concern of it. */
+	INTEREST_EXPECT(c, arm at last, ronbus_arm(c->sub), 0);
+	INTEREST_EXPECT(c, for others, ronbus_publish(c->pub, 0, "", 0), 1);
+	INTEREST_EXPECT(c, still armed, interest_armed(c->sub), true);
+}
+
+/* Addressed before the topics change, written when the subscriber sleeps. */
+static void interest_narrowed(struct interest_case *c)
+{
+	__u64 audience = RB_READ(&c->pub->info->audience[1]);
+
+	INTEREST_EXPECT(c, set_topics, ronbus_set_topics(c->sub, 4), 0);
+	INTEREST_EXPECT(c, arm, ronbus_arm(c->sub), 0);
+	interest_commit(c->pub, interest_claim(c->pub), 1, audience);
+	INTEREST_EXPECT(c, armed, interest_armed(c->sub), false);
+	INTEREST_EXPECT(c, next, interest_next(c->sub), 1);
+	INTEREST_EXPECT(c, receivers, ronbus_publish(c->pub, 1, "", 0), 1);
+	INTEREST_EXPECT(c, receivers, ronbus_publish(c->pub, 2, "", 0), 2);
+	INTEREST_EXPECT(c, next, interest_next(c->sub), 2);
+	INTEREST_EXPECT(c, next, interest_next(c->sub), -EAGAIN);
+}
+
+/* Addressed to one who has left, written when another has his bit, who never wanted the topic. */
+static void interest_former(struct interest_case *c)
+{
+	__u64 audience = RB_READ(&c->pub->info->audience[1]);
+	unsigned int index = ronbus_sub_index(c->sub);
+
+	ronbus_sub_close(c->sub);
+	INTEREST_EXPECT(c, join, interest_join(c, RONBUS_START_LATEST, 4, &c->sub), 0);
+	INTEREST_EXPECT(c, index, ronbus_sub_index(c->sub), index);
+	interest_commit(c->pub, interest_claim(c->pub), 1, audience);
+	INTEREST_EXPECT(c, next, interest_next(c->sub), -EAGAIN);
+}
+
+/* History goes by topic, whoever it was addressed to. */
+static void interest_history(struct interest_case *c)
+{
+	for (unsigned int i = 0; i < 6; i++)
+		INTEREST_EXPECT(c, receivers, ronbus_publish(c->pub, i % 3, "", 0),
+				i % 3 == 1 ? 2 : 1);
+	ronbus_sub_close(c->sub);
+	INTEREST_EXPECT(c, join, interest_join(c, RONBUS_START_OLDEST, 5, &c->sub), 0);
+	INTEREST_EXPECT(c, receivers, ronbus_publish(c->pub, 1, "", 0), 1);
+	INTEREST_EXPECT(c, next, interest_next(c->sub), 0);
+	INTEREST_EXPECT(c, next, interest_next(c->sub), 2);
+	INTEREST_EXPECT(c, set_topics, ronbus_set_topics(c->sub, 2), 0);
+	INTEREST_EXPECT(c, next, interest_next(c->sub), 1);
+	INTEREST_EXPECT(c, next, interest_next(c->sub), -EAGAIN);
+	INTEREST_EXPECT(c, filtered, RB_READ(&c->sub->self->filtered), 4);
+}
+
+/* Nobody is woken for what others want, nor told of it; many of them are a reason to look. */
+static void interest_quiet(struct interest_case *c)
+{
+	unsigned int i;
+
+	INTEREST_EXPECT(c, arm, ronbus_arm(c->sub), 0);
+	for (i = 0; i < 40; i++)
+		INTEREST_EXPECT(c, receivers, ronbus_publish(c->pub, 0, "", 0), 1);
+	INTEREST_EXPECT(c, armed, interest_armed(c->sub), true);
+	INTEREST_EXPECT(c, arm again, ronbus_arm(c->sub), 0);
+	INTEREST_EXPECT(c, wait, ronbus_wait(c->sub, 0), -ETIMEDOUT);
+	INTEREST_EXPECT(c, woken, INTEREST_STAT(c, wakes_total), 0);
+	for (; i < 64; i++)
+		ronbus_publish(c->pub, 0, "", 0);
+	INTEREST_EXPECT(c, a reason to look, ronbus_arm(c->sub), 1);
+	INTEREST_EXPECT(c, next, interest_next(c->sub), -EAGAIN);
+	INTEREST_EXPECT(c, position, ronbus_sub_position(c->sub), ronbus_ring_hint(&c->sub->ring));
+	INTEREST_EXPECT(c, arm at last, ronbus_arm(c->sub), 0);
+	INTEREST_EXPECT(c, receivers, ronbus_publish(c->pub, 1, "", 0), 2);
+	INTEREST_EXPECT(c, woken, INTEREST_STAT(c, wakes_total), 1);
+}
+
+static void interest_counters(struct interest_case *c)
+{
+	struct iovec vec[3] = { { 0 } };
+
+	ronbus_publish(c->pub, 0, "", 0); /* spares one */
+	ronbus_publish(c->pub, 1, "", 0); /* none */
+	INTEREST_EXPECT(c, batch, ronbus_publish_many(c->pub, 0, vec, 3), 3); /* one each */
+	ronbus_sub_close(c->all);
+	c->all = NULL;
+	INTEREST_EXPECT(c, nobody, ronbus_publish(c->pub, 0, "", 0), 0); /* one */
+	INTEREST_EXPECT(c, nobody, ronbus_publish_many(c->pub, 0, vec, 2), 2); /* one each */
+	ronbus_pub_close(c->pub); /* and with it what it has not flushed */
+	c->pub = NULL;
+	INTEREST_EXPECT(c, skips, INTEREST_STAT(c, interest_skips_total), 7);
+	INTEREST_EXPECT(c, nobody wanted, INTEREST_STAT(c, no_receivers_total), 3);
+	INTEREST_EXPECT(c, for one, INTEREST_STAT(c, ready_mask_width[0]), 4);
+	INTEREST_EXPECT(c, for two, INTEREST_STAT(c, ready_mask_width[1]), 1);
+}
+
+static void interest_refused(struct interest_case *c)
+{
+	struct ronbus_sub *sub;
+	struct ronbus *plain;
+
+	INTEREST_EXPECT(c, no topics, ronbus_set_topics(c->sub, 0), -EINVAL);
+	INTEREST_EXPECT(c, audience, RB_READ(&c->pub->info->audience[1]), 3);
+	INTEREST_EXPECT(c, members, RB_READ(&c->pub->info->members), 3);
+	INTEREST_EXPECT(c, topics, c->sub->interest.topics, 2);
+	if (!INTEREST_EXPECT(c, create, ronbus_create(c->where, NULL, &plain), 0))
+		return;
+	INTEREST_EXPECT(c, subscribe, ronbus_subscribe(plain, NULL, &sub), 0);
+	INTEREST_EXPECT(c, no feature, ronbus_set_topics(sub, 1), -EOPNOTSUPP);
+	ronbus_sub_close(sub);
+	ronbus_close(plain);
+}
+
+static const struct {
+	const char *name;
+	void (*run)(struct interest_case *c);
+} interest_cases[] = {
+	{ "behind", interest_behind },	 { "narrowed", interest_narrowed },
+	{ "former", interest_former },	 { "history", interest_history },
+	{ "quiet", interest_quiet },	 { "counters", interest_counters },
+	{ "refused", interest_refused },
+};
+
+#define INTEREST_CASES (sizeof(interest_cases) / sizeof(interest_cases[0]))
+
+/* One of them. Returns whether all is right; if not, @wrong says what is. */
+static bool interest_case(const char *where, __u64 features, unsigned int i, char *wrong,
+			  size_t size)
+{
+	struct ronbus_options options = { .features = features | RONBUS_F_INTEREST,
+					  .capacity = 256 };
+	struct interest_case c = { .where = where, .wrong = wrong, .size = size };
+
+	*wrong = '\0';
+	if (INTEREST_EXPECT(&c, create, ronbus_create(where, &options, &c.bus), 0) &&
+	    INTEREST_EXPECT(&c, publisher, ronbus_publisher(c.bus, 0, &c.pub), 0) &&
+	    INTEREST_EXPECT(&c, publisher, ronbus_publisher(c.bus, 0, &c.other), 0) &&
+	    INTEREST_EXPECT(&c, all, interest_join(&c, RONBUS_START_LATEST, 0, &c.all), 0) &&
+	    INTEREST_EXPECT(&c, join, interest_join(&c, RONBUS_START_LATEST, 2, &c.sub), 0))
+		interest_cases[i].run(&c);
+	ronbus_sub_close(c.sub);
+	ronbus_sub_close(c.all);
+	ronbus_pub_close(c.pub);
+	ronbus_pub_close(c.other);
+	ronbus_close(c.bus);
+	return !*wrong;
+}
+
+#endif /* RONBUS_INTEREST_H */
