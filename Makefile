@@ -73,7 +73,7 @@ bench: ## measure in some minutes, beside peers: build/bench/report/index.html; 
 	@bench/report $(if $(BASELINE),--baseline $(BASELINE)) $(BENCHFLAGS)
 
 .PHONY: bench-full
-bench-full: ## measure everything, half an hour
+bench-full: ## measure everything, a quarter of an hour
 	@bench/report --full $(if $(BASELINE),--baseline $(BASELINE)) $(BENCHFLAGS)
 
 .PHONY: load

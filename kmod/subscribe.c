@@ -34,7 +34,8 @@ static __poll_t sub_poll(struct file *file, struct poll_table_struct *table)
 
 /*
  * The next message, if it fits. Holes, lag and messages for others on the way are stepped over;
- * what was lost is told with the message behind it. One lap of steps is all an honest ring can ask for.
+ * what was lost is told with the message behind it. One lap of steps is all an honest ring can ask
+ * for.
  *
  * Return: bytes copied, 0 if there is nothing, or an error with the message still to be read.
  */

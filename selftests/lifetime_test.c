@@ -10,35 +10,6 @@
 #include "ronbus_kselftest.h"
 
 #define REFCNT "/sys/module/ronbus/refcnt"
-#define VMALLOC "/proc/vmallocinfo"
-
-static long read_number(const char *path)
-{
-	char buf[64] = "";
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	ssize_t n;
-
-	if (fd < 0)
-		return -errno;
-	n = read(fd, buf, sizeof(buf) - 1);
-	close(fd);
-	return n > 0 ? strtol(buf, NULL, 10) : -EIO;
-}
-
-/* Areas of kernel address space that the module has; its own text among them. */
-static long vmalloc_areas(void)
-{
-	char line[512];
-	FILE *file = fopen(VMALLOC, "r");
-	long n = 0;
-
-	if (!file)
-		return -errno;
-	while (fgets(line, sizeof(line), file))
-		n += strstr(line, "[ronbus]") != NULL;
-	fclose(file);
-	return n;
-}
 
 /* A line of /proc/self/fdinfo as others write it. */
 static int fdinfo_number(int fd, const char *key, u64 *value)

@@ -38,6 +38,9 @@
 /* How long a test waits for what must happen before it calls that a failure. */
 #define WATCHDOG (20 * SEC)
 #define POISON 0xcc
+/* For one case. It must do for a debug kernel in an emulated machine; run.sh -t sets the pace. */
+#undef TEST_TIMEOUT_DEFAULT
+#define TEST_TIMEOUT_DEFAULT 300
 
 typedef __u64 u64;
 typedef __u32 u32;
@@ -795,6 +798,36 @@ static inline int fdinfo_value(int fd, const char *key, u64 *value)
 	}
 	fclose(file);
 	return ret;
+}
+
+/* ---- what is left ----------------------------------------------------------------------- */
+
+static inline long read_number(const char *path)
+{
+	char buf[64] = "";
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n;
+
+	if (fd < 0)
+		return -errno;
+	n = read(fd, buf, sizeof(buf) - 1);
+	close(fd);
+	return n > 0 ? strtol(buf, NULL, 10) : -EIO;
+}
+
+/* Areas of kernel address space that the module has; its own text among them. */
+static inline long vmalloc_areas(void)
+{
+	char line[512];
+	FILE *file = fopen("/proc/vmallocinfo", "r");
+	long n = 0;
+
+	if (!file)
+		return -errno;
+	while (fgets(line, sizeof(line), file))
+		n += strstr(line, "[ronbus]") != NULL;
+	fclose(file);
+	return n;
 }
 
 /* ---- tracing ---------------------------------------------------------------------------- */

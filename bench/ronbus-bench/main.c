@@ -241,7 +241,7 @@ static void set_transport(void)
 
 static void set_times(const struct arguments *arguments)
 {
-	settings.turns = arguments->turns ? arguments->turns : settings.quick ? 5 : 16;
+	settings.turns = arguments->turns ? arguments->turns : settings.quick ? 5 : 12;
 	settings.warm_ns = settings.quick ? 1000000 : 4000000;
 	settings.turn_ns = settings.quick ? 5000000 : 20000000;
 	settings.samples_least = 3;

@@ -6,8 +6,9 @@
  *
  * Makes a bus that all may subscribe to, with a subscriber that keeps up and one that does not. For
  * each line of standard input it publishes some messages, and, when everything stands still, prints
- * what RONBUS_IOC_STATS says, as samples that have to be in /metrics; then a line "end". A crowd is 64
- * buses with 64 subscribers each, which do nothing.
+ * what RONBUS_IOC_STATS says, as samples that have to be in /metrics; then a line "end". With the line
+ * "leave" the one that does not keep up leaves instead, for good. A crowd is 64 buses with 64
+ * subscribers each, which do nothing.
  */
 #include <pthread.h>
 #include <stdio.h>
@@ -171,6 +172,12 @@ int main(int argc, char **argv)
 	need(-pthread_create(&thread, NULL, keep_up, NULL), "thread");
 	settle();
 	while (fgets(line, sizeof(line), stdin)) {
+		if (!strcmp(line, "leave\n")) {
+			ronbus_sub_close(slow);
+			puts("end");
+			fflush(stdout);
+			continue;
+		}
 		traffic();
 		print_stats(RONBUS_STATS_BUS);
 		print_stats(ronbus_sub_index(fast));
