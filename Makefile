@@ -60,6 +60,14 @@ demo: ## see it work, with real events of this machine
 check: ## build and test everything, on two kernels; STEPS="name..." for a part of it
 	@tools/check $(STEPS)
 
+.PHONY: check-debug
+check-debug: ## the selftests on debug and real-time kernels, with faults and coverage: hours
+	@tools/check --debug $(STEPS)
+
+.PHONY: coverage
+coverage: ## lines of kmod/ that the selftests reach
+	@tools/coverage
+
 .PHONY: soak
 soak: ## look for lost wake-ups: 100 million publishes here, 10 minutes on each of two kernels
 	@tools/soak $(SOAKFLAGS)
