@@ -207,18 +207,19 @@ static void write_bus_counters(FILE *to, const struct snapshot *snapshot)
 static void write_sub_counters(FILE *to, const struct snapshot *snapshot)
 {
 	const struct counter *counter;
-	const struct bus_sample *bus;
 	char name[64];
-	unsigned int i;
+	unsigned int sub;
+	size_t i;
 
 	for (counter = counters; counter < counters + COUNTERS; counter++) {
 		if (!counter->of_subs)
 			continue;
 		snprintf(name, sizeof(name), "bus_sub_%s", counter->name);
 		write_head(to, name, "counter", counter->help);
-		for (bus = snapshot->buses; bus < snapshot->buses + snapshot->count; bus++)
-			for (i = 0; i < bus->subs_count; i++)
-				write_counter(to, name, counter, bus, &bus->subs[i]);
+		for (i = 0; i < snapshot->count; i++)
+			for (sub = 0; sub < snapshot->buses[i].subs_count; sub++)
+				write_counter(to, name, counter, &snapshot->buses[i],
+					      &snapshot->buses[i].subs[sub]);
 	}
 }
 
@@ -258,10 +259,12 @@ static const struct gauge {
 static void write_gauge(FILE *to, const struct snapshot *snapshot, const struct gauge *gauge)
 {
 	const struct bus_sample *bus;
+	size_t nr;
 	unsigned int i;
 
 	write_head(to, gauge->name, "gauge", gauge->help);
-	for (bus = snapshot->buses; bus < snapshot->buses + snapshot->count; bus++) {
+	for (nr = 0; nr < snapshot->count; nr++) {
+		bus = &snapshot->buses[nr];
 		if (!gauge->of_subs) {
 			write_labels(to, gauge->name, "", bus, NULL);
 			write_value(to, gauge->value(&bus->stats));
@@ -288,14 +291,16 @@ static void write_all_delays(FILE *to, const struct snapshot *snapshot)
 		  offsetof(struct bus_sample, wake_to_read) },
 	};
 	const struct bus_sample *bus;
-	size_t i;
+	size_t i, nr;
 
 	for (i = 0; i < ARRAY_SIZE(delays); i++) {
 		write_head(to, delays[i].name, "histogram", delays[i].help);
-		for (bus = snapshot->buses; bus < snapshot->buses + snapshot->count; bus++)
+		for (nr = 0; nr < snapshot->count; nr++) {
+			bus = &snapshot->buses[nr];
 			if (bus->has_delays)
 				write_delays(to, delays[i].name, bus,
 					     (const void *)((const char *)bus + delays[i].offset));
+		}
 	}
 }
 
