@@ -72,6 +72,10 @@ coverage: ## lines of kmod/ that the selftests reach
 soak: ## look for lost wake-ups: 100 million publishes here, 10 minutes on each of two kernels
 	@tools/soak $(SOAKFLAGS)
 
+.PHONY: fuzz-kernel
+fuzz-kernel: ## fuzz the module under KASAN, guided by KCOV, for FUZZ_SECONDS (300)
+	@tools/fuzz-kernel $(FUZZFLAGS)
+
 .PHONY: baseline
 baseline: ## the cost of publishing and receiving beside tokio's broadcast
 	@bench/baseline
@@ -107,7 +111,7 @@ modules_install: module ## the module, into the running kernel's directory
 .PHONY: clean
 clean: ## what was built; the kernels of the rig stay (make distclean)
 	rm -rf build/module build/userlib* build/examples build/selftests build/bench build/model \
-	       build/check build/bpf build/exporter* build/top*
+	       build/fuzz/user build/fuzz/kernel build/fuzz/run-* build/check build/bpf build/exporter* build/top*
 
 .PHONY: distclean
 distclean: ## everything that was built or fetched
