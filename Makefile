@@ -72,6 +72,10 @@ coverage: ## lines of kmod/ that the selftests reach
 soak: ## look for lost wake-ups: 100 million publishes here, 10 minutes on each of two kernels
 	@tools/soak $(SOAKFLAGS)
 
+.PHONY: fuzz
+fuzz: userlib bpf ## fuzz the ring, the library and every parser, FUZZ_SECONDS (60) each; see tools/fuzz
+	$(MAKE) -C tools/fuzz/user fuzz
+
 .PHONY: fuzz-kernel
 fuzz-kernel: ## fuzz the module under KASAN, guided by KCOV, for FUZZ_SECONDS (300)
 	@tools/fuzz-kernel $(FUZZFLAGS)
