@@ -248,6 +248,7 @@ static_assert(sizeof(struct ronbus_counters) == 328);
 static_assert(sizeof(struct ronbus_stats) == 384);
 static_assert(sizeof(struct ronbus_record) == 24);
 static_assert(sizeof(struct ronbus_info_page) == 768);
+/* Pairs of cache lines: docs/design.md, "Cache lines". */
 static_assert(offsetof(struct ronbus_info_page, armed) == 128);
 static_assert(offsetof(struct ronbus_info_page, audience) == 256);
 static_assert(sizeof(struct ronbus_self) <= PAGE_SIZE);
