@@ -116,7 +116,7 @@ static void bus_open(void)
 	rig.self = map(rig.subs[0], info.self_bytes, PROT_READ | PROT_WRITE, RONBUS_MMAP_SELF);
 	ronbus_ring_view(&rig.ring,
 			 map(rig.mapped, info.ring_bytes, PROT_READ | PROT_WRITE, RONBUS_MMAP_RING),
-			 CAPACITY, PAYLOAD);
+			 CAPACITY, PAYLOAD, 0);
 
 	for (i = 0; i < BATCH; i++)
 		rig.vec[i] = (struct ronbus_vec){ (uintptr_t)rig.message, sizeof(rig.message), 0 };

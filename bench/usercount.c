@@ -136,7 +136,7 @@ static void count_publish(const char *name, __u64 features, __u32 flags, unsigne
 	bus_close(&b);
 }
 
-static void count_publish_many(const char *name, __u32 flags)
+static void count_publish_many(const char *name, __u64 features, __u32 flags)
 {
 	struct bus b;
 	unsigned int i;
@@ -144,7 +144,7 @@ static void count_publish_many(const char *name, __u32 flags)
 
 	for (i = 0; i < BATCH; i++)
 		vec[i] = (struct iovec){ message, sizeof(message) };
-	bus_open(&b, RONBUS_F_BATCH, flags, 1);
+	bus_open(&b, RONBUS_F_BATCH | features, flags, 1);
 	publish_many(b.pub);
 	COUNT(name, ret = publish_many(b.pub));
 	expect(ret, BATCH, name);
@@ -174,19 +174,19 @@ static void count_receive(void)
 	bus_close(&b);
 }
 
-static void count_receive_many(void)
+static void count_receive_many(const char *many, const char *drained, __u64 features)
 {
 	struct bus b;
 	int ret = 0;
 
-	bus_open(&b, RONBUS_F_BATCH, 0, 1);
+	bus_open(&b, RONBUS_F_BATCH | features, 0, 1);
 	publish_many(b.pub);
 	recv_many(b.subs[0]);
 	publish_many(b.pub);
-	COUNT("recv_many64", ret = recv_many(b.subs[0]));
+	COUNT(many, ret = recv_many(b.subs[0]));
 	expect(ret, BATCH, "recv_many");
 	publish_many(b.pub);
-	COUNT("drain64", ret = ronbus_drain(b.subs[0], look_at, NULL, BATCH, 0));
+	COUNT(drained, ret = ronbus_drain(b.subs[0], look_at, NULL, BATCH, 0));
 	expect(ret, BATCH, "drain");
 	bus_close(&b);
 }
@@ -202,9 +202,12 @@ int main(void)
 	count_publish("publish_exclusive_1", 0, RONBUS_BUS_EXCLUSIVE, 1);
 	count_publish("publish_exclusive_64", 0, RONBUS_BUS_EXCLUSIVE, 64);
 	count_publish("publish_nobody", 0, 0, 0);
-	count_publish_many("publish_batch64_many_publishers", 0);
-	count_publish_many("publish_batch64_exclusive", RONBUS_BUS_EXCLUSIVE);
+	count_publish_many("publish_batch64_many_publishers", 0, 0);
+	count_publish_many("publish_batch64_exclusive", 0, RONBUS_BUS_EXCLUSIVE);
 	count_receive();
-	count_receive_many();
+	count_receive_many("recv_many64", "drain64", 0);
+	count_publish("publish_soa", RONBUS_F_SOA, 0, 1);
+	count_publish_many("publish_batch64_soa", RONBUS_F_SOA, 0);
+	count_receive_many("recv_many64_soa", "drain64_soa", RONBUS_F_SOA);
 	return 0;
 }

@@ -94,7 +94,7 @@ int main(void)
 	static char memory[4096] __attribute__((aligned(128)));
 	__u64 stopped;
 
-	ronbus_ring_view(&ring, memory, SLOTS, 8);
+	ronbus_ring_view(&ring, memory, SLOTS, 8, 0);
 	ronbus_ring_reset(&ring);
 	show("an empty ring");
 	publish(B);

@@ -100,7 +100,8 @@ static int check_create(const struct ronbus_create *args)
 	if (args->payload % 8 || args->payload < RONBUS_PAYLOAD_MIN ||
 	    args->payload > RONBUS_PAYLOAD_MAX)
 		return -EINVAL;
-	if (ronbus_ring_bytes(args->capacity, args->payload) > RONBUS_RING_BYTES_MAX)
+	if (ronbus_ring_bytes(args->capacity, args->payload, args->features) >
+	    RONBUS_RING_BYTES_MAX)
 		return -EINVAL;
 	if (args->features & ~RONBUS_FEATURES_HERE)
 		return -EOPNOTSUPP;
@@ -196,11 +197,12 @@ int ronbus_bus_create(struct ronbus_create *args, struct ronbus_bus **busp)
 	err = ronbus_region_alloc(&bus->info, sizeof(struct ronbus_info_page));
 	if (err)
 		goto err_bus;
-	err = ronbus_region_alloc(&bus->mem, ronbus_ring_bytes(args->capacity, args->payload));
+	err = ronbus_region_alloc(&bus->mem,
+				  ronbus_ring_bytes(args->capacity, args->payload, args->features));
 	if (err)
 		goto err_bus;
 	fill_info_page(bus, args);
-	ronbus_ring_view(&bus->ring, bus->mem.addr, args->capacity, args->payload);
+	ronbus_ring_view(&bus->ring, bus->mem.addr, args->capacity, args->payload, args->features);
 	ronbus_ring_reset(&bus->ring);
 
 	err = enrol(bus);

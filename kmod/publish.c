@@ -19,20 +19,35 @@
  * system call that lost it there would hold a slot for as long as others run. Nothing can fault or
  * sleep in between, since the message is in @data already.
  */
+static __always_inline int put_in(struct ronbus_ring ring, struct ronbus_claim *claim, u64 audience,
+				  u32 topic, const void *data, u32 len, bool last)
+{
+	int err = ronbus_ring_claim(&ring, claim, 0, RONBUS_CLAIM_CHUNK);
+
+	if (!err) {
+		ronbus_ring_write(&ring, claim->pos, audience, topic, data, len);
+		if (last)
+			ronbus_ring_commit_last(&ring, claim->pos, 0);
+		else
+			ronbus_ring_commit(&ring, claim->pos, 0);
+		ronbus_ring_advance(&ring, claim->pos + 1);
+	}
+	return err;
+}
+
 static __always_inline int try_put(struct ronbus_bus *bus, struct ronbus_claim *claim, u64 audience,
 				   u32 topic, const void *data, u32 len, bool last)
 {
+	struct ronbus_ring ring = bus->ring;
 	int err;
 
 	preempt_disable();
-	err = ronbus_ring_claim(&bus->ring, claim, 0, RONBUS_CLAIM_CHUNK);
-	if (!err) {
-		ronbus_ring_write(&bus->ring, claim->pos, audience, topic, data, len);
-		if (last)
-			ronbus_ring_commit_last(&bus->ring, claim->pos, 0);
-		else
-			ronbus_ring_commit(&bus->ring, claim->pos, 0);
-		ronbus_ring_advance(&bus->ring, claim->pos + 1);
+	/* Once asked for, the layout is known to the compiler. */
+	if (unlikely(ring.layout == RONBUS_LAYOUT_ARRAYS)) {
+		err = put_in(ring, claim, audience, topic, data, len, last);
+	} else {
+		ring.layout = RONBUS_LAYOUT_SLOTS;
+		err = put_in(ring, claim, audience, topic, data, len, last);
 	}
 	preempt_enable();
 	return err;

@@ -645,12 +645,12 @@ TEST_F(abi, query)
 	EXPECT_EQ(sizeof(struct ronbus_stats), q.stats_size);
 	EXPECT_EQ(sizeof(struct ronbus_info_page), q.info_page_size);
 	EXPECT_EQ(sizeof(struct ronbus_self), q.self_page_size);
-	EXPECT_LE(ronbus_ring_bytes(65536, 8), q.ring_bytes_max);
+	EXPECT_LE(ronbus_ring_bytes(65536, 8, 0), q.ring_bytes_max);
 }
 
 TEST_F(abi, info)
 {
-	u64 ring = (ronbus_ring_bytes(64, 32) + (u64)self->page_size - 1) &
+	u64 ring = (ronbus_ring_bytes(64, 32, 0) + (u64)self->page_size - 1) &
 		   ~((u64)self->page_size - 1);
 	struct ronbus_info info;
 	int role;

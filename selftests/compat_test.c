@@ -127,14 +127,14 @@ static int maps(void)
 	CHECK(page->audience[63] == 1);
 	p = map(pub_fd, info.ring_bytes, PROT_READ | PROT_WRITE, RONBUS_MMAP_RING);
 	CHECK(p);
-	ronbus_ring_view(&pub_ring, p, SLOTS, LEN);
+	ronbus_ring_view(&pub_ring, p, SLOTS, LEN, 0);
 	CHECK(ronbus_ring_hint(&pub_ring) == SLOTS);
 	pub_self = map(pub_fd, info.self_bytes, PROT_READ | PROT_WRITE, RONBUS_MMAP_SELF);
 	CHECK(pub_self);
 	CHECK(!map(sub_fd, info.ring_bytes, PROT_READ | PROT_WRITE, RONBUS_MMAP_RING));
 	p = map(sub_fd, info.ring_bytes, PROT_READ, RONBUS_MMAP_RING);
 	CHECK(p);
-	ronbus_ring_view(&sub_ring, p, SLOTS, LEN);
+	ronbus_ring_view(&sub_ring, p, SLOTS, LEN, 0);
 	sub_self = map(sub_fd, info.self_bytes, PROT_READ | PROT_WRITE, RONBUS_MMAP_SELF);
 	CHECK(sub_self && sub_self->cursor == SLOTS);
 	return 1;

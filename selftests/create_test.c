@@ -85,7 +85,7 @@ TEST_F(create, capacities)
 	for (i = 0; i < 32; i++) {
 		u32 capacity = 1U << i;
 		bool good = capacity >= self->q.capacity_min && capacity <= self->q.capacity_max &&
-			    ronbus_ring_bytes(capacity, 8) <= self->q.ring_bytes_max;
+			    ronbus_ring_bytes(capacity, 8, 0) <= self->q.ring_bytes_max;
 
 		fd = CREATE(.capacity = capacity, .payload = 8);
 		if (!good) {
@@ -95,7 +95,7 @@ TEST_F(create, capacities)
 		ASSERT_LE(0, fd) TH_LOG("capacity %u", capacity);
 		EXPECT_EQ(0, fd_info(fd, &info));
 		EXPECT_EQ(capacity, info.capacity);
-		EXPECT_LE(ronbus_ring_bytes(capacity, 8), info.ring_bytes);
+		EXPECT_LE(ronbus_ring_bytes(capacity, 8, 0), info.ring_bytes);
 		close(fd);
 	}
 	for (i = 0; i < ARRAY_SIZE(odd); i++) {
@@ -128,12 +128,44 @@ TEST_F(create, ring_too_large)
 {
 	u32 capacity = self->q.capacity_max;
 
-	ASSERT_LT(self->q.ring_bytes_max, ronbus_ring_bytes(capacity, 4096));
+	ASSERT_LT(self->q.ring_bytes_max, ronbus_ring_bytes(capacity, 4096, 0));
 	EXPECT_EQ(-EINVAL, CREATE(.capacity = capacity, .payload = 4096));
-	while (ronbus_ring_bytes(capacity, 4096) > self->q.ring_bytes_max)
+	while (ronbus_ring_bytes(capacity, 4096, 0) > self->q.ring_bytes_max)
 		capacity /= 2;
 	EXPECT_CREATES(.capacity = capacity, .payload = 4096);
 	EXPECT_EQ(-EINVAL, CREATE(.capacity = capacity * 2, .payload = 4096));
+}
+
+/* The ring has the bytes its layout needs, in whole pages, and no more than a bus may have. */
+TEST_F(create, bytes_of_a_ring_of_arrays)
+{
+	static const struct {
+		u32 capacity, payload;
+	} cases[] = { { 4, 8 }, { 4, 4096 }, { 64, 8 }, { 128, 40 }, { 4096, 24 } };
+	u32 capacity = RONBUS_CAPACITY_MAX;
+	struct ronbus_info info;
+	size_t i;
+	int fd;
+
+	for (i = 0; i < ARRAY_SIZE(cases); i++) {
+		u64 page = (u64)sysconf(_SC_PAGESIZE);
+		u64 bytes = ronbus_ring_bytes(cases[i].capacity, cases[i].payload, RONBUS_F_SOA);
+
+		fd = CREATE(.features = RONBUS_F_SOA, .capacity = cases[i].capacity,
+			    .payload = cases[i].payload);
+		ASSERT_LE(0, fd);
+		ASSERT_EQ(0, fd_info(fd, &info));
+		EXPECT_EQ(RONBUS_F_SOA, info.features);
+		EXPECT_EQ((bytes + page - 1) / page * page, info.ring_bytes);
+		close(fd);
+	}
+	while (ronbus_ring_bytes(capacity, 4096, RONBUS_F_SOA) > self->q.ring_bytes_max)
+		capacity /= 2;
+	EXPECT_CREATES(.features = RONBUS_F_SOA, .capacity = capacity, .payload = 4096);
+	EXPECT_EQ(-EINVAL,
+		  CREATE(.features = RONBUS_F_SOA, .capacity = capacity * 2, .payload = 4096));
+	EXPECT_EQ(-EINVAL, CREATE(.features = RONBUS_F_SOA, .capacity = 5));
+	EXPECT_EQ(-EINVAL, CREATE(.features = RONBUS_F_SOA, .payload = 12));
 }
 
 TEST_F(create, features)

@@ -640,7 +640,7 @@ TEST_F(map, twice)
 	/* With the fd it can begin anew. */
 	second = fd_map(p.m.fd, self->size[RING], RW, RONBUS_MMAP_RING);
 	ASSERT_NE(MAP_FAILED, second);
-	ronbus_ring_view(&p.m.ring, second, 256, 64);
+	ronbus_ring_view(&p.m.ring, second, 256, 64, TEST_FEATURES);
 	claim.pos = ronbus_ring_hint(&p.m.ring);
 	ASSERT_EQ(0, publisher_claim(&p, &claim));
 	ASSERT_EQ(0, munmap(reading, self->size[RING]));

@@ -119,8 +119,14 @@ static inline unsigned long cmd_sized(unsigned long cmd, unsigned int size)
 
 /* ---- the ioctls ------------------------------------------------------------------------ */
 
+/* Features that every bus of a program has: the Makefile builds some programs once more with SOA. */
+#ifndef TEST_FEATURES
+#define TEST_FEATURES 0
+#endif
+
 static inline int bus_create(int control, struct ronbus_create args)
 {
+	args.features |= TEST_FEATURES;
 	return do_ioctl(control, RONBUS_IOC_CREATE, &args);
 }
 
@@ -296,7 +302,7 @@ static inline int member_map(struct member *m, int fd, int ring)
 	p = fd_map(fd, m->info.ring_bytes, ring, RONBUS_MMAP_RING);
 	if (p == MAP_FAILED)
 		return -errno;
-	ronbus_ring_view(&m->ring, p, m->info.capacity, m->info.payload);
+	ronbus_ring_view(&m->ring, p, m->info.capacity, m->info.payload, m->info.features);
 	return 0;
 }
 

@@ -48,7 +48,7 @@
  *	notification
  * @RONBUS_F_AUTOTUNE_CAP: capacity follows the expected number of subscribers
  * @RONBUS_F_METRICS_BUF: counters of a member are kept per thread and flushed now and then
- * @RONBUS_F_SOA: arrays of state, mask and payload instead of slots
+ * @RONBUS_F_SOA: arrays of state, mask, meta and payload instead of slots; see ronbus_ring.h
  * @RONBUS_F_INTEREST: subscribers choose topics
  * @RONBUS_F_COALESCE: subscribers are woken every so many messages or after so much time
  *

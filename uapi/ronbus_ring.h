@@ -13,7 +13,15 @@
  *	state	lap, owner and kind (READY, BUSY or HOLE) of the newest position claimed here
  *	hole	the highest lap whose position a publisher passed by, the slot being held BUSY
  *	ready	set of subscribers this message is for
- *	len, topic, payload
+ *	meta	length and topic
+ *	payload
+ *
+ * Where they are is the layout of the ring. Ordinarily those of a position stand together, as
+ * struct ronbus_slot, on cache lines of their own. With RONBUS_F_SOA there is an array of each, in
+ * the order state, ready, meta, hole, payload, and each array begins on a cache line: who reads one
+ * message after the other finds eight states on a line, and who looks for his own among those of
+ * others reads nothing but state and ready. For that, publishers of neighbouring positions write
+ * into the same lines. What is done with the words is the same in both.
  *
  * A publisher claims a position by moving its slot's state from an older lap to (own lap, BUSY),
  * writes, and moves it to READY. It never waits: a slot that somebody holds BUSY from an older lap
@@ -51,7 +59,7 @@
 #define RB_WMB() smp_wmb()
 #define RB_LIKELY(x) likely(x)
 #define RB_UNLIKELY(x) unlikely(x)
-#define RB_PART static inline
+#define RB_PART static __always_inline
 
 #else /* !__KERNEL__ */
 
@@ -173,13 +181,26 @@ struct ronbus_ring_head {
 };
 
 /**
+ * enum ronbus_layout - where the words of positions are
+ * @RONBUS_LAYOUT_SLOTS: those of a position together
+ * @RONBUS_LAYOUT_ARRAYS: an array of each (RONBUS_F_SOA)
+ */
+enum ronbus_layout {
+	RONBUS_LAYOUT_SLOTS,
+	RONBUS_LAYOUT_ARRAYS,
+};
+
+/**
  * struct ronbus_ring - one side's view of a ring; not shared
  * @head: the mapping
- * @slots: where slots begin in it
+ * @slots: where slots, or arrays, begin in it
  * @mask: capacity - 1
  * @shift: binary logarithm of the capacity
- * @stride: bytes from one slot to the next
- * @payload: bytes of payload a slot has
+ * @stride: bytes from one slot, or payload, to the next
+ * @payload: bytes of payload a message can have
+ * @array: bytes from one array of words to the next, with RONBUS_LAYOUT_ARRAYS
+ * @layout: one of &enum ronbus_layout; who knows it when his code is compiled sets it in a copy of
+ *	the view, and the compiler leaves out the other one
  */
 struct ronbus_ring {
 	struct ronbus_ring_head *head;
@@ -188,20 +209,24 @@ struct ronbus_ring {
 	__u32 shift;
 	__u32 stride;
 	__u32 payload;
+	__u32 array;
+	__u32 layout;
 };
 
 /**
- * struct ronbus_words - where the words of a position are, but for its payload; not shared
+ * struct ronbus_words - where the words of a position are; not shared
  * @state: see RONBUS_STATE()
  * @hole: highest lap whose position was passed by
  * @ready: set of subscribers the message is for
  * @meta: its length and topic
+ * @payload: NULL if it is behind @meta: ask ronbus_words_payload()
  */
 struct ronbus_words {
 	__u64 *state;
 	__u64 *hole;
 	__u64 *ready;
 	struct ronbus_meta *meta;
+	__u64 *payload;
 };
 
 #define RONBUS_KIND_READY 0U
@@ -248,13 +273,27 @@ static inline __u32 ronbus_ring_stride(__u32 payload)
 	       ~(RONBUS_CACHE_LINE - 1);
 }
 
+/* Bytes of an array of a word for each position, to the end of its last cache line. */
+static inline __u32 ronbus_ring_array(__u32 capacity)
+{
+	return (capacity * (__u32)sizeof(__u64) + RONBUS_CACHE_LINE - 1) & ~(RONBUS_CACHE_LINE - 1);
+}
+
+#define RONBUS_RING_ARRAYS 4U /* state, ready, meta, hole; behind them the payloads */
+
 /**
  * ronbus_ring_bytes() - bytes a ring takes, before rounding up to pages
  * @capacity: slots
  * @payload: bytes of payload
+ * @features: features of the bus
  */
-static inline __u64 ronbus_ring_bytes(__u32 capacity, __u32 payload)
+static inline __u64 ronbus_ring_bytes(__u32 capacity, __u32 payload, __u64 features)
 {
+	if (features & RONBUS_F_SOA)
+		return sizeof(struct ronbus_ring_head) +
+		       RONBUS_RING_ARRAYS * (__u64)ronbus_ring_array(capacity) +
+		       (((__u64)capacity * payload + RONBUS_CACHE_LINE - 1) &
+			~(__u64)(RONBUS_CACHE_LINE - 1));
 	return sizeof(struct ronbus_ring_head) + (__u64)capacity * ronbus_ring_stride(payload);
 }
 
@@ -264,16 +303,21 @@ static inline __u64 ronbus_ring_bytes(__u32 capacity, __u32 payload)
  * @base: start of the mapping
  * @capacity: slots, a power of two
  * @payload: bytes of payload
+ * @features: features of the bus
  */
 static inline void ronbus_ring_view(struct ronbus_ring *ring, void *base, __u32 capacity,
-				    __u32 payload)
+				    __u32 payload, __u64 features)
 {
+	int arrays = !!(features & RONBUS_F_SOA);
+
 	ring->head = (struct ronbus_ring_head *)base;
 	ring->slots = (char *)base + sizeof(struct ronbus_ring_head);
 	ring->mask = capacity - 1;
 	ring->shift = (__u32)__builtin_ctz(capacity);
-	ring->stride = ronbus_ring_stride(payload);
+	ring->stride = arrays ? payload : ronbus_ring_stride(payload);
 	ring->payload = payload;
+	ring->array = ronbus_ring_array(capacity);
+	ring->layout = arrays ? RONBUS_LAYOUT_ARRAYS : RONBUS_LAYOUT_SLOTS;
 }
 
 /**
@@ -286,21 +330,35 @@ static inline void ronbus_ring_reset(struct ronbus_ring *ring)
 }
 
 /* Any position is safe here, whoever it comes from: the mask keeps it inside the ring. */
-static inline struct ronbus_slot *ronbus_ring_slot(const struct ronbus_ring *ring, __u64 pos)
+RB_PART struct ronbus_slot *ronbus_ring_slot(const struct ronbus_ring *ring, __u64 pos)
 {
 	return (struct ronbus_slot *)(ring->slots + (pos & ring->mask) * ring->stride);
 }
 
 /* Where the words of a position are: this is known here, and nowhere else. */
-static inline struct ronbus_words ronbus_ring_at(const struct ronbus_ring *ring, __u64 pos)
+RB_PART struct ronbus_words ronbus_ring_at(const struct ronbus_ring *ring, __u64 pos)
 {
-	struct ronbus_slot *slot = ronbus_ring_slot(ring, pos);
 	struct ronbus_words at;
+	struct ronbus_slot *slot;
 
+	if (ring->layout == RONBUS_LAYOUT_ARRAYS) {
+		__u64 index = pos & ring->mask;
+		char *word = ring->slots + index * sizeof(__u64);
+
+		at.state = (__u64 *)word;
+		at.ready = (__u64 *)(word + ring->array);
+		at.meta = (struct ronbus_meta *)(word + 2 * (__u64)ring->array);
+		at.hole = (__u64 *)(word + 3 * (__u64)ring->array);
+		at.payload = (__u64 *)(ring->slots + RONBUS_RING_ARRAYS * (__u64)ring->array +
+				       index * ring->stride);
+		return at;
+	}
+	slot = ronbus_ring_slot(ring, pos);
 	at.state = &slot->state;
 	at.hole = &slot->hole;
 	at.ready = &slot->ready;
 	at.meta = &slot->meta;
+	at.payload = NULL;
 	return at;
 }
 
@@ -308,12 +366,18 @@ static inline struct ronbus_words ronbus_ring_at(const struct ronbus_ring *ring,
  * Asked for where it is used: an address that nobody holds on to costs the compiler no register. By
  * way of a number, since the kernel's memcpy() would not have us leave the member we come from.
  */
-static inline __u64 *ronbus_words_payload(const struct ronbus_words *at)
+RB_PART __u64 *ronbus_words_payload(const struct ronbus_words *at)
 {
+	if (at->payload)
+		return at->payload;
+#ifdef __KERNEL__
 	return (__u64 *)((unsigned long)at->meta + sizeof(*at->meta));
+#else
+	return (__u64 *)(at->meta + 1);
+#endif
 }
 
-static inline __u64 *ronbus_ring_payload(const struct ronbus_ring *ring, __u64 pos)
+RB_PART __u64 *ronbus_ring_payload(const struct ronbus_ring *ring, __u64 pos)
 {
 	const struct ronbus_words at = ronbus_ring_at(ring, pos);
 
@@ -444,8 +508,8 @@ struct ronbus_claim {
  * Return: 0 with the slot of @claim->pos BUSY and this caller's to write; -1 when the budget is
  * used up, or a whole lap of slots is held by others (@claim->stalls is above the mask).
  */
-static inline int ronbus_ring_claim(const struct ronbus_ring *ring, struct ronbus_claim *claim,
-				    __u32 owner, __u32 budget)
+RB_PART int ronbus_ring_claim(const struct ronbus_ring *ring, struct ronbus_claim *claim,
+			      __u32 owner, __u32 budget)
 {
 	while (budget-- && claim->stalls <= ring->mask) {
 		__u64 pos = claim->pos, lap = ronbus_ring_lap(ring, pos);
@@ -499,7 +563,7 @@ static inline int ronbus_ring_claim(const struct ronbus_ring *ring, struct ronbu
  * @pos: the position behind the last one
  * @owner: number of the publisher, the only one there is
  */
-static inline void ronbus_ring_begin(const struct ronbus_ring *ring, __u64 pos, __u32 owner)
+RB_PART void ronbus_ring_begin(const struct ronbus_ring *ring, __u64 pos, __u32 owner)
 {
 	RB_WRITE(ronbus_ring_at(ring, pos).state,
 		 RONBUS_STATE(ronbus_ring_lap(ring, pos), owner, RONBUS_KIND_BUSY));
@@ -516,8 +580,8 @@ static inline void ronbus_ring_begin(const struct ronbus_ring *ring, __u64 pos, 
  * @data: its bytes
  * @len: how many, at most the payload
  */
-static inline void ronbus_ring_write(const struct ronbus_ring *ring, __u64 pos, __u64 ready,
-				     __u32 topic, const void *data, __u32 len)
+RB_PART void ronbus_ring_write(const struct ronbus_ring *ring, __u64 pos, __u64 ready, __u32 topic,
+			       const void *data, __u32 len)
 {
 	const struct ronbus_words at = ronbus_ring_at(ring, pos);
 
@@ -535,7 +599,7 @@ static inline void ronbus_ring_write(const struct ronbus_ring *ring, __u64 pos, 
  * @pos: its position
  * @owner: number of the publisher
  */
-static inline void ronbus_ring_commit(const struct ronbus_ring *ring, __u64 pos, __u32 owner)
+RB_PART void ronbus_ring_commit(const struct ronbus_ring *ring, __u64 pos, __u32 owner)
 {
 	/* barrier B, with B' in look(): ring.pml */
 	RB_STORE_RELEASE(ronbus_ring_at(ring, pos).state,
@@ -551,7 +615,7 @@ static inline void ronbus_ring_commit(const struct ronbus_ring *ring, __u64 pos,
  * For the last message of a call on a bus with RONBUS_F_EDGE_NOTIFY: one instruction is barrier B
  * and barrier D, whose partner D' is where the kernel arms a subscriber.
  */
-static inline void ronbus_ring_commit_last(const struct ronbus_ring *ring, __u64 pos, __u32 owner)
+RB_PART void ronbus_ring_commit_last(const struct ronbus_ring *ring, __u64 pos, __u32 owner)
 {
 	/* barriers B and D, with B' in look() and D' in arming: ring.pml, wake.pml */
 	RB_XCHG(ronbus_ring_at(ring, pos).state,
@@ -643,8 +707,7 @@ static inline __u64 ronbus_ring_oldest(const struct ronbus_ring *ring, __u64 pos
  *
  * Return: one of &enum ronbus_look.
  */
-static inline enum ronbus_look ronbus_ring_look(const struct ronbus_ring *ring, __u64 pos,
-						__u64 *value)
+RB_PART enum ronbus_look ronbus_ring_look(const struct ronbus_ring *ring, __u64 pos, __u64 *value)
 {
 	const struct ronbus_words at = ronbus_ring_at(ring, pos);
 	__u64 lap = ronbus_ring_lap(ring, pos);
@@ -698,6 +761,13 @@ RB_PART int ronbus_ring_ready(const struct ronbus_ring *ring, __u64 pos, __u64 *
 	return (*state & ~owner) == RONBUS_STATE(ronbus_ring_lap(ring, pos), 0, RONBUS_KIND_READY);
 }
 
+/* The same for who knows where the state word is. */
+RB_PART int ronbus_state_unchanged(const __u64 *at, __u64 state)
+{
+	RB_RMB(); /* barrier A', with A in claim() and begin(): ring.pml */
+	return RB_READ(at) == state;
+}
+
 /**
  * ronbus_ring_unchanged() - was the message still whole after it was read
  * @ring: the ring
@@ -706,8 +776,92 @@ RB_PART int ronbus_ring_ready(const struct ronbus_ring *ring, __u64 pos, __u64 *
  */
 RB_PART int ronbus_ring_unchanged(const struct ronbus_ring *ring, __u64 pos, __u64 state)
 {
+	return ronbus_state_unchanged(ronbus_ring_at(ring, pos).state, state);
+}
+
+/* With RONBUS_F_SOA the states of so many positions share a cache line. */
+#define RONBUS_RUN (RONBUS_CACHE_LINE / (__u32)sizeof(__u64))
+
+/*
+ * A run is positions that follow each other and whose words do so too: up to the end of a line of
+ * states, or of a ring that is shorter. They have one lap.
+ */
+static inline __u32 ronbus_run_length(const struct ronbus_ring *ring, __u64 pos, __u64 most)
+{
+	const __u32 last = (RONBUS_RUN - 1) & ring->mask;
+	__u32 length = last + 1 - ((__u32)pos & last);
+
+	return length < most ? length : (__u32)most;
+}
+
+/* The words of the position that is @i behind that of @at, in the same run. */
+RB_PART struct ronbus_words ronbus_run_at(const struct ronbus_ring *ring,
+					  const struct ronbus_words *at, __u32 i)
+{
+	const __u64 offset = (__u64)i * ring->stride;
+	struct ronbus_words its;
+
+	if (ring->layout == RONBUS_LAYOUT_ARRAYS) {
+		its.state = at->state + i;
+		its.hole = at->hole + i;
+		its.ready = at->ready + i;
+		its.meta = at->meta + i;
+		its.payload = (__u64 *)((char *)at->payload + offset);
+		return its;
+	}
+	its.state = (__u64 *)((char *)at->state + offset);
+	its.hole = (__u64 *)((char *)at->hole + offset);
+	its.ready = (__u64 *)((char *)at->ready + offset);
+	its.meta = (struct ronbus_meta *)((char *)at->meta + offset);
+	its.payload = NULL;
+	return its;
+}
+
+/**
+ * ronbus_ring_run() - how many messages stand one behind the other
+ * @ring: the ring
+ * @at: the words of the first position
+ * @pos: the first position
+ * @most: how many to look at, at most ronbus_run_length()
+ * @states: their state words
+ *
+ * What ronbus_ring_ready() is for one. Behind the reading, ronbus_ring_run_unchanged().
+ */
+RB_PART __u32 ronbus_ring_run(const struct ronbus_ring *ring, const struct ronbus_words *at,
+			      __u64 pos, __u32 most, __u64 *states)
+{
+	const __u64 owner = RONBUS_STATE(0, (1U << RONBUS_STATE_OWNER_BITS) - 1, 0);
+	const __u64 ready = RONBUS_STATE(ronbus_ring_lap(ring, pos), 0, RONBUS_KIND_READY);
+	__u32 count;
+
+	for (count = 0; count < most; count++) {
+		/* barrier B', with B in commit(): ring.pml */
+		states[count] = RB_LOAD_ACQUIRE(ronbus_run_at(ring, at, count).state);
+		if ((states[count] & ~owner) != ready)
+			break;
+	}
+	return count;
+}
+
+/**
+ * ronbus_ring_run_unchanged() - how many of them were whole after they were read, from the first
+ * @ring: the ring
+ * @at: the words of the first position
+ * @count: how many were read
+ * @states: what ronbus_ring_run() found
+ *
+ * One barrier is enough for all: each payload was read before it, each state is looked at behind.
+ */
+RB_PART __u32 ronbus_ring_run_unchanged(const struct ronbus_ring *ring,
+					const struct ronbus_words *at, __u32 count,
+					const __u64 *states)
+{
+	__u32 i = 0;
+
 	RB_RMB(); /* barrier A', with A in claim() and begin(): ring.pml */
-	return RB_READ(ronbus_ring_at(ring, pos).state) == state;
+	while (i < count && RB_READ(ronbus_run_at(ring, at, i).state) == states[i])
+		i++;
+	return i;
 }
 
 /**
@@ -723,6 +877,21 @@ struct ronbus_interest {
 	__u64 asked;
 	__u64 joined;
 };
+
+/* What ronbus_ring_wanted() says, for who has the words. */
+static inline int ronbus_words_wanted(const struct ronbus_words *at, __u64 pos,
+				      const struct ronbus_interest *interest)
+{
+	__u64 topics;
+
+	if (pos < interest->joined)
+		topics = RB_READ(&interest->topics);
+	else if (RB_READ(at->ready) & interest->bit)
+		topics = RB_READ(&interest->asked);
+	else
+		return 0;
+	return topics >> RB_READ(&at->meta->topic) % RONBUS_TOPICS_MAX & 1;
+}
 
 /**
  * ronbus_ring_wanted() - is a message for a subscriber
@@ -740,15 +909,36 @@ static inline int ronbus_ring_wanted(const struct ronbus_ring *ring, __u64 pos,
 				     const struct ronbus_interest *interest)
 {
 	const struct ronbus_words at = ronbus_ring_at(ring, pos);
-	__u64 topics;
 
-	if (pos < interest->joined)
-		topics = RB_READ(&interest->topics);
-	else if (RB_READ(at.ready) & interest->bit)
-		topics = RB_READ(&interest->asked);
-	else
-		return 0;
-	return topics >> RB_READ(&at.meta->topic) % RONBUS_TOPICS_MAX & 1;
+	return ronbus_words_wanted(&at, pos, interest);
+}
+
+/**
+ * ronbus_ring_others() - how many messages, one behind the other, are for others
+ * @ring: the ring
+ * @pos: the position to begin at
+ * @interest: what the subscriber reads
+ *
+ * Return: how many there are to the end of the run, or up to one that is for it, or to the first
+ * position without a message; they were whole, so there is nothing to say so.
+ */
+RB_PART __u32 ronbus_ring_others(const struct ronbus_ring *ring, __u64 pos,
+				 const struct ronbus_interest *interest)
+{
+	const struct ronbus_words at = ronbus_ring_at(ring, pos);
+	__u64 states[RONBUS_RUN];
+	__u32 i, count;
+
+	count = ronbus_ring_run(ring, &at, pos, ronbus_run_length(ring, pos, RONBUS_RUN), states);
+	for (i = 0; i < count; i++) {
+		const struct ronbus_words its = ronbus_run_at(ring, &at, i);
+
+		if (ronbus_words_wanted(&its, pos + i, interest)) {
+			__builtin_prefetch(ronbus_words_payload(&its)); /* it is read next */
+			break;
+		}
+	}
+	return ronbus_ring_run_unchanged(ring, &at, i, states);
 }
 
 /**

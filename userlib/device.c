@@ -110,7 +110,7 @@ static int check_info(const struct ronbus_info *info)
 	    info->capacity & (info->capacity - 1) || !info->payload ||
 	    info->payload > RONBUS_PAYLOAD_MAX || info->payload & 7)
 		return -EPROTO;
-	if (info->ring_bytes < ronbus_ring_bytes(info->capacity, info->payload) ||
+	if (info->ring_bytes < ronbus_ring_bytes(info->capacity, info->payload, info->features) ||
 	    info->ring_bytes > SIZE_MAX || info->info_bytes < sizeof(struct ronbus_info_page) ||
 	    info->self_bytes < sizeof(struct ronbus_self))
 		return -EPROTO;
@@ -283,7 +283,8 @@ static void fill_pub(struct device_pub *device, const struct ronbus_publisher *r
 		pub->how |= RONBUS_HOW_SYSCALL;
 		return;
 	}
-	ronbus_ring_view(&pub->ring, member->ring, member->info.capacity, member->info.payload);
+	ronbus_ring_view(&pub->ring, member->ring, member->info.capacity, member->info.payload,
+			 member->info.features);
 	pub->info = member->info_page;
 	pub->self = member->self;
 	pub->pos = ronbus_ring_tail(&pub->ring, ronbus_tail_budget(&pub->ring));
@@ -377,7 +378,8 @@ static int device_subscribe(struct ronbus *bus, const struct ronbus_subscribe *o
 	}
 	device->base.index = req.index;
 	sub = &device->base.sub;
-	ronbus_ring_view(&sub->ring, member->ring, member->info.capacity, member->info.payload);
+	ronbus_ring_view(&sub->ring, member->ring, member->info.capacity, member->info.payload,
+			 member->info.features);
 	sub->info = member->info_page;
 	sub->self = member->self;
 	if (member->info.features & RONBUS_F_INTEREST)

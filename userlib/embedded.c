@@ -24,7 +24,7 @@
 
 #define FEATURES                                                                 \
 	((__u64)(RONBUS_F_EDGE_NOTIFY | RONBUS_F_BATCH | RONBUS_F_AUTOTUNE_CAP | \
-		 RONBUS_F_METRICS_BUF | RONBUS_F_INTEREST))
+		 RONBUS_F_METRICS_BUF | RONBUS_F_INTEREST | RONBUS_F_SOA))
 #define BUS_FLAGS                                                                     \
 	((__u32)(RONBUS_BUS_PERSISTENT | RONBUS_BUS_EXCLUSIVE | RONBUS_BUS_MAP_NONE | \
 		 RONBUS_BUS_MAP_ALL))
@@ -164,7 +164,7 @@ static int check_create(struct ronbus_create *req)
 	    req->capacity & (req->capacity - 1) || req->payload < RONBUS_PAYLOAD_MIN ||
 	    req->payload > RONBUS_PAYLOAD_MAX || req->payload & 7 ||
 	    req->subscribers > RONBUS_SUBSCRIBERS_MAX ||
-	    ronbus_ring_bytes(req->capacity, req->payload) > RING_BYTES_MAX)
+	    ronbus_ring_bytes(req->capacity, req->payload, req->features) > RING_BYTES_MAX)
 		return -EINVAL;
 	return req->features & ~FEATURES ? -EOPNOTSUPP : 0;
 }
@@ -185,13 +185,14 @@ static struct embedded_bus *bus_alloc(const struct ronbus_create *req)
 		return NULL;
 	pthread_mutex_init(&bus->lock, NULL);
 	/* calloc() leaves the pages of a large ring untouched until they are used. */
-	bus->memory = calloc(1, ronbus_ring_bytes(req->capacity, req->payload) + BASE_ALIGN - 1);
+	bus->memory = calloc(1, ronbus_ring_bytes(req->capacity, req->payload, req->features) +
+					BASE_ALIGN - 1);
 	if (!bus->memory) {
 		bus_free(bus);
 		return NULL;
 	}
 	base = ((uintptr_t)bus->memory + BASE_ALIGN - 1) & ~(BASE_ALIGN - 1);
-	ronbus_ring_view(&bus->ring, (void *)base, req->capacity, req->payload);
+	ronbus_ring_view(&bus->ring, (void *)base, req->capacity, req->payload, req->features);
 	ronbus_ring_reset(&bus->ring);
 
 	bus->info.abi_version = RONBUS_ABI_VERSION;
@@ -433,7 +434,7 @@ static int embedded_bus_info(struct ronbus *base, struct ronbus_info *info)
 	info->role = RONBUS_ROLE_BUS;
 	info->access = handle->access;
 	info->mode = bus->mode;
-	info->ring_bytes = ronbus_ring_bytes(info->capacity, info->payload);
+	info->ring_bytes = ronbus_ring_bytes(info->capacity, info->payload, info->features);
 	info->info_bytes = sizeof(bus->info);
 	memcpy(info->name, bus->name, sizeof(info->name));
 	info->id = bus->id;

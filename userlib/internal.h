@@ -50,7 +50,7 @@ struct ronbus_publisher_handle {
  * @sub: what the inlines know
  * @transport: how it sleeps
  * @index: its bit
- * @buffer: where ronbus_drain() puts messages, payload bytes
+ * @buffer: where ronbus_drain() puts messages: RONBUS_RUN of them with RONBUS_F_SOA, else one
  */
 struct ronbus_subscriber_handle {
 	struct ronbus_sub sub;
@@ -142,6 +142,8 @@ static inline __u32 ronbus_how_of_features(__u64 features)
 		how |= RONBUS_HOW_METRICS;
 	if (features & RONBUS_F_INTEREST)
 		how |= RONBUS_HOW_INTEREST;
+	if (features & RONBUS_F_SOA)
+		how |= RONBUS_HOW_ARRAYS;
 	return how;
 }
 

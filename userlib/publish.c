@@ -184,7 +184,7 @@ static int publish_by_system_call(struct ronbus_pub *pub, unsigned int topic, co
 	return (int)receivers;
 }
 
-int __ronbus_publish(struct ronbus_pub *pub, unsigned int topic, const void *data, size_t len)
+static int publish_rest(struct ronbus_pub *pub, unsigned int topic, const void *data, size_t len)
 {
 	const struct ronbus_ring *ring = &pub->ring;
 	__u32 receivers;
@@ -210,6 +210,23 @@ int __ronbus_publish(struct ronbus_pub *pub, unsigned int topic, const void *dat
 	}
 	__RONBUS_PROBE(4, publish, pub, topic, 1, receivers);
 	return __ronbus_count(pub, topic, receivers, audience);
+}
+
+int __ronbus_publish(struct ronbus_pub *pub, unsigned int topic, const void *data, size_t len)
+{
+	if (!(pub->how & RONBUS_HOW_ARRAYS))
+		return publish_rest(pub, topic, data, len);
+	/* Lengths that most programs know when they are compiled. */
+	switch (len) {
+	case 8:
+		return __ronbus_publish_in(pub, topic, data, 8, RONBUS_LAYOUT_ARRAYS, publish_rest);
+	case 32:
+		return __ronbus_publish_in(pub, topic, data, 32, RONBUS_LAYOUT_ARRAYS,
+					   publish_rest);
+	default:
+		return __ronbus_publish_in(pub, topic, data, len, RONBUS_LAYOUT_ARRAYS,
+					   publish_rest);
+	}
 }
 
 static int publish_many_by_system_call(struct ronbus_pub *pub, unsigned int topic,
@@ -266,8 +283,8 @@ static int publish_to_nobody(struct ronbus_pub *pub, unsigned int topic, const s
 	return (int)done;
 }
 
-int __ronbus_publish_many(struct ronbus_pub *pub, unsigned int topic, const struct iovec *vec,
-			  unsigned int count)
+static int publish_many_rest(struct ronbus_pub *pub, unsigned int topic, const struct iovec *vec,
+			     unsigned int count)
 {
 	if (topic >= RONBUS_TOPICS_MAX)
 		return -EINVAL;
@@ -276,6 +293,15 @@ int __ronbus_publish_many(struct ronbus_pub *pub, unsigned int topic, const stru
 	if (!(pub->how & RONBUS_HOW_BATCH))
 		return publish_one_by_one(pub, topic, vec, count);
 	return publish_to_nobody(pub, topic, vec, count);
+}
+
+int __ronbus_publish_many(struct ronbus_pub *pub, unsigned int topic, const struct iovec *vec,
+			  unsigned int count)
+{
+	if (pub->how & RONBUS_HOW_ARRAYS)
+		return __ronbus_publish_many_in(pub, topic, vec, count, RONBUS_LAYOUT_ARRAYS,
+						publish_many_rest);
+	return publish_many_rest(pub, topic, vec, count);
 }
 
 int __ronbus_published_many(struct ronbus_pub *pub, unsigned int topic, __u64 audience,

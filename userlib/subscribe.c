@@ -30,6 +30,7 @@ int ronbus_subscribe(struct ronbus *bus, const struct ronbus_sub_options *opts,
 {
 	struct ronbus_subscriber_handle *handle;
 	struct ronbus_subscribe req = { 0 };
+	bool arrays;
 	int err;
 
 	err = make_request(opts, &req);
@@ -39,7 +40,9 @@ int ronbus_subscribe(struct ronbus *bus, const struct ronbus_sub_options *opts,
 	if (err)
 		return err;
 	handle->transport = bus->transport;
-	handle->buffer = ronbus_zalloc(handle->sub.ring.payload);
+	arrays = handle->sub.ring.layout == RONBUS_LAYOUT_ARRAYS;
+	handle->sub.library = handle->sub.interest.bit || arrays;
+	handle->buffer = ronbus_zalloc((arrays ? RONBUS_RUN : 1) * handle->sub.ring.payload);
 	if (!handle->buffer) {
 		handle->transport->sub_close(handle);
 		return -ENOMEM;
@@ -178,9 +181,75 @@ __RONBUS_PART int drain_of(struct ronbus_sub *sub, ronbus_drain_fn fn, void *arg
 	return done ? done : ret;
 }
 
+/*
+ * With an array of states: as many messages as one of its lines has, behind one barrier. Returns
+ * how many are whole, copied to @to with @size bytes for each.
+ */
+__RONBUS_PART unsigned int take_run(const struct ronbus_ring *ring, __u64 pos, unsigned int most,
+				    char *to, size_t size, struct ronbus_msg *msgs)
+{
+	const struct ronbus_words at = ronbus_ring_at(ring, pos);
+	__u64 states[RONBUS_RUN];
+	__u32 i, count;
+
+	count = ronbus_ring_run(ring, &at, pos, ronbus_run_length(ring, pos, most), states);
+	for (i = 0; i < count; i++)
+		if (!__ronbus_copy(ring, ronbus_run_at(ring, &at, i), pos + i, states[i],
+				   to + i * size, size, &msgs[i]))
+			break;
+	return ronbus_ring_run_unchanged(ring, &at, i, states);
+}
+
+__RONBUS_PART int drain_runs(struct ronbus_sub *sub, ronbus_drain_fn fn, void *arg,
+			     unsigned int budget, size_t size)
+{
+	const struct ronbus_ring ring = __ronbus_view(&sub->ring, RONBUS_LAYOUT_ARRAYS);
+	char *buffer = ronbus_subscriber_of(sub)->buffer;
+	struct ronbus_msg msgs[RONBUS_RUN];
+	unsigned int done = 0;
+
+	while (done < budget) {
+		__u64 pos = RB_READ(&sub->self->cursor);
+		unsigned int i, count = take_run(&ring, pos, budget - done, buffer, size, msgs);
+		int ret = RONBUS_MESSAGE;
+
+		if (!count) {
+			ret = __ronbus_try_recv(sub, buffer, size, msgs);
+			if (ret <= 0)
+				return done ? (int)done : ret;
+			done++;
+			if (fn(arg, ret, msgs))
+				break;
+			continue;
+		}
+		for (i = 0; i < count; i++) {
+			__ronbus_delivered(sub, pos + i, pos + i + 1);
+			done++;
+			if (fn(arg, ret, &msgs[i]))
+				return (int)done;
+		}
+	}
+	return (int)done;
+}
+
+static __attribute__((noinline)) int drain_arrays(struct ronbus_sub *sub, ronbus_drain_fn fn,
+						  void *arg, unsigned int budget)
+{
+	switch (sub->ring.payload) {
+	case 8:
+		return drain_runs(sub, fn, arg, budget, 8);
+	case 32:
+		return drain_runs(sub, fn, arg, budget, 32);
+	default:
+		return drain_runs(sub, fn, arg, budget, sub->ring.payload);
+	}
+}
+
 /* On most buses all messages are as long as they can be, and that is one of a few lengths. */
 static int drain(struct ronbus_sub *sub, ronbus_drain_fn fn, void *arg, unsigned int budget)
 {
+	if (RB_UNLIKELY(sub->library && !sub->interest.bit))
+		return drain_arrays(sub, fn, arg, budget);
 	switch (sub->ring.payload) {
 	case 8:
 		return drain_of(sub, fn, arg, budget, 8);
@@ -237,15 +306,16 @@ static int report_lag(struct ronbus_sub *sub, struct ronbus_msg *msg, __u64 from
  * Step over messages for others, quickly: to the first position with something else, or a lap. What
  * it is is not said.
  */
-static void scan(struct ronbus_sub *sub)
+__RONBUS_PART void scan(struct ronbus_sub *sub, const struct ronbus_ring *ring)
 {
-	const struct ronbus_ring ring = sub->ring;
 	const struct ronbus_interest mine = sub->interest;
-	__u64 first = RB_READ(&sub->self->cursor), pos = first, state;
+	__u64 first = RB_READ(&sub->self->cursor), pos = first;
+	__u32 others;
 
-	while (pos - first <= ring.mask && ronbus_ring_ready(&ring, pos, &state) &&
-	       !ronbus_ring_wanted(&ring, pos, &mine) && ronbus_ring_unchanged(&ring, pos, state))
-		pos++;
+	do {
+		others = ronbus_ring_others(ring, pos, &mine);
+		pos += others;
+	} while (others && pos - first <= ring->mask);
 	if (pos == first)
 		return;
 	RB_WRITE(&sub->self->cursor, pos);
@@ -253,26 +323,25 @@ static void scan(struct ronbus_sub *sub)
 }
 
 /* Whose message is it? 1: ours; 0: somebody else's; -1: it changed while we looked. */
-static int for_us(const struct ronbus_sub *sub, __u64 pos, __u64 state)
+__RONBUS_PART int for_us(const struct ronbus_sub *sub, const struct ronbus_ring *ring, __u64 pos,
+			 __u64 state)
 {
-	int wanted;
+	int wanted = ronbus_ring_wanted(ring, pos, &sub->interest);
 
-	if (!sub->interest.bit)
-		return 1;
-	wanted = ronbus_ring_wanted(&sub->ring, pos, &sub->interest);
-	return ronbus_ring_unchanged(&sub->ring, pos, state) ? wanted : -1;
+	return ronbus_ring_unchanged(ring, pos, state) ? wanted : -1;
 }
 
 /* One position: what ronbus_try_recv() returns, or 1 with @state, or -EALREADY to go on. */
-static int next_once(struct ronbus_sub *sub, struct ronbus_msg *msg, __u64 *state)
+__RONBUS_PART int next_once(struct ronbus_sub *sub, const struct ronbus_ring *ring,
+			    struct ronbus_msg *msg, __u64 *state, __u64 filter)
 {
 	__u64 pos = RB_READ(&sub->self->cursor);
 	/* Before the ring: barrier E', with E where the kernel ends the bus: end.pml */
 	__u32 status = RB_LOAD_ACQUIRE(&sub->info->status);
 
-	switch (ronbus_ring_look(&sub->ring, pos, state)) {
+	switch (ronbus_ring_look(ring, pos, state)) {
 	case RONBUS_LOOK_READY:
-		switch (for_us(sub, pos, *state)) {
+		switch (filter ? for_us(sub, ring, pos, *state) : 1) {
 		case 1:
 			return RONBUS_MESSAGE;
 		case 0:
@@ -294,21 +363,38 @@ static int next_once(struct ronbus_sub *sub, struct ronbus_msg *msg, __u64 *stat
  * Find the next message for us: RONBUS_MESSAGE, at the cursor and with its state word, or what
  * ronbus_try_recv() returns.
  */
-static int next(struct ronbus_sub *sub, struct ronbus_msg *msg, __u64 *state)
+__RONBUS_PART int next_in(struct ronbus_sub *sub, struct ronbus_msg *msg, __u64 *state,
+			  __u32 layout, __u64 filter)
 {
+	const struct ronbus_ring ring = __ronbus_view(&sub->ring, layout);
+
 	/*
 	 * Nobody vouches for a ring that others write, so this does not go on for ever. Whoever
 	 * wants to sleep on the -EAGAIN is told that there is something to look at.
 	 */
-	__u32 budget = sub->ring.mask + 2;
+	__u32 budget = ring.mask + 2;
 	int ret;
 
-	if (sub->interest.bit)
-		scan(sub);
+	if (filter)
+		scan(sub, &ring);
 	do {
-		ret = next_once(sub, msg, state);
+		ret = next_once(sub, &ring, msg, state, filter);
 	} while (ret == -EALREADY && --budget);
 	return ret == -EALREADY ? -EAGAIN : ret;
+}
+
+/* Apart, for the others need not pay for what these do. */
+static __attribute__((noinline)) int next_of_library(struct ronbus_sub *sub, struct ronbus_msg *msg,
+						     __u64 *state)
+{
+	return next_in(sub, msg, state, sub->ring.layout, sub->interest.bit);
+}
+
+static inline int next(struct ronbus_sub *sub, struct ronbus_msg *msg, __u64 *state)
+{
+	if (RB_UNLIKELY(sub->library))
+		return next_of_library(sub, msg, state);
+	return next_in(sub, msg, state, RONBUS_LAYOUT_SLOTS, 0);
 }
 
 /*
@@ -329,7 +415,7 @@ static __attribute__((noinline)) int take_found(struct ronbus_sub *sub, void *bu
 {
 	const struct ronbus_ring *ring = &sub->ring;
 	__u64 pos = RB_READ(&sub->self->cursor);
-	__u32 len = __ronbus_describe(ring, pos, state, msg);
+	__u32 len = __ronbus_describe(ring, ronbus_ring_at(ring, pos).meta, pos, state, msg);
 
 	if (len <= size)
 		ronbus_copy_out(buf, ronbus_ring_payload(ring, pos), len);
@@ -342,11 +428,75 @@ static __attribute__((noinline)) int take_found(struct ronbus_sub *sub, void *bu
 	return RONBUS_MESSAGE;
 }
 
+/* The lengths that most programs know when they are compiled, the library knows, too. */
+__RONBUS_PART int take_of_size(const struct ronbus_ring *ring, __u64 pos, __u64 state, void *buf,
+			       size_t size, struct ronbus_msg *msg)
+{
+	switch (size) {
+	case 8:
+		return __ronbus_take(ring, pos, state, buf, 8, msg);
+	case 32:
+		return __ronbus_take(ring, pos, state, buf, 32, msg);
+	default:
+		return __ronbus_take(ring, pos, state, buf, size, msg);
+	}
+}
+
+/* What the inlines do for slots: a message that is there. The rest as below. */
+static __attribute__((noinline)) int try_recv_of_library(struct ronbus_sub *sub, void *buf,
+							 size_t size, struct ronbus_msg *msg)
+{
+	const struct ronbus_ring ring = __ronbus_view(&sub->ring, RONBUS_LAYOUT_ARRAYS);
+	__u64 state, pos = RB_READ(&sub->self->cursor);
+	int ret;
+
+	if (!sub->interest.bit && ronbus_ring_ready(&ring, pos, &state) &&
+	    take_of_size(&ring, pos, state, buf, size, msg)) {
+		__ronbus_delivered(sub, pos, pos + 1);
+		return RONBUS_MESSAGE;
+	}
+	ret = next_of_library(sub, msg, &state);
+	return ret == RONBUS_MESSAGE ? take_found(sub, buf, size, msg, state) : ret;
+}
+
+__RONBUS_PART int many_of(struct ronbus_sub *sub, char *to, size_t size, struct ronbus_msg *msgs,
+			  unsigned int count)
+{
+	const struct ronbus_ring ring = __ronbus_view(&sub->ring, RONBUS_LAYOUT_ARRAYS);
+	__u64 pos = RB_READ(&sub->self->cursor);
+	unsigned int some, done = 0;
+
+	do {
+		some = take_run(&ring, pos + done, count - done, to + done * size, size,
+				msgs + done);
+		done += some;
+	} while (some && done < count);
+	if (done)
+		__ronbus_delivered(sub, pos, pos + done);
+	return (int)done;
+}
+
+static int many_from_arrays(struct ronbus_sub *sub, void *buf, size_t size, struct ronbus_msg *msgs,
+			    unsigned int count)
+{
+	switch (size) {
+	case 8:
+		return many_of(sub, buf, 8, msgs, count);
+	case 32:
+		return many_of(sub, buf, 32, msgs, count);
+	default:
+		return many_of(sub, buf, size, msgs, count);
+	}
+}
+
 int __ronbus_try_recv(struct ronbus_sub *sub, void *buf, size_t size, struct ronbus_msg *msg)
 {
 	__u64 state;
-	int ret = next(sub, msg, &state);
+	int ret;
 
+	if (RB_UNLIKELY(sub->library))
+		return try_recv_of_library(sub, buf, size, msg);
+	ret = next_in(sub, msg, &state, RONBUS_LAYOUT_SLOTS, 0);
 	return ret == RONBUS_MESSAGE ? take_found(sub, buf, size, msg, state) : ret;
 }
 
@@ -356,6 +506,10 @@ int __ronbus_recv_many(struct ronbus_sub *sub, void *buf, size_t size, struct ro
 	char *to = buf;
 	int done = 0, ret = -EINVAL;
 
+	if (sub->library && !sub->interest.bit)
+		done = many_from_arrays(sub, buf, size, msgs, count);
+	if (done)
+		return done;
 	for (; (unsigned int)done < count; done++, to += size) {
 		ret = ronbus_try_recv(sub, to, size, &msgs[done]);
 		if (ret <= 0)
@@ -374,11 +528,12 @@ int __ronbus_peek(struct ronbus_sub *sub, struct ronbus_msg *msg)
 	if (ret != RONBUS_MESSAGE)
 		return ret;
 	pos = RB_READ(&sub->self->cursor);
-	__ronbus_describe(ring, pos, state, msg);
+	__ronbus_describe(ring, ronbus_ring_at(ring, pos).meta, pos, state, msg);
 	if (!ronbus_ring_unchanged(ring, pos, state))
 		return overtaken(sub, msg);
 	msg->data = ronbus_ring_payload(ring, pos);
 	sub->peek_position = pos;
 	sub->peek_state = state;
+	sub->peek_word = ronbus_ring_at(ring, pos).state;
 	return RONBUS_MESSAGE;
 }

@@ -32,7 +32,8 @@ static struct cell *add(struct cells *cells, const struct cell *template, const 
 	cell->engine = "ronbus";
 	if (!cell->ops)
 		cell->ops = &loop_ops;
-	cell->payload = 32;
+	if (!cell->payload)
+		cell->payload = 32;
 	cell->publishers = 1;
 	cell->turns = settings.quick ? 16 : 40;
 	cell_add_series(cell, "publish", "ns/msg");
@@ -186,6 +187,57 @@ static void add_local_dispatch(struct cells *cells)
 	}
 }
 
+/*
+ * B1, bus_publish_matrix_soa: the same bus with arrays and with slots, dense streams, in one thread
+ * and, with one subscriber, on two CPUs. What a subscriber costs depends on how it reads: message by
+ * message ("single"), or by ronbus_drain().
+ */
+static const struct soa_way {
+	const char *name;
+	const struct cell_ops *ops;
+	enum op op;
+	unsigned int subs;
+	unsigned int capacity;
+	unsigned int payload;
+	double bound; /* in percent, or 0 */
+} soa_ways[] = {
+	{ "drain/cap64/pay8/subs1", &loop_ops, OP_DRAIN, 1, 64, 8, 0 },
+	{ "drain/cap64/pay8/subs4", &loop_ops, OP_DRAIN, 4, 64, 8, 20 },
+	{ "drain/cap128/pay8/subs16", &loop_ops, OP_DRAIN, 16, 128, 8, 30 },
+	{ "drain/cap64/pay32/subs1", &loop_ops, OP_DRAIN, 1, 64, 32, 0 },
+	{ "drain/cap64/pay32/subs4", &loop_ops, OP_DRAIN, 4, 64, 32, 20 },
+	{ "drain/cap128/pay32/subs16", &loop_ops, OP_DRAIN, 16, 128, 32, 30 },
+	{ "single/cap64/pay8/subs4", &loop_ops, OP_SINGLE, 4, 64, 8, 0 },
+	{ "single/cap128/pay8/subs16", &loop_ops, OP_SINGLE, 16, 128, 8, 0 },
+	{ "single/cap64/pay32/subs4", &loop_ops, OP_SINGLE, 4, 64, 32, 0 },
+	{ "single/cap128/pay32/subs16", &loop_ops, OP_SINGLE, 16, 128, 32, 0 },
+	{ "live/cap64/pay32/subs1", &bursts_ops, OP_DRAIN, 1, 64, 32, 0 },
+};
+
+static void add_soa(struct cells *cells)
+{
+	char name[NAME_SIZE];
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(soa_ways); i++) {
+		const struct soa_way *way = &soa_ways[i];
+		struct cell template = { .features = EDGE | METRICS | BATCH | RONBUS_F_SOA,
+					 .ops = way->ops,
+					 .op = way->op,
+					 .subscribers = way->subs,
+					 .capacity = way->capacity,
+					 .payload = way->payload,
+					 .burst = way->capacity,
+					 .sleeping = way->ops == &bursts_ops };
+
+		snprintf(name, sizeof(name), "B1/%s/arrays", way->name);
+		add(cells, &template, name);
+		template.features &= ~(__u64)RONBUS_F_SOA;
+		snprintf(name, sizeof(name), "B1/%s/slots", way->name);
+		add(cells, &template, name);
+	}
+}
+
 void add_gates(struct cells *cells)
 {
 	add_edge(cells, "rest", METRICS | BATCH);
@@ -199,6 +251,7 @@ void add_gates(struct cells *cells)
 	add_drain(cells, "loop", &loop_ops);
 	add_drain(cells, "live", &bursts_ops);
 	add_events(cells);
+	add_soa(cells);
 	add_local_dispatch(cells);
 }
 
@@ -375,6 +428,20 @@ static void ask_events(struct gates *gates)
 	}
 }
 
+static void ask_soa(struct gates *gates)
+{
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(soa_ways); i++) {
+		const struct soa_way *way = &soa_ways[i];
+
+		between(ask(gates, way->bound > 0 ? GATE_GAIN : GATE_INFO, way->bound, "cycle",
+			    "B1/%s", way->name),
+			"arrays", "slots");
+		between(ask(gates, GATE_INFO, 0, "publish", "B1/%s", way->name), "arrays", "slots");
+	}
+}
+
 void gates_of_features(struct gates *gates)
 {
 	ask_edge(gates);
@@ -385,6 +452,7 @@ void gates_of_features(struct gates *gates)
 	ask_drain(gates, "loop", false);
 	ask_drain(gates, "live", true);
 	ask_events(gates);
+	ask_soa(gates);
 	ask_local_dispatch(gates);
 }
 

@@ -722,6 +722,7 @@ enum ronbus_pub_how {
 	RONBUS_HOW_METRICS = 1 << 5, /* RONBUS_F_METRICS_BUF, and several threads may count */
 	RONBUS_HOW_POPCNT = 1 << 6, /* the CPU has the instruction */
 	RONBUS_HOW_INTEREST = 1 << 7, /* RONBUS_F_INTEREST: counting is left to the library */
+	RONBUS_HOW_ARRAYS = 1 << 8, /* RONBUS_F_SOA */
 };
 
 struct ronbus_pub {
@@ -739,8 +740,10 @@ struct ronbus_sub {
 	const struct ronbus_info_page *info;
 	struct ronbus_self *self;
 	struct ronbus_interest interest;
+	__u64 library; /* not 0: the inlines leave everything to it */
 	__u64 peek_position;
 	__u64 peek_state;
+	const __u64 *peek_word; /* where that state is */
 };
 
 #define RONBUS_THREAD_ENTRIES 8U /* a power of two */
@@ -778,6 +781,9 @@ int __ronbus_peek(struct ronbus_sub *sub, struct ronbus_msg *msg);
  * does. The inlines copy the view of the ring first, for then the compiler knows that no store
  * changes it, and leave every rare case to a function of the library as the last thing they do,
  * for then it need not save registers on the way there.
+ *
+ * What is inline in a program knows slots. A bus with RONBUS_F_SOA is served by the same parts,
+ * made for its layout in the library: so a layout costs the other one nothing.
  */
 #define __RONBUS_PART static inline __attribute__((always_inline))
 
@@ -879,31 +885,32 @@ __RONBUS_PART int __ronbus_sleepers(const struct ronbus_pub *pub, __u32 how)
 
 /* ---- publishing, inline --------------------------------------------------------------- */
 
-/**
- * ronbus_publish() - publish a message
- * @pub: the publisher
- * @topic: its topic, below RONBUS_TOPICS_MAX
- * @data: its bytes; may be NULL if there are none
- * @len: how many, up to the payload of the bus
- *
- * Never waits.
- *
- * Return: how many subscribers the message is for, 0 meaning that nothing was written; -EMSGSIZE:
- * too long; -EINVAL: no such topic; -EAGAIN: dropped, since every slot is held by a publisher that
- * is not getting on.
- */
-RONBUS_INLINE int ronbus_publish(struct ronbus_pub *pub, unsigned int topic, const void *data,
-				 size_t len)
+/* The view of a ring, of which the compiler knows the layout. */
+__RONBUS_PART struct ronbus_ring __ronbus_view(const struct ronbus_ring *ring, __u32 layout)
 {
-	const struct ronbus_ring ring = pub->ring;
+	struct ronbus_ring view = *ring;
+
+	view.layout = layout;
+	return view;
+}
+
+typedef int __ronbus_publish_fn(struct ronbus_pub *pub, unsigned int topic, const void *data,
+				size_t len);
+
+/* ronbus_publish(), for a layout, and with what does the rest. */
+__RONBUS_PART int __ronbus_publish_in(struct ronbus_pub *pub, unsigned int topic, const void *data,
+				      size_t len, __u32 layout, __ronbus_publish_fn *rest)
+{
+	const struct ronbus_ring ring = __ronbus_view(&pub->ring, layout);
+	const __u32 others = layout == RONBUS_LAYOUT_SLOTS ? RONBUS_HOW_ARRAYS : 0;
 	const __u32 how = pub->how, id = pub->id;
 	struct ronbus_claim claim = { 0, 0 };
 	__u32 receivers = 0;
 	__u64 audience;
 
-	if (RB_UNLIKELY(how & RONBUS_HOW_SYSCALL || topic >= RONBUS_TOPICS_MAX ||
+	if (RB_UNLIKELY(how & (RONBUS_HOW_SYSCALL | others) || topic >= RONBUS_TOPICS_MAX ||
 			len > ring.payload))
-		return __ronbus_publish(pub, topic, data, len);
+		return rest(pub, topic, data, len);
 
 	/* barriers K' and I', with K and I in set_audience(): join.pml, interest.pml */
 	audience = RB_LOAD_ACQUIRE(&pub->info->audience[topic]);
@@ -915,7 +922,7 @@ RONBUS_INLINE int ronbus_publish(struct ronbus_pub *pub, unsigned int topic, con
 		} else {
 			claim.pos = ronbus_ring_hint(&ring);
 			if (RB_UNLIKELY(ronbus_ring_claim(&ring, &claim, id, 1)))
-				return __ronbus_publish(pub, topic, data, len);
+				return rest(pub, topic, data, len);
 		}
 		__RONBUS_HIDE(data);
 		ronbus_ring_write(&ring, claim.pos, audience, topic, data, (__u32)len);
@@ -932,22 +939,33 @@ RONBUS_INLINE int ronbus_publish(struct ronbus_pub *pub, unsigned int topic, con
 }
 
 /**
- * ronbus_publish_many() - publish messages of one topic
+ * ronbus_publish() - publish a message
  * @pub: the publisher
- * @topic: their topic
- * @vec: their bytes
- * @count: how many
+ * @topic: its topic, below RONBUS_TOPICS_MAX
+ * @data: its bytes; may be NULL if there are none
+ * @len: how many, up to the payload of the bus
  *
- * With RONBUS_F_BATCH this costs one look at the audience, one full barrier and at most one
- * notification.
+ * Never waits.
  *
- * Return: how many were accepted, in order from the first; an error, as of ronbus_publish(), only
- * if none was.
+ * Return: how many subscribers the message is for, 0 meaning that nothing was written; -EMSGSIZE:
+ * too long; -EINVAL: no such topic; -EAGAIN: dropped, since every slot is held by a publisher that
+ * is not getting on.
  */
-RONBUS_INLINE int ronbus_publish_many(struct ronbus_pub *pub, unsigned int topic,
-				      const struct iovec *vec, unsigned int count)
+RONBUS_INLINE int ronbus_publish(struct ronbus_pub *pub, unsigned int topic, const void *data,
+				 size_t len)
 {
-	const struct ronbus_ring ring = pub->ring;
+	return __ronbus_publish_in(pub, topic, data, len, RONBUS_LAYOUT_SLOTS, __ronbus_publish);
+}
+
+typedef int __ronbus_publish_many_fn(struct ronbus_pub *pub, unsigned int topic,
+				     const struct iovec *vec, unsigned int count);
+
+__RONBUS_PART int __ronbus_publish_many_in(struct ronbus_pub *pub, unsigned int topic,
+					   const struct iovec *vec, unsigned int count,
+					   __u32 layout, __ronbus_publish_many_fn *rest)
+{
+	const struct ronbus_ring ring = __ronbus_view(&pub->ring, layout);
+	const __u32 others = layout == RONBUS_LAYOUT_SLOTS ? RONBUS_HOW_ARRAYS : 0;
 	const __u32 how = pub->how, id = pub->id;
 	struct ronbus_claim claim = { 0, 0 };
 	unsigned int done;
@@ -956,13 +974,13 @@ RONBUS_INLINE int ronbus_publish_many(struct ronbus_pub *pub, unsigned int topic
 	__u64 next;
 	int err = 0;
 
-	if (RB_UNLIKELY(!(how & RONBUS_HOW_BATCH) || how & RONBUS_HOW_SYSCALL ||
+	if (RB_UNLIKELY(!(how & RONBUS_HOW_BATCH) || how & (RONBUS_HOW_SYSCALL | others) ||
 			topic >= RONBUS_TOPICS_MAX))
-		return __ronbus_publish_many(pub, topic, vec, count);
+		return rest(pub, topic, vec, count);
 	/* barriers K' and I', with K and I in set_audience(): join.pml, interest.pml */
 	audience = RB_LOAD_ACQUIRE(&pub->info->audience[topic]);
 	if (RB_UNLIKELY(!audience))
-		return __ronbus_publish_many(pub, topic, vec, count);
+		return rest(pub, topic, vec, count);
 
 	next = how & RONBUS_HOW_EXCLUSIVE ? pub->pos : ronbus_ring_hint(&ring);
 	for (done = 0; done < count; done++) {
@@ -995,6 +1013,26 @@ RONBUS_INLINE int ronbus_publish_many(struct ronbus_pub *pub, unsigned int topic
 	return __ronbus_published_many(pub, topic, audience, done, next);
 }
 
+/**
+ * ronbus_publish_many() - publish messages of one topic
+ * @pub: the publisher
+ * @topic: their topic
+ * @vec: their bytes
+ * @count: how many
+ *
+ * With RONBUS_F_BATCH this costs one look at the audience, one full barrier and at most one
+ * notification.
+ *
+ * Return: how many were accepted, in order from the first; an error, as of ronbus_publish(), only
+ * if none was.
+ */
+RONBUS_INLINE int ronbus_publish_many(struct ronbus_pub *pub, unsigned int topic,
+				      const struct iovec *vec, unsigned int count)
+{
+	return __ronbus_publish_many_in(pub, topic, vec, count, RONBUS_LAYOUT_SLOTS,
+					__ronbus_publish_many);
+}
+
 /* ---- receiving, inline ---------------------------------------------------------------- */
 
 /*
@@ -1003,10 +1041,10 @@ RONBUS_INLINE int ronbus_publish_many(struct ronbus_pub *pub, unsigned int topic
  */
 
 /* Describe a message. A ring that others write may say anything of its length and topic. */
-__RONBUS_PART __u32 __ronbus_describe(const struct ronbus_ring *ring, __u64 pos, __u64 state,
+__RONBUS_PART __u32 __ronbus_describe(const struct ronbus_ring *ring,
+				      const struct ronbus_meta *meta, __u64 pos, __u64 state,
 				      struct ronbus_msg *msg)
 {
-	const struct ronbus_meta *meta = ronbus_ring_at(ring, pos).meta;
 	__u32 len = RB_READ(&meta->len);
 
 	if (RB_UNLIKELY(len > ring->payload))
@@ -1020,14 +1058,14 @@ __RONBUS_PART __u32 __ronbus_describe(const struct ronbus_ring *ring, __u64 pos,
 }
 
 /*
- * Copy and describe the message at a position where one is. Returns whether it is whole; not if it
- * does not fit, or was overwritten meanwhile. Most programs know the length of their messages when
+ * Copy and describe the message at a position where one is. Returns whether it fits; whether it was
+ * whole is another question, to be asked behind it. Most programs know the length of their messages when
  * they are compiled: one comparison then is all that a length needs.
  */
-__RONBUS_PART int __ronbus_take(const struct ronbus_ring *ring, __u64 pos, __u64 state, void *buf,
-				size_t size, struct ronbus_msg *msg)
+__RONBUS_PART int __ronbus_copy(const struct ronbus_ring *ring, const struct ronbus_words at,
+				__u64 pos, __u64 state, void *buf, size_t size,
+				struct ronbus_msg *msg)
 {
-	const struct ronbus_words at = ronbus_ring_at(ring, pos);
 	void *to = buf;
 	__u32 len;
 
@@ -1040,14 +1078,22 @@ __RONBUS_PART int __ronbus_take(const struct ronbus_ring *ring, __u64 pos, __u64
 		msg->topic = RB_READ(&at.meta->topic) % RONBUS_TOPICS_MAX;
 		msg->publisher = (__u16)ronbus_state_owner(state);
 	} else {
-		len = __ronbus_describe(ring, pos, state, msg);
+		len = __ronbus_describe(ring, at.meta, pos, state, msg);
 		if (RB_UNLIKELY(len > size))
 			return 0;
 		__RONBUS_HIDE(to);
 		ronbus_copy_out(to, ronbus_words_payload(&at), len);
 	}
 	msg->data = buf;
-	return ronbus_ring_unchanged(ring, pos, state);
+	return 1;
+}
+
+/* Returns whether that could be done, and the message was whole. */
+__RONBUS_PART int __ronbus_take(const struct ronbus_ring *ring, __u64 pos, __u64 state, void *buf,
+				size_t size, struct ronbus_msg *msg)
+{
+	return __ronbus_copy(ring, ronbus_ring_at(ring, pos), pos, state, buf, size, msg) &&
+	       ronbus_ring_unchanged(ring, pos, state);
 }
 
 /* Positions from @pos up to before @next were received. */
@@ -1077,10 +1123,10 @@ __RONBUS_PART void __ronbus_delivered(struct ronbus_sub *sub, __u64 pos, __u64 n
 RONBUS_INLINE int ronbus_try_recv(struct ronbus_sub *sub, void *buf, size_t size,
 				  struct ronbus_msg *msg)
 {
-	const struct ronbus_ring ring = sub->ring;
+	const struct ronbus_ring ring = __ronbus_view(&sub->ring, RONBUS_LAYOUT_SLOTS);
 	__u64 state, pos = RB_READ(&sub->self->cursor);
 
-	if (RB_UNLIKELY(!ronbus_ring_ready(&ring, pos, &state) || sub->interest.bit ||
+	if (RB_UNLIKELY(!ronbus_ring_ready(&ring, pos, &state) || sub->library ||
 			!__ronbus_take(&ring, pos, state, buf, size, msg)))
 		return __ronbus_try_recv(sub, buf, size, msg);
 	__ronbus_delivered(sub, pos, pos + 1);
@@ -1105,12 +1151,12 @@ RONBUS_INLINE int ronbus_try_recv(struct ronbus_sub *sub, void *buf, size_t size
 RONBUS_INLINE int ronbus_recv_many(struct ronbus_sub *sub, void *buf, size_t size,
 				   struct ronbus_msg *msgs, unsigned int count)
 {
-	const struct ronbus_ring ring = sub->ring;
+	const struct ronbus_ring ring = __ronbus_view(&sub->ring, RONBUS_LAYOUT_SLOTS);
 	__u64 state, pos = RB_READ(&sub->self->cursor);
 	const __u64 first = pos;
 	char *to = (char *)buf;
 
-	if (RB_UNLIKELY(sub->interest.bit))
+	if (RB_UNLIKELY(sub->library))
 		return __ronbus_recv_many(sub, buf, size, msgs, count);
 	for (; pos - first < count; pos++, msgs++, to += size)
 		if (RB_UNLIKELY(!ronbus_ring_ready(&ring, pos, &state) ||
@@ -1134,17 +1180,18 @@ RONBUS_INLINE int ronbus_recv_many(struct ronbus_sub *sub, void *buf, size_t siz
  */
 RONBUS_INLINE int ronbus_peek(struct ronbus_sub *sub, struct ronbus_msg *msg)
 {
-	const struct ronbus_ring ring = sub->ring;
+	const struct ronbus_ring ring = __ronbus_view(&sub->ring, RONBUS_LAYOUT_SLOTS);
 	__u64 state, pos = RB_READ(&sub->self->cursor);
 
-	if (RB_UNLIKELY(!ronbus_ring_ready(&ring, pos, &state) || sub->interest.bit))
+	if (RB_UNLIKELY(!ronbus_ring_ready(&ring, pos, &state) || sub->library))
 		return __ronbus_peek(sub, msg);
-	__ronbus_describe(&ring, pos, state, msg);
+	__ronbus_describe(&ring, ronbus_ring_at(&ring, pos).meta, pos, state, msg);
 	if (RB_UNLIKELY(!ronbus_ring_unchanged(&ring, pos, state)))
 		return __ronbus_peek(sub, msg);
 	msg->data = ronbus_ring_payload(&ring, pos);
 	sub->peek_position = pos;
 	sub->peek_state = state;
+	sub->peek_word = ronbus_ring_at(&ring, pos).state;
 	return RONBUS_MESSAGE;
 }
 
@@ -1161,7 +1208,7 @@ RONBUS_INLINE int ronbus_release(struct ronbus_sub *sub)
 
 	if (RB_UNLIKELY(sub->peek_position != pos))
 		return -EINVAL;
-	if (RB_UNLIKELY(!ronbus_ring_unchanged(&sub->ring, pos, sub->peek_state)))
+	if (RB_UNLIKELY(!ronbus_state_unchanged(sub->peek_word, sub->peek_state)))
 		return -ESTALE;
 	__ronbus_delivered(sub, pos, pos + 1);
 	return 0;

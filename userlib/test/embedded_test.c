@@ -209,7 +209,6 @@ static void test_create_refuses(void **state)
 	} cases[] = {
 		{ { .features = 1ULL << 7 }, -EINVAL },
 		{ { .features = 1ULL << 63 }, -EINVAL },
-		{ { .features = RONBUS_F_SOA }, -EOPNOTSUPP },
 		{ { .features = RONBUS_F_COALESCE }, -EOPNOTSUPP },
 		{ { .features = RONBUS_F_SOA, .capacity = 5 }, -EINVAL },
 		{ { .flags = 1 << 4 }, -EINVAL },
@@ -385,7 +384,7 @@ static void test_query(void **state)
 	assert_int_equal(query.abi_version, RONBUS_ABI_VERSION);
 	assert_int_equal(query.features, RONBUS_F_EDGE_NOTIFY | RONBUS_F_BATCH |
 						 RONBUS_F_AUTOTUNE_CAP | RONBUS_F_METRICS_BUF |
-						 RONBUS_F_INTEREST);
+						 RONBUS_F_INTEREST | RONBUS_F_SOA);
 	assert_int_equal(query.subscribers_max, 64);
 	assert_int_equal(query.self_page_size, sizeof(struct ronbus_self));
 }
@@ -1763,7 +1762,7 @@ static void test_hostile_ring(void **state)
 	struct ronbus_pub *pub = publisher(bus, 0);
 	struct ronbus_sub *sub = subscriber(bus);
 	__u64 *words = (__u64 *)pub->ring.head, seed = 99;
-	size_t count = ronbus_ring_bytes(8, 32) / sizeof(*words);
+	size_t count = ronbus_ring_bytes(8, 32, 0) / sizeof(*words);
 
 	(void)state;
 	for (int i = 0; i < 20000; i++) {

@@ -594,7 +594,8 @@ static void property_options(struct property_program *p)
 	p->options.payload = payloads[property_dice(p, 4)];
 	p->options.features = (property_dice(p, 4) ? RONBUS_F_BATCH : 0) |
 			      (property_dice(p, 2) ? RONBUS_F_EDGE_NOTIFY : 0) |
-			      (property_dice(p, 2) ? RONBUS_F_METRICS_BUF : 0);
+			      (property_dice(p, 2) ? RONBUS_F_METRICS_BUF : 0) |
+			      (property_dice(p, 2) ? RONBUS_F_SOA : 0);
 	p->options.flags = (property_dice(p, 4) ? RONBUS_BUS_PERSISTENT : 0) |
 			   (property_dice(p, 4) ? 0 : RONBUS_BUS_EXCLUSIVE) |
 			   (property_dice(p, 8) ? 0 : RONBUS_BUS_MAP_NONE);

@@ -540,7 +540,7 @@ static __u64 garbage(__u64 *seed, __u64 lap)
 static void scribble(__u64 *seed, __u64 pos)
 {
 	__u64 *words = (__u64 *)ring.head;
-	size_t count = ronbus_ring_bytes(CAPACITY, PAYLOAD) / sizeof(*words);
+	size_t count = ronbus_ring_bytes(CAPACITY, PAYLOAD, ring_features) / sizeof(*words);
 
 	for (size_t i = 0; i < count; i++)
 		words[i] = garbage(seed, ronbus_ring_lap(&ring, pos));
@@ -584,6 +584,131 @@ static void test_garbage_is_survived(void **state)
 	}
 }
 
+/* ---- layout, and several messages at once --------------------------------------------- */
+
+/* Each byte belongs to one word of one position; arrays begin on cache lines. */
+static void expect_places(__u32 capacity, __u32 payload)
+{
+	size_t bytes = ronbus_ring_bytes(capacity, payload, ring_features), i;
+	unsigned char *used = calloc(1, bytes);
+	struct ronbus_ring wide;
+
+	ring_make(&wide, capacity, payload);
+	for (__u32 pos = 0; pos < capacity; pos++) {
+		const struct ronbus_words at = ronbus_ring_at(&wide, pos);
+		const struct {
+			const void *word;
+			size_t size;
+		} places[] = {
+			{ at.state, 8 },
+			{ at.hole, 8 },
+			{ at.ready, 8 },
+			{ at.meta, sizeof(*at.meta) },
+			{ ronbus_words_payload(&at), payload },
+		};
+
+		for (size_t w = 0; w < ARRAY_SIZE(places); w++) {
+			size_t offset = (size_t)((const char *)places[w].word - (char *)wide.head);
+
+			assert_true(offset % 8 == 0 && offset >= sizeof(struct ronbus_ring_head) &&
+				    offset + places[w].size <= bytes);
+			if (!pos && ring_features & RONBUS_F_SOA)
+				assert_int_equal(offset % RONBUS_CACHE_LINE, 0);
+			for (i = 0; i < places[w].size; i++)
+				assert_false(used[offset + i]++);
+		}
+		if (ring_features & RONBUS_F_SOA && pos)
+			assert_ptr_equal(at.state, ronbus_ring_at(&wide, pos - 1).state + 1);
+	}
+	ring_free(&wide);
+	free(used);
+}
+
+static void test_words_have_places_of_their_own(void **state)
+{
+	(void)state;
+	expect_places(4, 8);
+	expect_places(4, 4096);
+	expect_places(8, 24);
+	expect_places(64, 8);
+	expect_places(128, 40);
+}
+
+static void test_runs(void **state)
+{
+	const struct ronbus_words at = ronbus_ring_at(&ring, CAPACITY);
+	__u64 states[RONBUS_RUN], first = CAPACITY;
+	struct ronbus_ring wide;
+
+	(void)state;
+	ring_make(&wide, 16, 8);
+	assert_int_equal(ronbus_run_length(&wide, 8, 100), 8);
+	assert_int_equal(ronbus_run_length(&wide, 13, 100), 3);
+	assert_int_equal(ronbus_run_length(&wide, 13, 2), 2);
+	for (__u32 i = 0; i < RONBUS_RUN; i++) { /* a run is where each position says it is */
+		const struct ronbus_words base = ronbus_ring_at(&wide, 24);
+		const struct ronbus_words its = ronbus_run_at(&wide, &base, i);
+		const struct ronbus_words own = ronbus_ring_at(&wide, 24 + i);
+
+		assert_true(its.state == own.state && its.hole == own.hole &&
+			    its.ready == own.ready && its.meta == own.meta);
+		assert_ptr_equal(ronbus_words_payload(&its), ronbus_words_payload(&own));
+	}
+	ring_free(&wide);
+	assert_int_equal(ronbus_run_length(&ring, 5, 100), 3); /* it ends with the ring */
+	assert_int_equal(ronbus_ring_run(&ring, &at, first, 4, states), 0);
+	publish(1);
+	publish(2);
+	publish(1);
+	assert_int_equal(ronbus_ring_run(&ring, &at, first, 2, states), 2);
+	assert_int_equal(ronbus_ring_run(&ring, &at, first, 4, states), 3);
+	assert_int_equal(ronbus_state_owner(states[1]), 2);
+	assert_int_equal(ronbus_ring_run_unchanged(&ring, &at, 3, states), 3);
+}
+
+static void overwrite_second(void)
+{
+	__u64 pos = CAPACITY + 1 + CAPACITY;
+
+	*ronbus_ring_at(&ring, pos).state = RONBUS_STATE(2, 3, RONBUS_KIND_BUSY);
+}
+
+static void test_run_is_as_long_as_it_is_whole(void **state)
+{
+	const struct ronbus_words at = ronbus_ring_at(&ring, CAPACITY);
+	__u64 states[RONBUS_RUN];
+
+	(void)state;
+	publish(1);
+	publish(1);
+	publish(1);
+	assert_int_equal(ronbus_ring_run(&ring, &at, CAPACITY, 4, states), 3);
+	at_fence = overwrite_second; /* between the reading and the second looks */
+	assert_int_equal(ronbus_ring_run_unchanged(&ring, &at, 3, states), 1);
+	assert_null(at_fence);
+}
+
+static void test_others(void **state)
+{
+	const struct ronbus_interest second = { .bit = 2, .topics = ~0ULL, .asked = ~0ULL };
+	const struct ronbus_interest first = { .bit = 1, .topics = ~0ULL, .asked = ~0ULL };
+	const struct ronbus_interest late = { .bit = 2, .topics = 1 << 1, .joined = CAPACITY + 9 };
+
+	(void)state;
+	assert_int_equal(ronbus_ring_others(&ring, CAPACITY, &second), 0); /* nothing there */
+	publish(1); /* all for subscriber 0; their topic is the publisher's number */
+	publish(2);
+	publish(2);
+	assert_int_equal(ronbus_ring_others(&ring, CAPACITY, &second), 3);
+	assert_int_equal(ronbus_ring_others(&ring, CAPACITY, &first), 0);
+	assert_int_equal(ronbus_ring_others(&ring, CAPACITY, &late), 0);
+	assert_int_equal(ronbus_ring_others(&ring, CAPACITY + 1, &late), 2);
+	*ronbus_ring_at(&ring, CAPACITY + 2).ready = 3;
+	assert_int_equal(ronbus_ring_others(&ring, CAPACITY, &second), 2);
+	at_fence = overwrite_second;
+	assert_int_equal(ronbus_ring_others(&ring, CAPACITY, &second), 1);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -611,7 +736,14 @@ int main(void)
 		TEST(test_repair_takes_back_all_and_only_ones_own),
 		TEST(test_exclusive_goes_on_after_death),
 		TEST(test_garbage_is_survived),
+		TEST(test_words_have_places_of_their_own),
+		TEST(test_runs),
+		TEST(test_run_is_as_long_as_it_is_whole),
+		TEST(test_others),
 	};
+	int failed;
 
-	return cmocka_run_group_tests_name("ring", tests, NULL, NULL);
+	failed = cmocka_run_group_tests_name("ring", tests, NULL, NULL);
+	ring_features = RONBUS_F_SOA;
+	return cmocka_run_group_tests_name("ring of arrays", tests, NULL, NULL) + failed;
 }

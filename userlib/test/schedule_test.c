@@ -345,5 +345,8 @@ int main(void)
 		cmocka_unit_test(test_exclusive_death),
 	};
 
-	return cmocka_run_group_tests_name("schedule", tests, setup, teardown);
+	int failed = cmocka_run_group_tests_name("schedule", tests, setup, teardown);
+
+	ring_features = RONBUS_F_SOA;
+	return cmocka_run_group_tests_name("schedule of arrays", tests, setup, teardown) + failed;
 }

@@ -454,6 +454,18 @@ static void test_all_features(void **state)
 	run(&(struct shape){ ALL, 0, 64, 4, 6, 1, RONBUS_PUB_SINGLE, false, false });
 }
 
+static void test_arrays(void **state)
+{
+	(void)state;
+	run(&(struct shape){ EDGE | RONBUS_F_SOA, 0, 4, 3, 4, 1, 0, false, false });
+	run(&(struct shape){ ALL | RONBUS_F_SOA, 0, 64, 4, 6, 1, RONBUS_PUB_SINGLE, false, false });
+	run(&(struct shape){ ALL | RONBUS_F_SOA, 0, 32, 2, 4, 1, 0, true, false });
+	run(&(struct shape){ ALL | RONBUS_F_SOA, RONBUS_BUS_EXCLUSIVE, 16, 1, 4, 1, 0, false,
+			     false });
+	run(&(struct shape){ EDGE | RONBUS_F_SOA, 0, 16, 2, 2, 1, RONBUS_PUB_SYSCALL, false,
+			     false });
+}
+
 static void test_shared_handle(void **state)
 {
 	(void)state;
@@ -686,6 +698,7 @@ static void test_arming_against_publishing(void **state)
 {
 	(void)state;
 	fight(EDGE, 0, false);
+	fight(EDGE | RONBUS_F_SOA, 0, false);
 	fight(EDGE, RONBUS_BUS_EXCLUSIVE, false);
 	fight(EDGE | RONBUS_F_BATCH, 0, true);
 	fight(EDGE | RONBUS_F_BATCH, RONBUS_BUS_EXCLUSIVE, true);
@@ -697,6 +710,7 @@ int main(void)
 		cmocka_unit_test(test_many),
 		cmocka_unit_test(test_many_that_pause),
 		cmocka_unit_test(test_all_features),
+		cmocka_unit_test(test_arrays),
 		cmocka_unit_test(test_shared_handle),
 		cmocka_unit_test(test_exclusive),
 		cmocka_unit_test(test_by_system_call),

@@ -18,15 +18,18 @@
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 
+/* Tests of the ring itself run once with slots, and once with arrays. */
+static __u64 ring_features __attribute__((unused));
+
 /* A ring with nothing behind its end but what a sanitizer watches. */
 static inline void ring_make(struct ronbus_ring *ring, __u32 capacity, __u32 payload)
 {
-	size_t bytes = ronbus_ring_bytes(capacity, payload);
+	size_t bytes = ronbus_ring_bytes(capacity, payload, ring_features);
 	void *base = aligned_alloc(RONBUS_CACHE_LINE, bytes);
 
 	assert_non_null(base);
 	memset(base, 0, bytes);
-	ronbus_ring_view(ring, base, capacity, payload);
+	ronbus_ring_view(ring, base, capacity, payload, ring_features);
 	ronbus_ring_reset(ring);
 }
 
