@@ -254,11 +254,15 @@ static long notify_ioctl(struct ronbus_pub *pub, unsigned int cmd, void __user *
 		return err;
 	if (args.pad)
 		return -EINVAL;
+	/* As in publish_ioctl(): first that it can be written back, then what cannot be undone. */
+	if (put_user(0, &((struct ronbus_notify __user *)arg)->woken))
+		return -EFAULT;
 	atomic64_inc(&pub->bus->notify_calls);
 	args.woken = ronbus_notify(pub->bus, args.subscribers, RONBUS_WAKE_DATA);
 	trace_ronbus_notify(pub, args.subscribers, args.woken);
 	ronbus_trace_pub(pub);
-	return ronbus_put_args(arg, cmd, &args, sizeof(args));
+	(void)put_user(args.woken, &((struct ronbus_notify __user *)arg)->woken);
+	return 0;
 }
 
 static long pub_ioctl(struct file *file, unsigned int cmd, unsigned long arg)

@@ -15,7 +15,7 @@
 
 #define NAME "fault"
 #define LEN 32U
-#define FEATURES (RONBUS_F_EDGE_NOTIFY | RONBUS_F_BATCH)
+#define FEATURES (RONBUS_F_EDGE_NOTIFY | RONBUS_F_BATCH | RONBUS_F_INTEREST)
 #define STEPS_MAX 2000U /* more than any call here has */
 #define REFCNT "/sys/module/ronbus/refcnt"
 #define DEBUGFS "/sys/kernel/debug/"
@@ -36,6 +36,7 @@ enum who {
  * @fdinfo: /proc/self/fdinfo of the same
  * @next: number of the next message
  * @seen: and of the next one to be read
+ * @notified: NOTIFY calls that succeeded
  * @eventfd: one
  * @epoll: one that waits for nothing
  * @ring: of io_uring
@@ -54,6 +55,7 @@ struct world {
 	int fdinfo[FDS];
 	u64 next;
 	u64 seen;
+	u64 notified;
 	int eventfd;
 	int epoll;
 	struct io_uring ring;
@@ -280,6 +282,17 @@ static long act_notify(struct world *w, const struct act *act)
 	return fd_notify(w->fd[PUB], ~0ULL, NULL);
 }
 
+/* Counted are those that the caller knows of, and no others. */
+static int after_notify(struct world *w, const struct act *act, long ret)
+{
+	struct ronbus_stats stats;
+
+	w->notified += !ret;
+	if (fd_stats(w->fd[BUS], RONBUS_STATS_BUS, &stats))
+		return -EIO;
+	return stats.counters.notify_calls_total == w->notified ? 0 : -EUCLEAN;
+}
+
 static long act_wait(struct world *w, const struct act *act)
 {
 	return fd_wait(w->fd[SUB], act->arg ? RONBUS_WAIT_FOREVER : now_ns() + 1000000);
@@ -288,6 +301,30 @@ static long act_wait(struct world *w, const struct act *act)
 static long act_eventfd(struct world *w, const struct act *act)
 {
 	return fd_set_eventfd(w->fd[SUB], act->arg ? w->eventfd : -1);
+}
+
+static long act_topics(struct world *w, const struct act *act)
+{
+	struct ronbus_topics args = { .topics = act->arg };
+
+	return do_ioctl(w->fd[SUB], RONBUS_IOC_SET_TOPICS, &args);
+}
+
+/* Publishers see what the caller was told. */
+static int after_topics(struct world *w, const struct act *act, long ret)
+{
+	const struct ronbus_topics all = { .topics = ~0ULL };
+	const struct ronbus_info *info = &w->info[SUB];
+	struct ronbus_info_page *page = fd_map(w->fd[SUB], info->info_bytes, PROT_READ, 0);
+	bool wanted;
+
+	if (page == MAP_FAILED)
+		return -errno;
+	wanted = page->audience[1] >> info->member & 1;
+	munmap(page, info->info_bytes);
+	if (wanted != (ret != 0))
+		return -EUCLEAN;
+	return do_ioctl(w->fd[SUB], RONBUS_IOC_SET_TOPICS, &all);
 }
 
 /* Some of the messages may have been read, and then no error is told. */
@@ -540,7 +577,7 @@ static const struct act acts[] = {
 	{ "stats of a bus", NULL, act_stats, NULL, BUS, RONBUS_STATS_BUS, .errors = BOTH },
 	{ "stats of a subscriber", NULL, act_stats, NULL, SUB, 0, .errors = BOTH },
 	{ "publish", NULL, act_publish, after_messages, PUB, 4, .errors = COPY },
-	{ "notify", NULL, act_notify, NULL, .errors = COPY },
+	{ "notify", NULL, act_notify, after_notify, .errors = COPY },
 	{ "wait, with a message", before_messages, act_wait, after_messages, SUB, 1,
 	  .errors = COPY },
 	{ "wait, in vain", NULL, act_wait, NULL, SUB, 0, .result = -ETIMEDOUT, .errors = COPY },
@@ -548,6 +585,7 @@ static const struct act acts[] = {
 	{ "cancel", NULL, act_ioctl, NULL, SUB, RONBUS_IOC_CANCEL, .steadfast = true },
 	{ "set an eventfd", NULL, act_eventfd, NULL, SUB, 1, .errors = COPY },
 	{ "set no eventfd", NULL, act_eventfd, NULL, SUB, 0, .errors = COPY },
+	{ "set topics", NULL, act_topics, after_topics, SUB, 1, .errors = COPY },
 	{ "read", before_messages, act_read, after_read, SUB, 3, .errors = COPY },
 	{ "read, in vain", NULL, act_read, NULL, SUB, 0, .result = -EAGAIN, .steadfast = true },
 	{ "fdinfo of a bus", NULL, act_fdinfo, NULL, BUS, .errors = BOTH },
