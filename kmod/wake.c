@@ -33,47 +33,42 @@ static unsigned long *blocked_word(const struct ronbus_bus *bus)
 }
 
 /*
- * Is there something at a position, or, for who chooses topics, something for it behind it? Not to
- * be woken for every few messages of others is worth stepping over that many; to say that there is
- * something is never wrong. Else @pos is where nothing is yet.
+ * For who chooses topics: 0 if there is something at the cursor or behind it, else the position where
+ * nothing is yet. Not to be woken for every few messages of others is worth stepping over that many;
+ * to say that there is something is never wrong.
  */
-static bool find(const struct ronbus_sub *sub, u64 *pos)
+static u64 find_wanted(const struct ronbus_sub *sub)
 {
 	const struct ronbus_ring *ring = &sub->bus->ring;
+	u64 pos = READ_ONCE(sub->self->cursor), value;
 	unsigned int looks;
-	u64 value;
 
-	for (looks = 0; looks < RONBUS_READY_LOOKS; looks++, ++*pos) {
-		switch (ronbus_ring_look(ring, *pos, &value)) {
+	for (looks = 0; looks < RONBUS_READY_LOOKS; looks++, pos++) {
+		switch (ronbus_ring_look(ring, pos, &value)) {
 		case RONBUS_LOOK_EMPTY:
-			return false;
+			return pos;
 		case RONBUS_LOOK_LAGGED:
-			return true;
+			return 0;
 		case RONBUS_LOOK_READY:
-			if (!sub->interest.bit || ronbus_ring_wanted(ring, *pos, &sub->interest) ||
-			    !ronbus_ring_unchanged(ring, *pos, value))
-				return true;
+			if (ronbus_ring_wanted(ring, pos, &sub->interest) ||
+			    !ronbus_ring_unchanged(ring, pos, value))
+				return 0;
 			break;
 		case RONBUS_LOOK_HOLE:
-			if (!sub->interest.bit)
-				return true;
 			break;
 		}
 	}
-	return true;
+	return 0;
 }
 
-static unsigned int look(const struct ronbus_sub *sub, u64 *pos)
+static bool something(const struct ronbus_sub *sub)
 {
-	unsigned int ready = 0;
+	u64 value;
 
-	/* Before the ring: barrier E', with E in ronbus_bus_end_if_due(): end.pml */
-	if (smp_load_acquire(&sub->bus->page->status) & RONBUS_STATUS_ENDED)
-		ready |= RONBUS_READY_ENDED;
-	*pos = READ_ONCE(sub->self->cursor);
-	if (find(sub, pos))
-		ready |= RONBUS_READY_DATA;
-	return ready;
+	if (sub->interest.bit)
+		return !find_wanted(sub);
+	return ronbus_ring_look(&sub->bus->ring, READ_ONCE(sub->self->cursor), &value) !=
+	       RONBUS_LOOK_EMPTY;
 }
 
 /**
@@ -84,18 +79,27 @@ static unsigned int look(const struct ronbus_sub *sub, u64 *pos)
  */
 unsigned int ronbus_sub_ready(const struct ronbus_sub *sub)
 {
-	u64 pos;
+	unsigned int ready = 0;
 
-	return look(sub, &pos);
+	/* Before the ring: barrier E', with E in ronbus_bus_end_if_due(): end.pml */
+	if (smp_load_acquire(&sub->bus->page->status) & RONBUS_STATUS_ENDED)
+		ready |= RONBUS_READY_ENDED;
+	if (something(sub))
+		ready |= RONBUS_READY_DATA;
+	return ready;
 }
 
 /*
- * Armed, and nothing up to @pos. If a message is being written there, it may be for others, whose
- * publisher would wake only them, and there may be one for us behind it, whose publisher has woken
- * us in vain. So then any publisher is to wake us.
+ * Armed, and nothing up to some position. If a message is being written there, it may be for others,
+ * whose publisher would wake only them, and there may be one for us behind it, whose publisher has
+ * woken us in vain. So then any publisher is to wake us.
  */
-static unsigned int look_behind(const struct ronbus_sub *sub, u64 pos)
+static unsigned int look_behind(const struct ronbus_sub *sub)
 {
+	u64 pos = find_wanted(sub);
+
+	if (!pos)
+		return RONBUS_READY_DATA;
 	if (!ronbus_ring_claimed(&sub->bus->ring, pos)) {
 		clear_bit(sub->index, blocked_word(sub->bus));
 		return 0;
@@ -128,7 +132,6 @@ static void signal_eventfd(struct ronbus_sub *sub)
 unsigned int ronbus_sub_arm(struct ronbus_sub *sub)
 {
 	unsigned int ready = ronbus_sub_ready(sub);
-	u64 pos;
 
 	ronbus_trace_sub(sub);
 	if (ready)
@@ -139,9 +142,9 @@ unsigned int ronbus_sub_arm(struct ronbus_sub *sub)
 		atomic64_set(&sub->armed_at, ktime_get_ns());
 	set_bit(sub->index, armed_word(sub->bus));
 	smp_mb__after_atomic(); /* barrier D', with D in ronbus_ring_commit_last(): wake.pml */
-	ready = look(sub, &pos);
+	ready = ronbus_sub_ready(sub);
 	if (!ready && sub->interest.bit)
-		ready = look_behind(sub, pos);
+		ready = look_behind(sub);
 	if (!ready) {
 		trace_ronbus_arm(sub);
 		return 0;
