@@ -33,9 +33,9 @@ static unsigned long *blocked_word(const struct ronbus_bus *bus)
 }
 
 /*
- * For who chooses topics: 0 if there is something at the cursor or behind it, else the position where
- * nothing is yet. Not to be woken for every few messages of others is worth stepping over that many;
- * to say that there is something is never wrong.
+ * For who chooses topics: 0 if there is something at the cursor or behind it, else the position
+ * where nothing is yet. Not to be woken for every few messages of others is worth stepping over
+ * that many; to say that there is something is never wrong.
  */
 static u64 find_wanted(const struct ronbus_sub *sub)
 {
@@ -90,9 +90,9 @@ unsigned int ronbus_sub_ready(const struct ronbus_sub *sub)
 }
 
 /*
- * Armed, and nothing up to some position. If a message is being written there, it may be for others,
- * whose publisher would wake only them, and there may be one for us behind it, whose publisher has
- * woken us in vain. So then any publisher is to wake us.
+ * Armed, and nothing up to some position. If a message is being written there, it may be for
+ * others, whose publisher would wake only them, and there may be one for us behind it, whose
+ * publisher has woken us in vain. So then any publisher is to wake us.
  */
 static unsigned int look_behind(const struct ronbus_sub *sub)
 {
