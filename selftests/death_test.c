@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Publishers and subscribers that die, or stop, at the worst moment: nobody else is held up, and
- * nothing stays behind.
+ * nothing stays behind. kill_test does the moments that have no name.
  *
  * The ring header marks the moments with RB_STEP(). Here a publisher stops itself at a chosen one,
  * so that each is hit for certain; what the parent does then (kill, continue) is the test.
@@ -397,6 +397,195 @@ TEST_F(step, stopped_and_killed)
 	EXPECT_READER_CONTENT();
 }
 
+/* ---- in the middle of a batch ----------------------------------------------------------- */
+
+#define BATCH 5
+
+FIXTURE(batch)
+{
+	int control;
+	int bus;
+	struct subscriber s;
+	u64 next; /* number of the next message */
+};
+
+FIXTURE_VARIANT(batch)
+{
+	u32 bus_flags;
+	u64 features;
+};
+
+FIXTURE_VARIANT_ADD(batch, many_edge){ 0, RONBUS_F_EDGE_NOTIFY };
+FIXTURE_VARIANT_ADD(batch, many_batch){ 0, RONBUS_F_EDGE_NOTIFY | RONBUS_F_BATCH };
+FIXTURE_VARIANT_ADD(batch, many_baseline){ 0, 0 };
+FIXTURE_VARIANT_ADD(batch, exclusive_edge){ RONBUS_BUS_EXCLUSIVE, RONBUS_F_EDGE_NOTIFY };
+FIXTURE_VARIANT_ADD(batch, exclusive_batch){ RONBUS_BUS_EXCLUSIVE,
+					     RONBUS_F_EDGE_NOTIFY | RONBUS_F_BATCH };
+FIXTURE_VARIANT_ADD(batch, exclusive_baseline){ RONBUS_BUS_EXCLUSIVE, 0 };
+
+FIXTURE_SETUP(batch)
+{
+	self->control = OPEN_CONTROL();
+	self->bus =
+		bus_create(self->control, (struct ronbus_create){ .flags = variant->bus_flags |
+									   RONBUS_BUS_PERSISTENT,
+								  .features = variant->features,
+								  .capacity = SLOTS,
+								  .payload = LEN });
+	ASSERT_LE(0, self->bus);
+	ASSERT_EQ(0, subscriber_join(&self->s, self->bus, RONBUS_START_LATEST, 0));
+}
+
+FIXTURE_TEARDOWN(batch)
+{
+	subscriber_leave(&self->s);
+	close(self->bus);
+	close(self->control);
+}
+
+/* At which messages of a batch a step is passed: all, the last, or none. */
+static int step_first(const FIXTURE_VARIANT(batch) * variant, int step)
+{
+	bool edge = variant->features & RONBUS_F_EDGE_NOTIFY;
+
+	if (step_committed(step))
+		return step == RONBUS_STEP_COMMITTED && !edge ? BATCH : BATCH - 1;
+	return step == RONBUS_STEP_CLAIMED && variant->bus_flags & RONBUS_BUS_EXCLUSIVE ? BATCH : 0;
+}
+
+/* A publisher of a batch that has stopped at @step of its message @at; < 0 if it did not. */
+static pid_t stop_in_batch(int bus, int step, int at, u64 first)
+{
+	pid_t pid = fork();
+	int status;
+
+	if (!pid) {
+		struct publisher p;
+
+		if (publisher_join(&p, bus, RONBUS_PUBLISHER_MAPPED))
+			_exit(77);
+		stop_countdown = step_committed(step) ? 0 : at;
+		stop_at = step;
+		_exit(publish_numbers(&p, first, BATCH, LEN, BATCH) == BATCH ? 0 : 78);
+	}
+	if (pid > 0 && (waitpid(pid, &status, WUNTRACED) != pid || !WIFSTOPPED(status)))
+		return -1;
+	return pid;
+}
+
+/* What is committed is there, the rest is not, and the next lap has no gap. */
+TEST_F(batch, killed)
+{
+	struct ronbus_stats stats;
+	u64 holes = 0, i;
+	int step, at;
+
+	for (step = RONBUS_STEP_CLAIMED; step <= RONBUS_STEP_NOTIFYING; step++) {
+		bool committed = step_committed(step);
+
+		for (at = step_first(variant, step); at < BATCH; at++) {
+			struct publisher next;
+			struct message msg;
+			pid_t pid;
+
+			ASSERT_EQ(0, fd_arm(self->s.m.fd));
+			pid = stop_in_batch(self->bus, step, at, self->next);
+			ASSERT_LT(0, pid) TH_LOG("step %d of message %d", step, at);
+			ASSERT_EQ(0, kill(pid, SIGKILL));
+			EXPECT_EQ(-SIGKILL, child_status(pid));
+			EXPECT_FALSE(subscriber_armed(&self->s));
+			for (i = 0; i < (u64)at + committed; i++) {
+				ASSERT_EQ(1, subscriber_read(&self->s, &msg));
+				ASSERT_TRUE(message_whole(msg.data, msg.len, self->next + i));
+			}
+			EXPECT_EQ(-EAGAIN, subscriber_read(&self->s, &msg));
+			holes += !committed;
+			EXPECT_EQ(holes, self->s.m.self->holes);
+			self->next += BATCH;
+
+			ASSERT_EQ(0, publisher_join(&next, self->bus, RONBUS_PUBLISHER_MAPPED));
+			for (i = 0; i < SLOTS + 1; i++) {
+				ASSERT_EQ(1, publish_number(&next, self->next));
+				ASSERT_EQ(1, subscriber_read(&self->s, &msg));
+				ASSERT_TRUE(message_whole(msg.data, msg.len, self->next++));
+			}
+			publisher_leave(&next);
+		}
+	}
+	ASSERT_EQ(0, fd_stats(self->bus, RONBUS_STATS_BUS, &stats));
+	EXPECT_EQ(holes, stats.counters.repairs_total);
+	EXPECT_EQ(0, self->s.m.self->lost);
+	EXPECT_TRUE(subscriber_identity(&self->s));
+}
+
+/* Messages of @from and on that can be read now. */
+static int drain_batch(struct subscriber *s, u64 from, u64 *last)
+{
+	struct message msg;
+	int n = 0;
+
+	while (subscriber_read(s, &msg) == 1) {
+		*last = message_number(msg.data);
+		n += *last >= from && *last < from + BATCH;
+	}
+	return n;
+}
+
+/* Stopped for more than a lap of others' messages: they go on, and it goes on behind them. */
+TEST_F(batch, stopped)
+{
+	bool exclusive = variant->bus_flags & RONBUS_BUS_EXCLUSIVE;
+	struct ronbus_stats stats;
+	u64 last = 0, i;
+	int step, at;
+
+	for (step = RONBUS_STEP_CLAIMED; step <= RONBUS_STEP_NOTIFYING; step++) {
+		bool committed = step_committed(step);
+
+		for (at = step_first(variant, step); at < BATCH; at++) {
+			u64 first = self->next, others = first + BATCH;
+			struct publisher other;
+			int seen, want;
+			pid_t pid;
+
+			ASSERT_EQ(0, fd_arm(self->s.m.fd));
+			pid = stop_in_batch(self->bus, step, at, first);
+			ASSERT_LT(0, pid) TH_LOG("step %d of message %d", step, at);
+			seen = drain_batch(&self->s, first, &last);
+			EXPECT_EQ(at + committed, seen);
+			if (!exclusive) {
+				ASSERT_EQ(0, publisher_join(&other, self->bus,
+							    RONBUS_PUBLISHER_MAPPED));
+				for (i = 0; i < 3 * SLOTS; i++) {
+					ASSERT_EQ(1, publish_number(&other, others + i));
+				}
+				EXPECT_EQ(0, drain_batch(&self->s, first, &last));
+				EXPECT_EQ(others + 3 * SLOTS - 1, last);
+			}
+			ASSERT_EQ(0, kill(pid, SIGCONT));
+			EXPECT_EQ(0, child_status(pid));
+			seen += drain_batch(&self->s, first, &last);
+			/* What it was writing came too late, unless it saw that in time. */
+			want = exclusive || committed || step == RONBUS_STEP_CLAIMED ? BATCH
+										     : BATCH - 1;
+			EXPECT_EQ(want, seen) TH_LOG("step %d of message %d", step, at);
+			self->next = others + 3 * SLOTS;
+			if (exclusive)
+				continue;
+			for (i = 0; i < 2 * SLOTS; i++) {
+				ASSERT_EQ(1, publish_number(&other, self->next));
+				drain_batch(&self->s, first, &last);
+				ASSERT_EQ(self->next++, last);
+			}
+			publisher_leave(&other);
+		}
+	}
+	ASSERT_EQ(0, fd_stats(self->bus, RONBUS_STATS_BUS, &stats));
+	EXPECT_EQ(0, stats.counters.repairs_total);
+	EXPECT_EQ(0, stats.counters.dropped_total);
+	EXPECT_TRUE(subscriber_identity(&self->s));
+}
+
 /* ---- other ways to go ------------------------------------------------------------------- */
 
 FIXTURE(gone)
@@ -559,49 +748,6 @@ TEST_F(gone, hole)
 	}
 }
 
-/* In the middle of a batch: what is committed is there, the rest is not. */
-TEST_F(gone, in_a_batch)
-{
-	static const int steps[] = {
-		RONBUS_STEP_CLAIMED,
-		RONBUS_STEP_OWNED,
-		RONBUS_STEP_WRITING,
-		RONBUS_STEP_WRITTEN,
-	};
-	struct message msg;
-	size_t i;
-	int k;
-
-	for (i = 0; i < ARRAY_SIZE(steps); i++) {
-		pid_t pid = fork();
-		int status;
-
-		ASSERT_LE(0, pid);
-		if (!pid) {
-			struct publisher p;
-
-			if (publisher_join(&p, self->bus, RONBUS_PUBLISHER_MAPPED))
-				_exit(77);
-			stop_at = steps[i];
-			stop_countdown = 3;
-			publish_numbers(&p, i * 10, 6, LEN, 6);
-			_exit(78);
-		}
-		ASSERT_EQ(pid, waitpid(pid, &status, WUNTRACED));
-		ASSERT_TRUE(WIFSTOPPED(status));
-		ASSERT_EQ(0, kill(pid, SIGKILL));
-		EXPECT_EQ(-SIGKILL, child_status(pid));
-		for (k = 0; k < 3; k++) {
-			ASSERT_EQ(1, subscriber_read(&self->s, &msg));
-			EXPECT_TRUE(message_whole(msg.data, msg.len, i * 10 + (u64)k));
-			EXPECT_EQ(SLOTS + i * 4 + (u64)k, msg.position);
-		}
-		EXPECT_EQ(-EAGAIN, subscriber_read(&self->s, &msg));
-		EXPECT_EQ(i + 1, self->s.m.self->holes);
-	}
-	EXPECT_TRUE(subscriber_identity(&self->s));
-}
-
 /* A whole lap held by one that dies: the next one can publish at once. */
 TEST_F(gone, with_every_slot)
 {
@@ -729,156 +875,6 @@ TEST_F(gone, subscriber_asleep)
 		EXPECT_TRUE(message_whole(msg.data, msg.len, n++));
 	}
 	publisher_leave(&p);
-}
-
-/* ---- many, at random, under load -------------------------------------------------------- */
-
-#define VICTIMS 3
-#define STORM_SLOTS 64U
-
-FIXTURE(storm)
-{
-	int control;
-	int bus;
-	u64 seed;
-};
-
-FIXTURE_VARIANT(storm)
-{
-	u32 bus_flags;
-	u64 features;
-	int victims;
-	unsigned int ms;
-};
-
-FIXTURE_VARIANT_ADD(storm, many_edge){ 0, RONBUS_F_EDGE_NOTIFY, VICTIMS, 3000 };
-FIXTURE_VARIANT_ADD(storm, many_baseline){ 0, 0, VICTIMS, 1000 };
-FIXTURE_VARIANT_ADD(storm, exclusive_edge){ RONBUS_BUS_EXCLUSIVE, RONBUS_F_EDGE_NOTIFY, 1, 1000 };
-
-FIXTURE_SETUP(storm)
-{
-	self->control = OPEN_CONTROL();
-	self->seed = random_seed();
-	self->bus =
-		bus_create(self->control, (struct ronbus_create){ .flags = variant->bus_flags |
-									   RONBUS_BUS_PERSISTENT,
-								  .features = variant->features,
-								  .capacity = STORM_SLOTS,
-								  .payload = LEN });
-	ASSERT_LE(0, self->bus);
-}
-
-FIXTURE_TEARDOWN(storm)
-{
-	if (_metadata->exit_code == KSFT_FAIL)
-		TH_LOG("to repeat it: RONBUS_SEED=%llu", (unsigned long long)self->seed);
-	close(self->bus);
-	close(self->control);
-}
-
-/* Publish for ever: the number says which life it is in the upper half. */
-static pid_t storm_victim(int bus, u64 life)
-{
-	pid_t pid = fork();
-	struct publisher p;
-	u64 i;
-
-	if (pid)
-		return pid;
-	if (publisher_join(&p, bus, RONBUS_PUBLISHER_MAPPED))
-		_exit(77);
-	for (i = 0;; i++) {
-		int ret = i % 8 ? publish_number(&p, life << 32 | i)
-				: (int)publish_numbers(&p, life << 32 | i, 5, LEN, 5);
-
-		if (ret < 0 && ret != -EAGAIN)
-			_exit(78);
-		if (!(i % 8))
-			i += 4;
-	}
-}
-
-TEST_F(storm, random_deaths)
-{
-	struct reader_log *logs = shared_memory(2 * sizeof(*logs));
-	u64 end, life = 1, deaths = 0, stops = 0, random = self->seed;
-	pid_t victims[VICTIMS], readers[2];
-	struct ronbus_stats stats;
-	struct publisher last;
-	struct subscriber s;
-	u64 i;
-	int k;
-
-	ASSERT_NE(NULL, logs);
-	for (k = 0; k < 2; k++) {
-		readers[k] = reader_start(self->bus, &logs[k], k);
-		ASSERT_LT(0, readers[k]);
-	}
-	for (k = 0; k < variant->victims; k++) {
-		victims[k] = storm_victim(self->bus, life++);
-		ASSERT_LT(0, victims[k]);
-	}
-	end = now_ns() + variant->ms * (SEC / 1000);
-	while (now_ns() < end) {
-		random = random_next(random);
-		k = (int)((random >> 40) % (u32)variant->victims);
-		usleep((random >> 50) % 8000);
-		if (random >> 33 & 1) {
-			kill(victims[k], SIGSTOP);
-			usleep((random >> 45) % 4000);
-			stops++;
-			if (random >> 34 & 1) {
-				kill(victims[k], SIGCONT);
-				continue;
-			}
-		}
-		kill(victims[k], SIGKILL);
-		ASSERT_EQ(-SIGKILL, child_status(victims[k]));
-		deaths++;
-		victims[k] = storm_victim(self->bus, life++);
-		ASSERT_LT(0, victims[k]);
-	}
-	for (k = 0; k < variant->victims; k++) {
-		kill(victims[k], SIGKILL);
-		ASSERT_EQ(-SIGKILL, child_status(victims[k]));
-		deaths++;
-	}
-
-	/* Nobody is there any more; nothing is held. */
-	ASSERT_EQ(0, fd_stats(self->bus, RONBUS_STATS_BUS, &stats));
-	EXPECT_EQ(0, stats.publishers);
-	EXPECT_EQ(life - 1, deaths);
-	ASSERT_EQ(0, subscriber_join(&s, self->bus, RONBUS_START_LATEST, 0));
-	for (i = 0; i < STORM_SLOTS; i++) {
-		EXPECT_NE(RONBUS_KIND_BUSY,
-			  ronbus_state_kind(RB_READ(ronbus_ring_at(&s.m.ring, i).state)));
-	}
-
-	/* A lap without a gap, for a reader that keeps up. */
-	ASSERT_EQ(0, publisher_join(&last, self->bus, RONBUS_PUBLISHER_MAPPED));
-	EXPECT_EQ(1, last.id);
-	ASSERT_EQ(STORM_SLOTS, publish_numbers(&last, 0, STORM_SLOTS, LEN, 4));
-	for (i = 0; i < STORM_SLOTS; i++) {
-		struct message msg;
-
-		ASSERT_EQ(1, subscriber_read(&s, &msg));
-		ASSERT_TRUE(message_whole(msg.data, msg.len, i));
-		ASSERT_EQ(0, msg.lost);
-	}
-	publisher_leave(&last);
-	subscriber_leave(&s);
-
-	EXPECT_EQ(0, bus_seal(self->bus));
-	for (k = 0; k < 2; k++) {
-		EXPECT_EQ(0, child_status(readers[k]));
-		EXPECT_EQ(0, logs[k].bad);
-		EXPECT_LT(0, logs[k].n);
-	}
-	ASSERT_EQ(0, fd_stats(self->bus, RONBUS_STATS_BUS, &stats));
-	TH_LOG("seed %llu: %llu deaths, %llu stops, %llu slots repaired, %llu and %llu read",
-	       (unsigned long long)self->seed, (unsigned long long)deaths,
-	       (unsigned long long)stops, (unsigned long long)stats.counters.repairs_total,
-	       (unsigned long long)logs[0].n, (unsigned long long)logs[1].n);
 }
 
 TEST_HARNESS_MAIN

@@ -23,6 +23,7 @@
 #include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/types.h>
 #include <sys/wait.h>
@@ -81,6 +82,14 @@ static inline u64 random_seed(void)
 static inline u64 random_next(u64 random)
 {
 	return random * 6364136223846793005ULL + 1442695040888963407ULL;
+}
+
+/* How long a test of chance runs. */
+static inline u64 test_seconds(u64 otherwise)
+{
+	const char *given = getenv("RONBUS_SECONDS");
+
+	return given ? strtoull(given, NULL, 0) : otherwise;
 }
 
 /* Until @what is true; false if the watchdog came first. */
@@ -806,7 +815,7 @@ static inline int fdinfo_value(int fd, const char *key, u64 *value)
 	return ret;
 }
 
-/* ---- what is left ----------------------------------------------------------------------- */
+/* ---- the kernel's own figures ----------------------------------------------------------- */
 
 static inline long read_number(const char *path)
 {
@@ -857,6 +866,43 @@ static inline int tracefs_mount(void)
 	if (!access(TRACEFS "/instances", F_OK))
 		return 0;
 	return mount("tracefs", TRACEFS, "tracefs", 0, NULL) ? -errno : 0;
+}
+
+/* ---- memory groups ---------------------------------------------------------------------- */
+
+#define CGROUPS "/sys/fs/cgroup"
+
+/* A group of that name with so much memory and no swap; its path is filled in. */
+static inline int cgroup_make(char *group, size_t size, const char *name, unsigned long bytes)
+{
+	char path[128], text[32];
+	int err;
+
+	snprintf(group, size, CGROUPS "/%s", name);
+	err = write_file(CGROUPS "/cgroup.subtree_control", "+memory");
+	if (!err && mkdir(group, 0755) && errno != EEXIST)
+		err = -errno;
+	if (err)
+		return err;
+	snprintf(path, sizeof(path), "%s/memory.max", group);
+	snprintf(text, sizeof(text), "%lu", bytes);
+	err = write_file(path, text);
+	snprintf(path, sizeof(path), "%s/memory.swap.max", group);
+	return err ? err : access(path, F_OK) ? 0 : write_file(path, "0");
+}
+
+static inline int cgroup_enter(const char *group)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), "%s/cgroup.procs", group);
+	return write_file(path, "0");
+}
+
+/* A process that ended leaves it a moment later. */
+static inline int cgroup_remove(const char *group)
+{
+	return wait_until(!rmdir(group) || errno != EBUSY) && access(group, F_OK) ? 0 : -EBUSY;
 }
 
 #endif /* RONBUS_KSELFTEST_H */
