@@ -80,6 +80,10 @@ fuzz: userlib bpf ## fuzz the ring, the library and every parser, FUZZ_SECONDS (
 fuzz-kernel: ## fuzz the module under KASAN, guided by KCOV, for FUZZ_SECONDS (300)
 	@tools/fuzz-kernel $(FUZZFLAGS)
 
+.PHONY: stress
+stress: ## kill and scribble for 10 minutes on each of two kernels, and count what is left
+	@tools/stress $(STRESSFLAGS)
+
 .PHONY: baseline
 baseline: ## the cost of publishing and receiving beside tokio's broadcast
 	@bench/baseline
