@@ -18,7 +18,7 @@ static bool refused;
 #include "../../../bench/ronbus-bench/main.c"
 #undef main
 
-#define ARGUMENTS 12
+#define ARGUMENTS 40
 
 static void check_cpus(const char *text)
 {

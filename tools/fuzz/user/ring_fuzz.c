@@ -4,8 +4,10 @@
  * and with a ring that anybody scribbles over
  *
  * Both are programs of steps. At every RB_STEP() of a publisher more of the program is run, to its
- * end, as other processes would while this one is stopped there.
+ * end, as other processes would while this one is stopped there; among the honest ones, if the input
+ * asks for it, before every load and compare-and-swap as well.
  */
+#include "hook.h"
 #include "input.h"
 
 static void between_steps(void);
@@ -28,6 +30,7 @@ static struct {
 	struct input input;
 	struct ronbus_ring ring;
 	bool hostile;
+	bool anywhere; /* steps are run before loads, too */
 	unsigned int depth;
 	enum fate fate[POSITIONS];
 	uint64_t value[POSITIONS];
@@ -191,12 +194,13 @@ static void publish(void)
 	struct input *input = &run.input;
 	unsigned int owner = 1 + take8(input) % PUBLISHERS;
 	bool dies = take8(input) % 8 == 1;
-	struct ronbus_claim claim = { .pos = ronbus_ring_hint(&run.ring) };
+	struct ronbus_claim claim = { 0 };
 	uint64_t payload[8];
 
-	if (run.holds[owner] || claim.pos >= POSITIONS / 2)
+	if (run.holds[owner] || run.ring.head->head >= POSITIONS / 2)
 		return;
 	run.holds[owner] = 1;
+	claim.pos = ronbus_ring_hint(&run.ring);
 	if (ronbus_ring_claim(&run.ring, &claim, owner, 4 * run.ring.mask + 64)) {
 		must(claim.stalls > run.ring.mask);
 		run.holds[owner] = 0;
@@ -230,12 +234,15 @@ static void repair(void)
 static void deliver(unsigned int reader, uint64_t pos, uint64_t state)
 {
 	uint64_t payload[8];
+	bool whole;
 
-	ronbus_copy_out(payload, ronbus_ring_payload(&run.ring, pos), 8);
 	run.reading[reader] = true;
 	between_steps();
+	ronbus_copy_out(payload, ronbus_ring_payload(&run.ring, pos), 8);
+	between_steps();
+	whole = ronbus_ring_unchanged(&run.ring, pos, state);
 	run.reading[reader] = false;
-	if (!ronbus_ring_unchanged(&run.ring, pos, state))
+	if (!whole)
 		return;
 	must(run.fate[pos] == COMMITTED);
 	must(payload[0] == run.value[pos]);
@@ -248,10 +255,14 @@ static void receive(void)
 {
 	unsigned int reader = take8(&run.input) % READERS;
 	__u64 pos = run.cursor[reader], value = 0;
+	enum ronbus_look look;
 
 	if (pos >= POSITIONS || run.reading[reader])
 		return;
-	switch (ronbus_ring_look(&run.ring, pos, &value)) {
+	run.reading[reader] = true;
+	look = ronbus_ring_look(&run.ring, pos, &value);
+	run.reading[reader] = false;
+	switch (look) {
 	case RONBUS_LOOK_READY:
 		deliver(reader, pos, value);
 		break;
@@ -332,16 +343,24 @@ static void between_steps(void)
 	run.depth--;
 }
 
+void fuzz_before_load(void)
+{
+	if (run.anywhere && run.depth < DEPTH && run.input.left && take8(&run.input) % 4 == 3)
+		between_steps();
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const __u32 payloads[] = { 8, 16, 64, 256 };
 	unsigned int i, steps = 0;
 	__u32 capacity, payload;
+	uint8_t kind;
 	void *base;
 
 	memset(&run, 0, sizeof(run));
 	run.input = (struct input){ data, size };
-	run.hostile = take8(&run.input) % 2;
+	kind = take8(&run.input);
+	run.hostile = kind & 1;
 	capacity = 4U << take8(&run.input) % (run.hostile ? 5 : 2);
 	payload = payloads[take8(&run.input) % 4];
 	base = aligned_alloc(64, ronbus_ring_bytes(capacity, payload));
@@ -351,8 +370,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	ronbus_ring_reset(&run.ring);
 	for (i = 0; i < READERS; i++)
 		run.start[i] = run.cursor[i] = capacity;
+	run.anywhere = (kind & 3) == 2;
 	while (run.input.left && steps++ < 600)
 		step();
+	run.anywhere = false;
 	run.depth = DEPTH; /* nothing more in between */
 	if (!run.hostile)
 		finish();
