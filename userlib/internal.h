@@ -113,6 +113,18 @@ static inline struct ronbus_subscriber_handle *ronbus_subscriber_of(const struct
 	return (struct ronbus_subscriber_handle *)sub; /* its first member */
 }
 
+/*
+ * Nothing has been peeked at. A ring that is tampered with can lead the cursor to any position, 0
+ * as well, and ronbus_release() takes what is remembered of that for a message.
+ */
+static inline void ronbus_peeked_nothing(struct ronbus_sub *sub)
+{
+	static const __u64 never;
+
+	sub->peek_word = &never;
+	sub->peek_state = ~never;
+}
+
 /* Zeroed memory in cache lines of its own, for free(). */
 void *ronbus_zalloc(size_t size);
 

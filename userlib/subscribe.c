@@ -40,6 +40,7 @@ int ronbus_subscribe(struct ronbus *bus, const struct ronbus_sub_options *opts,
 	if (err)
 		return err;
 	handle->transport = bus->transport;
+	ronbus_peeked_nothing(&handle->sub);
 	arrays = handle->sub.ring.layout == RONBUS_LAYOUT_ARRAYS;
 	handle->sub.library = handle->sub.interest.bit || arrays;
 	handle->buffer = ronbus_zalloc((arrays ? RONBUS_RUN : 1) * handle->sub.ring.payload);

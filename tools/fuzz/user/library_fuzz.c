@@ -22,13 +22,20 @@
 static struct {
 	struct input input;
 	struct ronbus_ring ring;
+	__u64 features;
 	struct ronbus_info_page *info;
 	struct ronbus_self *self;
 	bool armed; /* scribbling is on */
+	bool wild; /* the ring has told of the end of all numbers, where positions begin anew */
 	bool cursor; /* the own page is scribbled over, too */
 	unsigned int loads;
 	uint64_t last;
 } run;
+
+static size_t ring_bytes(void)
+{
+	return ronbus_ring_bytes(run.ring.mask + 1, run.ring.payload, run.features);
+}
 
 /* ---- scribbling ------------------------------------------------------------------------ */
 
@@ -38,6 +45,7 @@ static void scribble_ring(void)
 	const struct ronbus_words at = ronbus_ring_at(&run.ring, take8(input));
 	uint64_t value = take_value(input);
 
+	run.wild |= value >> 50 != 0;
 	switch (take8(input) % 7) {
 	case 0:
 	case 1: /* a message, or nearly */
@@ -57,8 +65,8 @@ static void scribble_ring(void)
 		run.ring.head->head = value;
 		break;
 	default:
-		memset((char *)run.ring.head, (int)value,
-		       ronbus_ring_bytes(run.ring.mask + 1, run.ring.payload));
+		run.wild |= (value & 255) != 0;
+		memset((char *)run.ring.head, (int)value, ring_bytes());
 	}
 }
 
@@ -150,8 +158,7 @@ static void check_message(const struct ronbus_msg *msg, const char *buffer, bool
 	must(msg->topic < RONBUS_TOPICS_MAX);
 	must(msg->publisher < 64);
 	if (in_ring)
-		must(data >= begin &&
-		     data + msg->len <= begin + (size_t)(run.ring.mask + 1) * run.ring.stride);
+		must(data >= begin && data + msg->len <= (char *)run.ring.head + ring_bytes());
 	else
 		must(data == buffer);
 }
@@ -292,9 +299,12 @@ static void *page(size_t size)
 static void prepare(void)
 {
 	static const __u32 payloads[] = { 8, 32, 64, 200 };
-	__u32 capacity = 4U << take8(&run.input) % 4, payload = payloads[take8(&run.input) % 4];
+	uint8_t kind = take8(&run.input);
+	__u32 capacity = 4U << kind % 4, payload = payloads[take8(&run.input) % 4];
 
-	ronbus_ring_view(&run.ring, page(ronbus_ring_bytes(capacity, payload)), capacity, payload);
+	run.features = kind & 0x80 ? RONBUS_F_SOA : 0;
+	ronbus_ring_view(&run.ring, page(ronbus_ring_bytes(capacity, payload, run.features)),
+			 capacity, payload, run.features);
 	ronbus_ring_reset(&run.ring);
 	run.info = page(sizeof(*run.info));
 	run.self = page(sizeof(*run.self));
@@ -310,8 +320,7 @@ static void check_cursor(uint64_t start)
 	if (run.cursor)
 		return;
 	must(cursor == start + passed());
-	/* Forward; but a ring may say that the end of all numbers is reached. */
-	must(cursor >= run.last || run.last >> 62);
+	must(cursor >= run.last || run.wild);
 	run.last = cursor;
 }
 
@@ -321,6 +330,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct ronbus_publisher_handle pub = { .transport = &transport, .flush_threshold = 4 };
 	struct ronbus_self *pub_self;
 	unsigned int calls = 0;
+	__u32 hows, arrays;
 	uint8_t how, filter;
 	uint64_t start;
 
@@ -339,15 +349,19 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 						     .topics = filter >> 3,
 						     .asked = ~(__u64)0,
 						     .joined = start + (filter & 15) } };
-	sub.buffer = page(run.ring.payload);
+	ronbus_peeked_nothing(&sub.sub);
+	arrays = run.features ? RONBUS_HOW_ARRAYS : 0;
+	sub.sub.library = sub.sub.interest.bit || arrays;
+	sub.buffer = page((arrays ? RONBUS_RUN : 1) * run.ring.payload);
+	hows = how &
+	       (RONBUS_HOW_EXCLUSIVE | RONBUS_HOW_EDGE | RONBUS_HOW_BATCH | RONBUS_HOW_SINGLE);
 	/* Counting by thread is another matter: it needs a handle that is known. */
 	pub.pub = (struct ronbus_pub){ .ring = run.ring,
 				       .info = run.info,
 				       .self = pub_self,
 				       .id = 1 + how % 60,
 				       .pos = run.ring.mask + 1,
-				       .how = how & (RONBUS_HOW_EXCLUSIVE | RONBUS_HOW_EDGE |
-						     RONBUS_HOW_BATCH | RONBUS_HOW_SINGLE) };
+				       .how = hows | arrays };
 	while (run.input.left && calls++ < 200) {
 		uint8_t what = take8(&run.input);
 

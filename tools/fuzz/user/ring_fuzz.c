@@ -29,6 +29,7 @@ enum fate {
 static struct {
 	struct input input;
 	struct ronbus_ring ring;
+	__u64 features;
 	bool hostile;
 	bool anywhere; /* steps are run before loads, too */
 	unsigned int depth;
@@ -42,7 +43,7 @@ static struct {
 
 static size_t ring_words(void)
 {
-	return ronbus_ring_bytes(run.ring.mask + 1, run.ring.payload) / 8;
+	return ronbus_ring_bytes(run.ring.mask + 1, run.ring.payload, run.features) / 8;
 }
 
 /* ---- hostile steps --------------------------------------------------------------------- */
@@ -361,12 +362,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	run.input = (struct input){ data, size };
 	kind = take8(&run.input);
 	run.hostile = kind & 1;
+	run.features = kind & 4 ? RONBUS_F_SOA : 0;
 	capacity = 4U << take8(&run.input) % (run.hostile ? 5 : 2);
 	payload = payloads[take8(&run.input) % 4];
-	base = aligned_alloc(64, ronbus_ring_bytes(capacity, payload));
+	base = aligned_alloc(64, ronbus_ring_bytes(capacity, payload, run.features));
 	must(base);
-	memset(base, 0, ronbus_ring_bytes(capacity, payload));
-	ronbus_ring_view(&run.ring, base, capacity, payload);
+	memset(base, 0, ronbus_ring_bytes(capacity, payload, run.features));
+	ronbus_ring_view(&run.ring, base, capacity, payload, run.features);
 	ronbus_ring_reset(&run.ring);
 	for (i = 0; i < READERS; i++)
 		run.start[i] = run.cursor[i] = capacity;
