@@ -84,7 +84,7 @@ static void choose_geometry(struct ronbus_create *args)
 								: RONBUS_CAPACITY_DEFAULT;
 }
 
-static int check_create(const struct ronbus_create *args)
+static int check_create(struct ronbus_create *args)
 {
 	if (args->features & ~RONBUS_FEATURES_KNOWN || args->flags & ~RONBUS_BUS_FLAGS ||
 	    args->mode & ~0666 || args->pad || !name_valid(args->name))
@@ -105,7 +105,7 @@ static int check_create(const struct ronbus_create *args)
 		return -EINVAL;
 	if (args->features & ~RONBUS_FEATURES_HERE)
 		return -EOPNOTSUPP;
-	return 0;
+	return ronbus_blocks_check(args);
 }
 
 static struct ronbus_bus *find(const char *name, const struct ipc_namespace *ns)
@@ -141,6 +141,7 @@ static int enrol(struct ronbus_bus *bus)
 static void free_bus(struct ronbus_bus *bus)
 {
 	ronbus_ipc_ns_put(bus->ipc_ns);
+	ronbus_blocks_free(bus);
 	ronbus_region_free(&bus->mem);
 	ronbus_region_free(&bus->info);
 	kfree(bus);
@@ -199,6 +200,9 @@ int ronbus_bus_create(struct ronbus_create *args, struct ronbus_bus **busp)
 		goto err_bus;
 	err = ronbus_region_alloc(&bus->mem,
 				  ronbus_ring_bytes(args->capacity, args->payload, args->features));
+	if (err)
+		goto err_bus;
+	err = ronbus_blocks_alloc(bus, args);
 	if (err)
 		goto err_bus;
 	fill_info_page(bus, args);

@@ -7,10 +7,11 @@
  * the kernel closing what the dead had open.
  *
  * Locking. ronbus_registry (bus.c) guards the list of buses. bus->lock guards membership: subs,
- * pubs, audience, status, retired counters. sub->read_lock makes a read(2) of one message one step.
- * pub->lock does the same for a publish by system call. sub->event_lock guards the registered
- * eventfd. They nest in no other way than bus->lock inside the registry's, where all buses are
- * visited, and event_lock inside RCU.
+ * pubs, audience, status, retired counters; and which block is whose. sub->read_lock makes a
+ * read(2) of one message one step. pub->lock does the same for a publish by system call.
+ * sub->event_lock guards the registered eventfd. They nest in no other way than bus->lock inside
+ * the registry's, where all buses are visited, or inside pub->lock, where a block is taken, and
+ * event_lock inside RCU.
  * Waking looks up subscribers under RCU only, so that it may be done from anywhere.
  */
 #ifndef _RONBUS_INTERNAL_H
@@ -28,6 +29,7 @@
 #include <linux/wait.h>
 
 #include "../uapi/ronbus.h"
+#include "../uapi/ronbus_blocks.h"
 #include "../uapi/ronbus_ring.h"
 #include "limits.h"
 
@@ -39,7 +41,7 @@ struct user_struct;
 
 #define RONBUS_FEATURES_HERE                                                                    \
 	(RONBUS_F_EDGE_NOTIFY | RONBUS_F_BATCH | RONBUS_F_AUTOTUNE_CAP | RONBUS_F_METRICS_BUF | \
-	 RONBUS_F_INTEREST | RONBUS_F_SOA)
+	 RONBUS_F_INTEREST | RONBUS_F_SOA | RONBUS_F_BLOCKS)
 #define RONBUS_BUS_FLAGS \
 	(RONBUS_BUS_PERSISTENT | RONBUS_BUS_EXCLUSIVE | RONBUS_BUS_MAP_NONE | RONBUS_BUS_MAP_ALL)
 
@@ -86,6 +88,13 @@ struct ronbus_region {
  * @traced_suppressed: suppressed wake-ups that were traced
  * @notify_calls: NOTIFY ioctls
  * @repairs: slots taken back
+ * @blocks_mem: memory of the blocks, with RONBUS_F_BLOCKS
+ * @blocks: view of it
+ * @blocks_written: set of blocks that are being written, under @lock like all that follows
+ * @blocks_next: where the next one is looked for
+ * @blocks_published: blocks published
+ * @blocks_dropped: messages for which there was none
+ * @blocks_pinned: blocks passed over
  */
 struct ronbus_bus {
 	struct kref ref;
@@ -115,6 +124,13 @@ struct ronbus_bus {
 	u64 traced_suppressed;
 	atomic64_t notify_calls;
 	atomic64_t repairs;
+	struct ronbus_region blocks_mem;
+	struct ronbus_blocks blocks;
+	unsigned long *blocks_written;
+	u32 blocks_next;
+	u64 blocks_published;
+	u64 blocks_dropped;
+	u64 blocks_pinned;
 };
 
 /**
@@ -257,6 +273,14 @@ int ronbus_put_now(struct ronbus_bus *bus, u64 audience, u32 topic, const void *
 u64 ronbus_sleepers(const struct ronbus_bus *bus, u32 topic, u64 audience);
 int ronbus_publish(struct ronbus_pub *pub, struct ronbus_publish *args, bool nonblock);
 
+int ronbus_put_bounce(struct ronbus_pub *pub, u64 audience, u32 topic, u32 len);
+
+/* blocks.c */
+int ronbus_blocks_check(struct ronbus_create *args);
+int ronbus_blocks_alloc(struct ronbus_bus *bus, const struct ronbus_create *args);
+void ronbus_blocks_free(struct ronbus_bus *bus);
+long ronbus_publish_block_ioctl(struct ronbus_pub *pub, unsigned int cmd, void __user *arg);
+
 /* subscribe.c */
 struct file *ronbus_sub_join(struct ronbus_bus *bus, u32 access, struct ronbus_subscribe *args);
 
@@ -299,6 +323,12 @@ void ronbus_show_sub(struct seq_file *m, struct file *file);
 static inline void ronbus_count(__u64 *counter, u64 add)
 {
 	WRITE_ONCE(*counter, READ_ONCE(*counter) + add);
+}
+
+/* The same where threads of a mapped publisher count at the same time. */
+static inline void ronbus_count_atomic(__u64 *counter, u64 add)
+{
+	atomic64_add(add, (atomic64_t *)counter);
 }
 
 #endif /* _RONBUS_INTERNAL_H */

@@ -11,6 +11,9 @@
 /* Bytes one ring may have. */
 #define RONBUS_RING_BYTES_MAX SZ_64M
 
+/* Bytes that the blocks of one bus may have. */
+#define RONBUS_BLOCKS_BYTES_MAX SZ_64M
+
 /* Slots a publisher looks at, and a repair walks over, before others may have the CPU. */
 #define RONBUS_CLAIM_CHUNK 256
 #define RONBUS_REPAIR_CHUNK 1024

@@ -140,6 +140,9 @@ long ronbus_query_ioctl(unsigned int cmd, void __user *arg)
 		.stats_size = sizeof(struct ronbus_stats),
 		.info_page_size = sizeof(struct ronbus_info_page),
 		.self_page_size = sizeof(struct ronbus_self),
+		.blocks_bytes_max = RONBUS_BLOCKS_BYTES_MAX,
+		.block_size_max = RONBUS_BLOCK_SIZE_MAX,
+		.blocks_max = RONBUS_BLOCKS_MAX,
 	};
 
 	return ronbus_put_args(arg, cmd, &query, sizeof(query));
@@ -231,21 +234,23 @@ static void __exit ronbus_exit(void)
 module_exit(ronbus_exit);
 
 /* The ABI, pinned: a change here is a change of what programs were built with. */
-static_assert(sizeof(struct ronbus_query) == 88);
-static_assert(sizeof(struct ronbus_create) == 96);
+static_assert(sizeof(struct ronbus_query) == 104);
+static_assert(sizeof(struct ronbus_create) == 104);
 static_assert(sizeof(struct ronbus_attach) == 72);
 static_assert(sizeof(struct ronbus_publisher) == 8);
 static_assert(sizeof(struct ronbus_subscribe) == 40);
 static_assert(sizeof(struct ronbus_topics) == 16);
-static_assert(sizeof(struct ronbus_info) == 144);
+static_assert(sizeof(struct ronbus_info) == 160);
 static_assert(sizeof(struct ronbus_wait) == 16);
 static_assert(sizeof(struct ronbus_notify) == 16);
 static_assert(sizeof(struct ronbus_vec) == 16);
 static_assert(sizeof(struct ronbus_publish) == 24);
+static_assert(sizeof(struct ronbus_block_ref) == 16);
+static_assert(sizeof(struct ronbus_publish_block) == 56);
 static_assert(sizeof(struct ronbus_eventfd) == 8);
 static_assert(sizeof(struct ronbus_uring_publish) == 16);
-static_assert(sizeof(struct ronbus_counters) == 328);
-static_assert(sizeof(struct ronbus_stats) == 384);
+static_assert(sizeof(struct ronbus_counters) == 352);
+static_assert(sizeof(struct ronbus_stats) == 408);
 static_assert(sizeof(struct ronbus_record) == 24);
 static_assert(sizeof(struct ronbus_info_page) == 768);
 /* Pairs of cache lines: docs/design.md, "Cache lines". */
@@ -253,6 +258,7 @@ static_assert(offsetof(struct ronbus_info_page, armed) == 128);
 static_assert(offsetof(struct ronbus_info_page, audience) == 256);
 static_assert(sizeof(struct ronbus_self) <= PAGE_SIZE);
 static_assert(offsetof(struct ronbus_self, messages_for) == 64);
+static_assert(offsetof(struct ronbus_self, pins) % RONBUS_CACHE_LINE == 0);
 static_assert(sizeof(struct ronbus_slot) == 32);
 static_assert(sizeof(struct ronbus_ring_head) == 128);
 

@@ -119,6 +119,34 @@ static void notify_audience(struct ronbus_bus *bus, u32 topic, u64 audience)
 		ronbus_notify(bus, mask, RONBUS_WAKE_DATA);
 }
 
+static void gave_up(struct ronbus_pub *pub)
+{
+	/* Before it gave up it may have made holes, and somebody sleep in front of one. */
+	smp_mb(); /* barrier D, with D' in ronbus_sub_arm(): ring.pml, wake.pml */
+	ronbus_notify(pub->bus, ~0ULL, RONBUS_WAKE_DATA);
+	ronbus_count_atomic(&pub->self->dropped, 1);
+}
+
+/**
+ * ronbus_put_bounce() - publish the one message in the bounce buffer
+ * @pub: the publisher, its lock held
+ * @audience: whom it is for
+ * @topic: its topic
+ * @len: bytes of it
+ *
+ * Return: 0 or -EAGAIN.
+ */
+int ronbus_put_bounce(struct ronbus_pub *pub, u64 audience, u32 topic, u32 len)
+{
+	int err = put_message(pub->bus, audience, topic, pub->bounce, len, true);
+
+	if (err)
+		gave_up(pub);
+	else
+		notify_audience(pub->bus, topic, audience);
+	return err;
+}
+
 static int get_message(struct ronbus_pub *pub, const struct ronbus_vec __user *uvec,
 		       struct ronbus_vec *vec)
 {
@@ -164,12 +192,8 @@ static int put_batch(struct ronbus_pub *pub, const struct ronbus_vec __user *uve
 		smp_mb(); /* barrier D, with D' in ronbus_sub_arm(): wake.pml */
 		notify_audience(pub->bus, topic, audience);
 	}
-	if (err == -EAGAIN) {
-		/* Before it gave up it may have made holes, and somebody sleep in front of one. */
-		smp_mb(); /* barrier D, with D' in ronbus_sub_arm(): ring.pml, wake.pml */
-		ronbus_notify(pub->bus, ~0ULL, RONBUS_WAKE_DATA);
-		ronbus_count(&pub->self->dropped, 1);
-	}
+	if (err == -EAGAIN)
+		gave_up(pub);
 	return done ? done : err;
 }
 
@@ -280,6 +304,8 @@ static long pub_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 		return publish_ioctl(pub, cmd, uarg);
 	case RONBUS_CMD(RONBUS_IOC_NOTIFY):
 		return notify_ioctl(pub, cmd, uarg);
+	case RONBUS_CMD(RONBUS_IOC_PUBLISH_BLOCK):
+		return ronbus_publish_block_ioctl(pub, cmd, uarg);
 	case RONBUS_CMD(RONBUS_IOC_INFO):
 		return ronbus_info_ioctl(pub->bus, &own, cmd, uarg);
 	case RONBUS_CMD(RONBUS_IOC_STATS):

@@ -96,6 +96,9 @@ static void gather_bus(struct ronbus_bus *bus, struct ronbus_stats *stats)
 	}
 	stats->counters.notify_calls_total = atomic64_read(&bus->notify_calls);
 	stats->counters.repairs_total = atomic64_read(&bus->repairs);
+	stats->counters.blocks_published_total = bus->blocks_published;
+	stats->counters.blocks_dropped_total = bus->blocks_dropped;
+	stats->counters.blocks_pinned_total = bus->blocks_pinned;
 	for (i = 0; i < RONBUS_AUTOTUNE_REASONS; i++)
 		stats->counters.autotune_warn_total[i] = bus->autotune_warned[i];
 	set_suppressed(&stats->counters, stats->counters.addressed_total);
@@ -196,6 +199,9 @@ static void fill_info(struct ronbus_bus *bus, struct ronbus_info *info)
 	info->ring_bytes = ronbus_region_bytes(&bus->mem);
 	info->info_bytes = ronbus_region_bytes(&bus->info);
 	info->self_bytes = info->role == RONBUS_ROLE_BUS ? 0 : PAGE_SIZE;
+	info->blocks_bytes = ronbus_region_bytes(&bus->blocks_mem);
+	info->block_size = bus->blocks.size;
+	info->blocks = bus->blocks.count;
 	memcpy(info->name, bus->name, sizeof(info->name));
 
 	mutex_lock(&bus->lock);

@@ -270,6 +270,8 @@ static int sub_mmap(struct file *file, struct vm_area_struct *vma)
 		return ronbus_region_map(&sub->bus->mem, vma, false);
 	case RONBUS_MMAP_SELF >> PAGE_SHIFT:
 		return ronbus_region_map(&sub->self_mem, vma, true);
+	case RONBUS_MMAP_BLOCKS >> PAGE_SHIFT:
+		return ronbus_region_map(&sub->bus->blocks_mem, vma, false);
 	}
 	return -EINVAL;
 }

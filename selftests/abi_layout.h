@@ -17,7 +17,7 @@
 #define LAYOUT_IOCTL(name, number) _Static_assert(name == (number), #name)
 #define LAYOUT_VALUE(name, value) _Static_assert((name) == (value), #name)
 
-LAYOUT_SIZE(ronbus_query, 88);
+LAYOUT_SIZE(ronbus_query, 104);
 LAYOUT(ronbus_query, abi_version, 0, 4);
 LAYOUT(ronbus_query, page_size, 4, 4);
 LAYOUT(ronbus_query, features, 8, 8);
@@ -38,8 +38,11 @@ LAYOUT(ronbus_query, info_size, 72, 4);
 LAYOUT(ronbus_query, stats_size, 76, 4);
 LAYOUT(ronbus_query, info_page_size, 80, 4);
 LAYOUT(ronbus_query, self_page_size, 84, 4);
+LAYOUT(ronbus_query, blocks_bytes_max, 88, 8);
+LAYOUT(ronbus_query, block_size_max, 96, 4);
+LAYOUT(ronbus_query, blocks_max, 100, 4);
 
-LAYOUT_SIZE(ronbus_create, 96);
+LAYOUT_SIZE(ronbus_create, 104);
 LAYOUT(ronbus_create, features, 0, 8);
 LAYOUT(ronbus_create, flags, 8, 4);
 LAYOUT(ronbus_create, mode, 12, 4);
@@ -48,6 +51,8 @@ LAYOUT(ronbus_create, payload, 20, 4);
 LAYOUT(ronbus_create, subscribers, 24, 4);
 LAYOUT(ronbus_create, pad, 28, 4);
 LAYOUT(ronbus_create, name, 32, 64);
+LAYOUT(ronbus_create, block_size, 96, 4);
+LAYOUT(ronbus_create, blocks, 100, 4);
 
 LAYOUT_SIZE(ronbus_attach, 72);
 LAYOUT(ronbus_attach, access, 0, 4);
@@ -71,7 +76,7 @@ LAYOUT_SIZE(ronbus_topics, 16);
 LAYOUT(ronbus_topics, topics, 0, 8);
 LAYOUT(ronbus_topics, generation, 8, 8);
 
-LAYOUT_SIZE(ronbus_info, 144);
+LAYOUT_SIZE(ronbus_info, 160);
 LAYOUT(ronbus_info, features, 0, 8);
 LAYOUT(ronbus_info, flags, 8, 4);
 LAYOUT(ronbus_info, capacity, 12, 4);
@@ -89,6 +94,9 @@ LAYOUT(ronbus_info, status, 64, 4);
 LAYOUT(ronbus_info, pad, 68, 4);
 LAYOUT(ronbus_info, name, 72, 64);
 LAYOUT(ronbus_info, id, 136, 8);
+LAYOUT(ronbus_info, blocks_bytes, 144, 8);
+LAYOUT(ronbus_info, block_size, 152, 4);
+LAYOUT(ronbus_info, blocks, 156, 4);
 
 LAYOUT_SIZE(ronbus_wait, 16);
 LAYOUT(ronbus_wait, deadline, 0, 8);
@@ -117,11 +125,27 @@ LAYOUT(ronbus_uring_publish, vec, 0, 8);
 LAYOUT(ronbus_uring_publish, count, 8, 4);
 LAYOUT(ronbus_uring_publish, topic, 12, 4);
 
+LAYOUT_SIZE(ronbus_block_ref, 16);
+LAYOUT(ronbus_block_ref, block, 0, 4);
+LAYOUT(ronbus_block_ref, len, 4, 4);
+LAYOUT(ronbus_block_ref, generation, 8, 8);
+
+LAYOUT_SIZE(ronbus_publish_block, 56);
+LAYOUT(ronbus_publish_block, data, 0, 8);
+LAYOUT(ronbus_publish_block, len, 8, 4);
+LAYOUT(ronbus_publish_block, topic, 12, 4);
+LAYOUT(ronbus_publish_block, event, 16, 8);
+LAYOUT(ronbus_publish_block, event_len, 24, 4);
+LAYOUT(ronbus_publish_block, flags, 28, 4);
+LAYOUT(ronbus_publish_block, receivers, 32, 4);
+LAYOUT(ronbus_publish_block, pad, 36, 4);
+LAYOUT(ronbus_publish_block, ref, 40, 16);
+
 LAYOUT_SIZE(ronbus_eventfd, 8);
 LAYOUT(ronbus_eventfd, fd, 0, 4);
 LAYOUT(ronbus_eventfd, flags, 4, 4);
 
-LAYOUT_SIZE(ronbus_counters, 328);
+LAYOUT_SIZE(ronbus_counters, 352);
 LAYOUT(ronbus_counters, published_total, 0, 8);
 LAYOUT(ronbus_counters, no_receivers_total, 8, 8);
 LAYOUT(ronbus_counters, receiver_lag_total, 16, 8);
@@ -143,8 +167,11 @@ LAYOUT(ronbus_counters, metrics_tls_flush_total, 240, 8);
 LAYOUT(ronbus_counters, autotune_warn_total, 248, 16);
 LAYOUT(ronbus_counters, interest_skips_total, 264, 8);
 LAYOUT(ronbus_counters, ready_mask_width, 272, 56);
+LAYOUT(ronbus_counters, blocks_published_total, 328, 8);
+LAYOUT(ronbus_counters, blocks_dropped_total, 336, 8);
+LAYOUT(ronbus_counters, blocks_pinned_total, 344, 8);
 
-LAYOUT_SIZE(ronbus_stats, 384);
+LAYOUT_SIZE(ronbus_stats, 408);
 LAYOUT(ronbus_stats, which, 0, 4);
 LAYOUT(ronbus_stats, flags, 4, 4);
 LAYOUT(ronbus_stats, armed, 8, 8);
@@ -154,7 +181,7 @@ LAYOUT(ronbus_stats, cursor, 32, 8);
 LAYOUT(ronbus_stats, start, 40, 8);
 LAYOUT(ronbus_stats, capacity, 48, 4);
 LAYOUT(ronbus_stats, publishers, 52, 4);
-LAYOUT(ronbus_stats, counters, 56, 328);
+LAYOUT(ronbus_stats, counters, 56, 352);
 
 LAYOUT_SIZE(ronbus_record, 24);
 LAYOUT(ronbus_record, position, 0, 8);
@@ -179,7 +206,7 @@ LAYOUT(ronbus_info_page, blocked, 136, 8);
 LAYOUT(ronbus_info_page, reserved1, 144, 112);
 LAYOUT(ronbus_info_page, audience, 256, 512);
 
-LAYOUT_SIZE(ronbus_self, 696);
+LAYOUT_SIZE(ronbus_self, 768);
 LAYOUT(ronbus_self, cursor, 0, 8);
 LAYOUT(ronbus_self, delivered, 8, 8);
 LAYOUT(ronbus_self, filtered, 16, 8);
@@ -192,6 +219,8 @@ LAYOUT(ronbus_self, dropped, 584, 8);
 LAYOUT(ronbus_self, interest_skips, 592, 8);
 LAYOUT(ronbus_self, flushes, 600, 8);
 LAYOUT(ronbus_self, batch_len, 608, 88);
+LAYOUT(ronbus_self, reserved1, 696, 8);
+LAYOUT(ronbus_self, pins, 704, 64);
 
 LAYOUT_SIZE(ronbus_slot, 32);
 LAYOUT(ronbus_slot, state, 0, 8);
@@ -207,16 +236,17 @@ LAYOUT_SIZE(ronbus_ring_head, 128);
 LAYOUT(ronbus_ring_head, head, 0, 8);
 LAYOUT(ronbus_ring_head, reserved, 8, 120);
 
-LAYOUT_IOCTL(RONBUS_IOC_QUERY, 0x8058c500);
-LAYOUT_IOCTL(RONBUS_IOC_CREATE, 0xc060c501);
+LAYOUT_IOCTL(RONBUS_IOC_QUERY, 0x8068c500);
+LAYOUT_IOCTL(RONBUS_IOC_CREATE, 0xc068c501);
 LAYOUT_IOCTL(RONBUS_IOC_ATTACH, 0x4048c502);
 LAYOUT_IOCTL(RONBUS_IOC_PUBLISHER, 0xc008c510);
 LAYOUT_IOCTL(RONBUS_IOC_SUBSCRIBE, 0xc028c511);
 LAYOUT_IOCTL(RONBUS_IOC_SEAL, 0x0000c512);
-LAYOUT_IOCTL(RONBUS_IOC_INFO, 0x8090c520);
-LAYOUT_IOCTL(RONBUS_IOC_STATS, 0xc180c521);
+LAYOUT_IOCTL(RONBUS_IOC_INFO, 0x80a0c520);
+LAYOUT_IOCTL(RONBUS_IOC_STATS, 0xc198c521);
 LAYOUT_IOCTL(RONBUS_IOC_PUBLISH, 0xc018c530);
 LAYOUT_IOCTL(RONBUS_IOC_NOTIFY, 0xc010c531);
+LAYOUT_IOCTL(RONBUS_IOC_PUBLISH_BLOCK, 0xc038c532);
 LAYOUT_IOCTL(RONBUS_IOC_WAIT, 0x4010c540);
 LAYOUT_IOCTL(RONBUS_IOC_ARM, 0x0000c541);
 LAYOUT_IOCTL(RONBUS_IOC_SET_EVENTFD, 0x4008c542);
@@ -231,7 +261,8 @@ LAYOUT_VALUE(RONBUS_F_METRICS_BUF, 0x08);
 LAYOUT_VALUE(RONBUS_F_SOA, 0x10);
 LAYOUT_VALUE(RONBUS_F_INTEREST, 0x20);
 LAYOUT_VALUE(RONBUS_F_COALESCE, 0x40);
-LAYOUT_VALUE(RONBUS_FEATURES_KNOWN, 0x7f);
+LAYOUT_VALUE(RONBUS_F_BLOCKS, 0x80);
+LAYOUT_VALUE(RONBUS_FEATURES_KNOWN, 0xff);
 LAYOUT_VALUE(RONBUS_FEATURES_RECOMMENDED, 0x0f);
 LAYOUT_VALUE(RONBUS_BUS_PERSISTENT, 1);
 LAYOUT_VALUE(RONBUS_BUS_EXCLUSIVE, 2);
@@ -262,6 +293,7 @@ LAYOUT_VALUE(RONBUS_WAIT_FOREVER, 0xffffffffffffffff);
 LAYOUT_VALUE(RONBUS_MMAP_INFO, 0);
 LAYOUT_VALUE(RONBUS_MMAP_RING, 0x10000000);
 LAYOUT_VALUE(RONBUS_MMAP_SELF, 0x20000000);
+LAYOUT_VALUE(RONBUS_MMAP_BLOCKS, 0x30000000);
 LAYOUT_VALUE(RONBUS_STATUS_SEALED, 1);
 LAYOUT_VALUE(RONBUS_STATUS_ENDED, 2);
 LAYOUT_VALUE(RONBUS_KIND_READY, 0);
@@ -279,5 +311,10 @@ LAYOUT_VALUE(RONBUS_BATCH_MAX, 1024);
 LAYOUT_VALUE(RONBUS_NAME_SIZE, 64);
 LAYOUT_VALUE(RONBUS_CAPACITY_DEFAULT, 64);
 LAYOUT_VALUE(RONBUS_PAYLOAD_DEFAULT, 32);
+LAYOUT_VALUE(RONBUS_BLOCK_SIZE_MIN, 64);
+LAYOUT_VALUE(RONBUS_BLOCK_SIZE_MAX, 1 << 20);
+LAYOUT_VALUE(RONBUS_BLOCKS_MAX, 1 << 16);
+LAYOUT_VALUE(RONBUS_PINS_MAX, 8);
+LAYOUT_VALUE(RONBUS_BLOCK_SIZE_DEFAULT, 4096);
 
 #endif /* RONBUS_ABI_LAYOUT_H */

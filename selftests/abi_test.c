@@ -26,6 +26,7 @@ enum op_id {
 	OP_STATS,
 	OP_PUBLISH,
 	OP_NOTIFY,
+	OP_PUBLISH_BLOCK,
 	OP_WAIT,
 	OP_SET_EVENTFD,
 	OP_SET_TOPICS,
@@ -68,6 +69,8 @@ static const struct op {
 	   .roles = ON(PUBLISHER)),
 	OP(NOTIFY, ronbus_notify, .in = true, .out = true, .role = PUBLISHER,
 	   .roles = ON(PUBLISHER)),
+	OP(PUBLISH_BLOCK, ronbus_publish_block, .in = true, .out = true, .role = PUBLISHER,
+	   .roles = ON(PUBLISHER)),
 	OP(WAIT, ronbus_wait, .in = true, .good = -ETIMEDOUT, .role = SUBSCRIBER,
 	   .roles = ON(SUBSCRIBER)),
 	OP(SET_EVENTFD, ronbus_eventfd, .in = true, .role = SUBSCRIBER, .roles = ON(SUBSCRIBER)),
@@ -94,7 +97,9 @@ FIXTURE_SETUP(abi)
 {
 	self->fd[CONTROL] = OPEN_CONTROL();
 	self->fd[BUS] = bus_create(self->fd[CONTROL],
-				   (struct ronbus_create){ .capacity = 64,
+				   (struct ronbus_create){ .features = RONBUS_F_BLOCKS,
+							   .capacity = 64,
+							   .block_size = 64,
 							   .flags = RONBUS_BUS_PERSISTENT,
 							   .name = "abi-test" });
 	ASSERT_LE(0, self->fd[BUS]);
@@ -169,6 +174,17 @@ static void fill(enum op_id op, void *arg)
 
 		a->subscribers = ~0ULL;
 		poison(a->woken);
+		break;
+	}
+	case OP_PUBLISH_BLOCK: {
+		struct ronbus_publish_block *a = arg;
+
+		a->data = (uintptr_t)one_message;
+		a->len = sizeof(one_message);
+		a->event = (uintptr_t)one_message;
+		a->event_len = sizeof(one_message);
+		poison(a->receivers);
+		poison(a->ref);
 		break;
 	}
 	case OP_SET_EVENTFD: {
@@ -503,6 +519,8 @@ TEST_F(abi, must_be_zero)
 		WORD(STATS, ronbus_stats, flags, 0),
 		WORD(PUBLISH, ronbus_publish, flags, 0),
 		WORD(NOTIFY, ronbus_notify, pad, 0),
+		WORD(PUBLISH_BLOCK, ronbus_publish_block, flags, 0),
+		WORD(PUBLISH_BLOCK, ronbus_publish_block, pad, 0),
 		WORD(WAIT, ronbus_wait, flags, 0),
 		WORD(WAIT, ronbus_wait, pad, 0),
 		WORD(SET_EVENTFD, ronbus_eventfd, flags, 0),
@@ -659,7 +677,7 @@ TEST_F(abi, info)
 		ASSERT_EQ(0, fd_info(self->fd[role], &info));
 		EXPECT_EQ(role, info.role);
 		EXPECT_EQ(role == PUBLISHER ? 1 : 0, info.member);
-		EXPECT_EQ(role == SUBSCRIBER ? RONBUS_F_INTEREST : 0, info.features);
+		EXPECT_EQ(role == SUBSCRIBER ? RONBUS_F_INTEREST : RONBUS_F_BLOCKS, info.features);
 		EXPECT_EQ(role == SUBSCRIBER ? 0 : RONBUS_BUS_PERSISTENT, info.flags);
 		EXPECT_EQ(64, info.capacity);
 		EXPECT_EQ(32, info.payload);
@@ -689,7 +707,7 @@ TEST_F(abi, info_page)
 	page = (const void *)bytes;
 	EXPECT_EQ(RONBUS_ABI_VERSION, page->abi_version);
 	EXPECT_EQ(sizeof(*page), page->size);
-	EXPECT_EQ(0, page->features);
+	EXPECT_EQ(RONBUS_F_BLOCKS, page->features);
 	EXPECT_EQ(RONBUS_BUS_PERSISTENT, page->flags);
 	EXPECT_EQ(64, page->capacity);
 	EXPECT_EQ(32, page->payload);

@@ -175,11 +175,12 @@ static long act_ioctl(struct world *w, const struct act *act)
 
 static long act_create(struct world *w, const struct act *act)
 {
-	return bus_create(w->fd[CONTROL], (struct ronbus_create){
-						  .features = RONBUS_FEATURES_RECOMMENDED,
-						  .capacity = 1024,
-						  .payload = LEN,
-					  });
+	return bus_create(w->fd[CONTROL],
+			  (struct ronbus_create){
+				  .features = RONBUS_FEATURES_RECOMMENDED | RONBUS_F_BLOCKS,
+				  .capacity = 1024,
+				  .payload = LEN,
+			  });
 }
 
 /* A program with a larger structure than ours, and a name that must be free again. */

@@ -56,6 +56,9 @@ static const struct counter {
 	{ "bus_ready_mask_width{16}", AT(ready_mask_width, 4) },
 	{ "bus_ready_mask_width{32}", AT(ready_mask_width, 5) },
 	{ "bus_ready_mask_width{64}", AT(ready_mask_width, 6) },
+	{ "bus_blocks_published_total", AT(blocks_published_total, 0) },
+	{ "bus_blocks_dropped_total", AT(blocks_dropped_total, 0) },
+	{ "bus_blocks_pinned_total", AT(blocks_pinned_total, 0) },
 #undef AT
 };
 

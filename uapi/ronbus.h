@@ -35,10 +35,15 @@
 #define RONBUS_PAYLOAD_MAX 4096
 #define RONBUS_BATCH_MAX 1024 /* messages in one RONBUS_IOC_PUBLISH */
 #define RONBUS_NAME_SIZE 64 /* bytes, with the final NUL */
+#define RONBUS_BLOCK_SIZE_MIN 64 /* bytes, a multiple of 64 */
+#define RONBUS_BLOCK_SIZE_MAX (1U << 20)
+#define RONBUS_BLOCKS_MAX (1U << 16)
+#define RONBUS_PINS_MAX 8 /* blocks that one subscriber can have pinned */
 
 /* The capacity of a bus whose creator asks for none. */
 #define RONBUS_CAPACITY_DEFAULT 64
 #define RONBUS_PAYLOAD_DEFAULT 32
+#define RONBUS_BLOCK_SIZE_DEFAULT 4096 /* as many blocks as slots */
 
 /**
  * enum ronbus_feature - features of a bus, chosen when it is created, all off by default
@@ -51,6 +56,7 @@
  * @RONBUS_F_SOA: arrays of state, mask, meta and payload instead of slots; see ronbus_ring.h
  * @RONBUS_F_INTEREST: subscribers choose topics
  * @RONBUS_F_COALESCE: subscribers are woken every so many messages or after so much time
+ * @RONBUS_F_BLOCKS: large data goes into blocks, which messages name
  *
  * Which of them this kernel has: &struct ronbus_query. Others are refused with EOPNOTSUPP,
  * unknown bits with EINVAL.
@@ -63,9 +69,10 @@ enum ronbus_feature {
 	RONBUS_F_SOA = 1 << 4,
 	RONBUS_F_INTEREST = 1 << 5,
 	RONBUS_F_COALESCE = 1 << 6,
+	RONBUS_F_BLOCKS = 1 << 7,
 };
 
-#define RONBUS_FEATURES_KNOWN ((1ULL << 7) - 1)
+#define RONBUS_FEATURES_KNOWN ((1ULL << 8) - 1)
 
 /* What most buses want: nothing here changes what is delivered, or when. */
 #define RONBUS_FEATURES_RECOMMENDED                                              \
@@ -120,6 +127,9 @@ enum ronbus_access {
  * @stats_size: bytes of &struct ronbus_stats
  * @info_page_size: bytes of &struct ronbus_info_page
  * @self_page_size: bytes of &struct ronbus_self
+ * @blocks_bytes_max: bytes the blocks of one bus may have
+ * @block_size_max: largest block in bytes
+ * @blocks_max: blocks a bus
  */
 struct ronbus_query {
 	__u32 abi_version;
@@ -142,6 +152,9 @@ struct ronbus_query {
 	__u32 stats_size;
 	__u32 info_page_size;
 	__u32 self_page_size;
+	__aligned_u64 blocks_bytes_max;
+	__u32 block_size_max;
+	__u32 blocks_max;
 };
 
 /**
@@ -158,6 +171,10 @@ struct ronbus_query {
  * @pad: zero
  * @name: name in the caller's IPC namespace, letters, digits and "._-", NUL to its end; empty
  *	for a bus without a name
+ * @block_size: with RONBUS_F_BLOCKS bytes a block can have, a multiple of 64, 0 for the default;
+ *	else 0; on return what was chosen
+ * @blocks: with RONBUS_F_BLOCKS how many there are, 0 for as many as slots; else 0; on return
+ *	what was chosen
  */
 struct ronbus_create {
 	__aligned_u64 features;
@@ -168,6 +185,8 @@ struct ronbus_create {
 	__u32 subscribers;
 	__u32 pad;
 	char name[RONBUS_NAME_SIZE];
+	__u32 block_size;
+	__u32 blocks;
 };
 
 /**
@@ -287,6 +306,9 @@ enum ronbus_role {
  * @pad: zero
  * @name: its name, empty if it has none
  * @id: number of the bus, as tracepoints tell it; no other bus gets it while the module is loaded
+ * @blocks_bytes: length of the mapping of blocks, 0 if there are none
+ * @block_size: bytes a block can have
+ * @blocks: how many there are
  */
 struct ronbus_info {
 	__aligned_u64 features;
@@ -306,6 +328,9 @@ struct ronbus_info {
 	__u32 pad;
 	char name[RONBUS_NAME_SIZE];
 	__aligned_u64 id;
+	__aligned_u64 blocks_bytes;
+	__u32 block_size;
+	__u32 blocks;
 };
 
 /**
@@ -366,6 +391,46 @@ struct ronbus_publish {
 	__u32 topic;
 	__u32 flags;
 	__u32 receivers;
+};
+
+/**
+ * struct ronbus_block_ref - what a message says of its block: its last bytes, of any alignment
+ * @block: number of the block
+ * @len: bytes in it
+ * @generation: whose turn of the block it is, an odd number; once the block says another one, it
+ *	is somebody else's
+ */
+struct ronbus_block_ref {
+	__u32 block;
+	__u32 len;
+	__aligned_u64 generation;
+};
+
+/**
+ * struct ronbus_publish_block - publish data of which the message only says where it is
+ * @data: address of the data
+ * @len: bytes of it, 1 to the block size
+ * @topic: topic of the message, below RONBUS_TOPICS_MAX
+ * @event: address of the message
+ * @event_len: bytes of it, which with a &struct ronbus_block_ref behind them fit the payload
+ * @flags: zero
+ * @receivers: returned: how many subscribers the message is for; with 0 nothing was written
+ * @pad: zero
+ * @ref: returned: what stands behind the message
+ *
+ * The kernel takes a block, copies the data, and publishes: one step, of which nobody who dies
+ * leaves a part.
+ */
+struct ronbus_publish_block {
+	__aligned_u64 data;
+	__u32 len;
+	__u32 topic;
+	__aligned_u64 event;
+	__u32 event_len;
+	__u32 flags;
+	__u32 receivers;
+	__u32 pad;
+	struct ronbus_block_ref ref;
 };
 
 /**
@@ -459,6 +524,9 @@ enum ronbus_autotune_reason {
  * @autotune_warn_total: warnings, by &enum ronbus_autotune_reason, each once a bus (kernel)
  * @interest_skips_total: subscribers spared a message by their choice of topics (publishers)
  * @ready_mask_width: messages by the logarithm of how many subscribers each was for (publishers)
+ * @blocks_published_total: messages published with a block (kernel)
+ * @blocks_dropped_total: messages given up because every block was pinned (kernel)
+ * @blocks_pinned_total: blocks that were passed over, being pinned, when one was needed (kernel)
  *
  * "Word of" says who counted: what the kernel counted is true, what a member counted is as
  * honest as the member.
@@ -485,6 +553,9 @@ struct ronbus_counters {
 	__aligned_u64 autotune_warn_total[RONBUS_AUTOTUNE_REASONS];
 	__aligned_u64 interest_skips_total;
 	__aligned_u64 ready_mask_width[RONBUS_WIDTH_BUCKETS];
+	__aligned_u64 blocks_published_total;
+	__aligned_u64 blocks_dropped_total;
+	__aligned_u64 blocks_pinned_total;
 };
 
 #define RONBUS_STATS_BUS (~0U)
@@ -541,6 +612,7 @@ struct ronbus_record {
 #define RONBUS_MMAP_INFO 0x00000000UL /* everybody, read-only */
 #define RONBUS_MMAP_RING 0x10000000UL /* read-only; writable with RONBUS_PUBLISHER_MAPPED */
 #define RONBUS_MMAP_SELF 0x20000000UL /* the fd's own page, writable */
+#define RONBUS_MMAP_BLOCKS 0x30000000UL /* subscribers, read-only; with RONBUS_F_BLOCKS */
 
 /**
  * enum ronbus_status - state of a bus
@@ -606,6 +678,9 @@ struct ronbus_info_page {
  * @interest_skips: subscribers spared a message by their choice of topics
  * @flushes: flushes of per-thread counters
  * @batch_len: batches by the logarithm of their length
+ * @reserved1: zero, and the end of a cache line
+ * @pins: blocks that a subscriber reads, each as its number and 1; 0 for none. They keep a block
+ *	from being used again; see ronbus_blocks.h
  */
 struct ronbus_self {
 	__aligned_u64 cursor;
@@ -620,6 +695,8 @@ struct ronbus_self {
 	__aligned_u64 interest_skips;
 	__aligned_u64 flushes;
 	__aligned_u64 batch_len[RONBUS_BATCH_BUCKETS];
+	__aligned_u64 reserved1;
+	__aligned_u64 pins[RONBUS_PINS_MAX];
 };
 
 /*
@@ -645,6 +722,7 @@ struct ronbus_self {
 /* On a publisher fd. PUBLISH returns how many messages were accepted. */
 #define RONBUS_IOC_PUBLISH _IOWR(RONBUS_IOC_TYPE, 0x30, struct ronbus_publish)
 #define RONBUS_IOC_NOTIFY _IOWR(RONBUS_IOC_TYPE, 0x31, struct ronbus_notify)
+#define RONBUS_IOC_PUBLISH_BLOCK _IOWR(RONBUS_IOC_TYPE, 0x32, struct ronbus_publish_block)
 
 /*
  * On a subscriber fd. ARM returns 1 when there is something to read (or the bus has ended), and

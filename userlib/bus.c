@@ -82,6 +82,8 @@ int ronbus_create(const char *where, const struct ronbus_options *opts, struct r
 		req.capacity = opts->capacity;
 		req.payload = opts->payload;
 		req.subscribers = opts->subscribers;
+		req.block_size = opts->block_size;
+		req.blocks = opts->blocks;
 	}
 	return transport->create(where, &req, bus);
 }

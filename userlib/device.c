@@ -28,6 +28,7 @@ struct member {
 	void *info_page;
 	void *ring;
 	void *self;
+	void *blocks;
 };
 
 struct device_pub {
@@ -96,6 +97,7 @@ static void unmap(void *at, size_t length)
 static void member_close(struct member *member)
 {
 	if (member->pid == getpid()) {
+		unmap(member->blocks, member->info.blocks_bytes);
 		unmap(member->self, member->info.self_bytes);
 		unmap(member->ring, member->info.ring_bytes);
 		unmap(member->info_page, member->info.info_bytes);
@@ -113,6 +115,11 @@ static int check_info(const struct ronbus_info *info)
 	if (info->ring_bytes < ronbus_ring_bytes(info->capacity, info->payload, info->features) ||
 	    info->ring_bytes > SIZE_MAX || info->info_bytes < sizeof(struct ronbus_info_page) ||
 	    info->self_bytes < sizeof(struct ronbus_self))
+		return -EPROTO;
+	if (info->features & RONBUS_F_BLOCKS &&
+	    (!info->blocks || info->blocks > RONBUS_BLOCKS_MAX ||
+	     info->block_size > RONBUS_BLOCK_SIZE_MAX || info->blocks_bytes > SIZE_MAX ||
+	     info->blocks_bytes < ronbus_blocks_bytes(info->blocks, info->block_size)))
 		return -EPROTO;
 	return 0;
 }
@@ -161,6 +168,9 @@ static int member_open(struct member *member, int fd, enum mapping mapping)
 		err = check_info(&member->info);
 	if (!err && mapping != MAP_NOTHING)
 		err = map_all(member, mapping == MAP_TO_WRITE);
+	if (!err && mapping == MAP_TO_READ && member->info.features & RONBUS_F_BLOCKS)
+		err = map(fd, member->info.blocks_bytes, false, RONBUS_MMAP_BLOCKS,
+			  &member->blocks);
 	if (err)
 		member_close(member);
 	return err;
@@ -342,6 +352,18 @@ static int device_publish(struct ronbus_publisher_handle *pub, unsigned int topi
 	return ret;
 }
 
+static int device_publish_block(struct ronbus_publisher_handle *handle,
+				struct ronbus_publish_block *req)
+{
+	struct ronbus_pub *pub = &handle->pub;
+	int err = call(device_pub_fd(handle), RONBUS_IOC_PUBLISH_BLOCK, req);
+
+	/* The kernel took a position that was this publisher's next. */
+	if (!err && pub->how & RONBUS_HOW_EXCLUSIVE && !(pub->how & RONBUS_HOW_SYSCALL))
+		pub->pos = ronbus_ring_tail(&pub->ring, ronbus_tail_budget(&pub->ring));
+	return err;
+}
+
 static void device_notify(struct ronbus_publisher_handle *pub, __u64 subscribers)
 {
 	struct ronbus_notify req = { .subscribers = subscribers };
@@ -389,6 +411,9 @@ static int device_subscribe(struct ronbus *bus, const struct ronbus_subscribe *o
 			.asked = req.topics,
 			.joined = req.joined,
 		};
+	if (member->blocks)
+		ronbus_blocks_view(&device->base.blocks, member->blocks, member->info.blocks,
+				   member->info.block_size);
 	*ret = &device->base;
 	return 0;
 }
@@ -448,6 +473,7 @@ const struct ronbus_transport ronbus_device_transport = {
 	.publisher = device_publisher,
 	.pub_fd = device_pub_fd,
 	.publish = device_publish,
+	.publish_block = device_publish_block,
 	.notify = device_notify,
 	.pub_close = device_pub_close,
 	.subscribe = device_subscribe,

@@ -24,13 +24,14 @@
 
 #define FEATURES                                                                 \
 	((__u64)(RONBUS_F_EDGE_NOTIFY | RONBUS_F_BATCH | RONBUS_F_AUTOTUNE_CAP | \
-		 RONBUS_F_METRICS_BUF | RONBUS_F_INTEREST | RONBUS_F_SOA))
+		 RONBUS_F_METRICS_BUF | RONBUS_F_INTEREST | RONBUS_F_SOA | RONBUS_F_BLOCKS))
 #define BUS_FLAGS                                                                     \
 	((__u32)(RONBUS_BUS_PERSISTENT | RONBUS_BUS_EXCLUSIVE | RONBUS_BUS_MAP_NONE | \
 		 RONBUS_BUS_MAP_ALL))
 #define ACCESS_ALL ((__u32)(RONBUS_ACCESS_SUBSCRIBE | RONBUS_ACCESS_PUBLISH))
 #define RING_BYTES_MAX (64UL << 20) /* as the module has it */
 #define READY_LOOKS 64 /* likewise */
+#define BLOCKS_BYTES_MAX (64UL << 20) /* likewise */
 #define BASE_ALIGN 128UL /* two lines, as the mappings of the device have it */
 
 struct embedded_pub;
@@ -52,6 +53,10 @@ struct embedded_sub;
  * @publishers: how many @pubs there are
  * @autotuned_for: subscribers that the capacity was chosen for, or 0
  * @past: counters of members that have left, and the kernel's own
+ * @blocks: the blocks, with RONBUS_F_BLOCKS
+ * @blocks_memory: what they lie in, for free()
+ * @blocks_written: whether a block is being written
+ * @blocks_next: where the next one is looked for
  */
 struct embedded_bus {
 	struct ronbus_info_page info;
@@ -69,6 +74,10 @@ struct embedded_bus {
 	__u32 publishers;
 	__u32 autotuned_for;
 	struct ronbus_counters past;
+	struct ronbus_blocks blocks;
+	void *blocks_memory;
+	bool *blocks_written;
+	__u32 blocks_next;
 };
 
 struct embedded_handle {
@@ -143,6 +152,21 @@ static bool name_ok(const char name[RONBUS_NAME_SIZE])
 	return name[strspn(name, good)] == '\0';
 }
 
+static int check_blocks(struct ronbus_create *req)
+{
+	if (!(req->features & RONBUS_F_BLOCKS))
+		return req->block_size || req->blocks ? -EINVAL : 0;
+	if (!req->block_size)
+		req->block_size = RONBUS_BLOCK_SIZE_DEFAULT;
+	if (!req->blocks)
+		req->blocks = req->capacity < RONBUS_BLOCKS_MAX ? req->capacity : RONBUS_BLOCKS_MAX;
+	if (req->block_size % RONBUS_BLOCK_SIZE_MIN || req->block_size > RONBUS_BLOCK_SIZE_MAX ||
+	    req->blocks > RONBUS_BLOCKS_MAX || req->payload < sizeof(struct ronbus_block_ref) ||
+	    ronbus_blocks_bytes(req->blocks, req->block_size) > BLOCKS_BYTES_MAX)
+		return -EINVAL;
+	return 0;
+}
+
 static int check_create(struct ronbus_create *req)
 {
 	if (req->features & ~RONBUS_FEATURES_KNOWN || req->flags & ~BUS_FLAGS ||
@@ -166,14 +190,30 @@ static int check_create(struct ronbus_create *req)
 	    req->subscribers > RONBUS_SUBSCRIBERS_MAX ||
 	    ronbus_ring_bytes(req->capacity, req->payload, req->features) > RING_BYTES_MAX)
 		return -EINVAL;
-	return req->features & ~FEATURES ? -EOPNOTSUPP : 0;
+	return req->features & ~FEATURES ? -EOPNOTSUPP : check_blocks(req);
 }
 
 static void bus_free(struct embedded_bus *bus)
 {
 	pthread_mutex_destroy(&bus->lock);
 	free(bus->memory);
+	free(bus->blocks_memory);
+	free(bus->blocks_written);
 	free(bus);
+}
+
+static bool blocks_alloc(struct embedded_bus *bus, const struct ronbus_create *req)
+{
+	uintptr_t base;
+
+	if (!req->blocks)
+		return true;
+	bus->blocks_written = calloc(req->blocks, sizeof(*bus->blocks_written));
+	bus->blocks_memory =
+		calloc(1, ronbus_blocks_bytes(req->blocks, req->block_size) + BASE_ALIGN - 1);
+	base = ((uintptr_t)bus->blocks_memory + BASE_ALIGN - 1) & ~(BASE_ALIGN - 1);
+	ronbus_blocks_view(&bus->blocks, (void *)base, req->blocks, req->block_size);
+	return bus->blocks_written && bus->blocks_memory;
 }
 
 static struct embedded_bus *bus_alloc(const struct ronbus_create *req)
@@ -187,7 +227,7 @@ static struct embedded_bus *bus_alloc(const struct ronbus_create *req)
 	/* calloc() leaves the pages of a large ring untouched until they are used. */
 	bus->memory = calloc(1, ronbus_ring_bytes(req->capacity, req->payload, req->features) +
 					BASE_ALIGN - 1);
-	if (!bus->memory) {
+	if (!bus->memory || !blocks_alloc(bus, req)) {
 		bus_free(bus);
 		return NULL;
 	}
@@ -400,6 +440,9 @@ static int embedded_query(const char *where, struct ronbus_query *query)
 		.stats_size = sizeof(struct ronbus_stats),
 		.info_page_size = sizeof(struct ronbus_info_page),
 		.self_page_size = sizeof(struct ronbus_self),
+		.blocks_bytes_max = BLOCKS_BYTES_MAX,
+		.block_size_max = RONBUS_BLOCK_SIZE_MAX,
+		.blocks_max = RONBUS_BLOCKS_MAX,
 	};
 	return 0;
 }
@@ -436,6 +479,10 @@ static int embedded_bus_info(struct ronbus *base, struct ronbus_info *info)
 	info->mode = bus->mode;
 	info->ring_bytes = ronbus_ring_bytes(info->capacity, info->payload, info->features);
 	info->info_bytes = sizeof(bus->info);
+	info->block_size = bus->blocks.size;
+	info->blocks = bus->blocks.count;
+	if (info->blocks)
+		info->blocks_bytes = ronbus_blocks_bytes(info->blocks, info->block_size);
 	memcpy(info->name, bus->name, sizeof(info->name));
 	info->id = bus->id;
 	pthread_mutex_lock(&bus->lock);
@@ -1019,6 +1066,104 @@ static int embedded_publish(struct ronbus_publisher_handle *base, unsigned int t
 	return 1;
 }
 
+/* ---- blocks: what the kernel does, as kmod/blocks.c does it ---------------------------- */
+
+/* With the lock of the bus. */
+static bool block_pinned(const struct embedded_bus *bus, __u32 block)
+{
+	__u32 i;
+
+	for (i = 0; i < RONBUS_SUBSCRIBERS_MAX; i++)
+		if (bus->subs[i] && ronbus_blocks_pinned(&bus->subs[i]->self, block))
+			return true;
+	return false;
+}
+
+/* The oldest block that nobody has pinned, for the caller to write; or -ENOBUFS. */
+static int block_take(struct embedded_bus *bus)
+{
+	__u32 block, left = bus->blocks.count;
+	int ret = -ENOBUFS;
+
+	pthread_mutex_lock(&bus->lock);
+	for (; left && ret < 0; left--) {
+		block = bus->blocks_next;
+		bus->blocks_next = block + 1 < bus->blocks.count ? block + 1 : 0;
+		if (bus->blocks_written[block])
+			continue;
+		ronbus_blocks_close(&bus->blocks, block);
+		if (block_pinned(bus, block)) {
+			bus->past.blocks_pinned_total++;
+			continue;
+		}
+		bus->blocks_written[block] = true;
+		ret = (int)block;
+	}
+	bus->past.blocks_dropped_total += ret < 0;
+	pthread_mutex_unlock(&bus->lock);
+	return ret;
+}
+
+/* It was published, or it was not: then it is the next to be taken, for nobody needs it. */
+static void block_done(struct embedded_bus *bus, __u32 block, bool published)
+{
+	pthread_mutex_lock(&bus->lock);
+	bus->blocks_written[block] = false;
+	if (published) {
+		bus->past.blocks_published_total++;
+	} else {
+		ronbus_blocks_close(&bus->blocks, block);
+		bus->blocks_next = block;
+	}
+	pthread_mutex_unlock(&bus->lock);
+}
+
+static int check_publish_block(const struct embedded_bus *bus,
+			       const struct ronbus_publish_block *req)
+{
+	if (req->topic >= RONBUS_TOPICS_MAX || !req->len)
+		return -EINVAL;
+	if (!bus->blocks.count)
+		return -EOPNOTSUPP;
+	if (req->len > bus->blocks.size ||
+	    req->event_len > bus->ring.payload - sizeof(struct ronbus_block_ref))
+		return -EMSGSIZE;
+	return 0;
+}
+
+static int embedded_publish_block(struct ronbus_publisher_handle *base,
+				  struct ronbus_publish_block *req)
+{
+	struct embedded_pub *pub = (struct embedded_pub *)base;
+	struct ronbus_pub *by = pub->inner ? &pub->inner->base.pub : &base->pub;
+	char message[RONBUS_PAYLOAD_MAX];
+	struct embedded_bus *bus = pub->bus;
+	int block, ret = check_publish_block(bus, req);
+
+	if (ret)
+		return ret;
+	/* Nobody there: no block has to go for it. */
+	if (!RB_READ(&bus->info.audience[req->topic]))
+		return __ronbus_count(by, req->topic, 0, 0);
+	block = block_take(bus);
+	if (block < 0)
+		return block;
+	memcpy(ronbus_blocks_at(&bus->blocks, (__u32)block), (const void *)(uintptr_t)req->data,
+	       req->len);
+	req->ref.block = (__u32)block;
+	req->ref.len = req->len;
+	req->ref.generation = ronbus_blocks_open(&bus->blocks, (__u32)block);
+	if (req->event_len)
+		memcpy(message, (const void *)(uintptr_t)req->event, req->event_len);
+	memcpy(message + req->event_len, &req->ref, sizeof(req->ref));
+	ret = ronbus_publish(by, req->topic, message, req->event_len + sizeof(req->ref));
+	block_done(bus, (__u32)block, ret > 0);
+	if (ret < 0)
+		return ret;
+	req->receivers = (__u32)ret;
+	return 0;
+}
+
 static void embedded_pub_close(struct ronbus_publisher_handle *base)
 {
 	struct embedded_pub *pub = (struct embedded_pub *)base;
@@ -1147,6 +1292,7 @@ static int embedded_subscribe(struct ronbus *base, const struct ronbus_subscribe
 	sub->base.sub.ring = bus->ring;
 	sub->base.sub.info = &bus->info;
 	sub->base.sub.self = &sub->self;
+	sub->base.blocks = bus->blocks;
 
 	pthread_mutex_lock(&bus->lock);
 	err = sub_join(sub, req);
@@ -1201,6 +1347,7 @@ const struct ronbus_transport ronbus_embedded_transport = {
 	.publisher = embedded_publisher,
 	.pub_fd = embedded_pub_fd,
 	.publish = embedded_publish,
+	.publish_block = embedded_publish_block,
 	.notify = embedded_notify,
 	.pub_close = embedded_pub_close,
 	.subscribe = embedded_subscribe,

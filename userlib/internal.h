@@ -15,6 +15,7 @@
 #include <stdbool.h>
 
 #include <libronbus.h>
+#include <ronbus/ronbus_blocks.h>
 
 struct ronbus_transport;
 
@@ -50,12 +51,14 @@ struct ronbus_publisher_handle {
  * @sub: what the inlines know
  * @transport: how it sleeps
  * @index: its bit
+ * @blocks: the blocks of the bus, if it has any
  * @buffer: where ronbus_drain() puts messages: RONBUS_RUN of them with RONBUS_F_SOA, else one
  */
 struct ronbus_subscriber_handle {
 	struct ronbus_sub sub;
 	const struct ronbus_transport *transport;
 	__u32 index;
+	struct ronbus_blocks blocks;
 	void *buffer;
 };
 
@@ -84,6 +87,7 @@ struct ronbus_transport {
 	/* returns messages accepted, and for how many subscribers the last was */
 	int (*publish)(struct ronbus_publisher_handle *pub, unsigned int topic,
 		       const struct iovec *vec, unsigned int count, __u32 *receivers);
+	int (*publish_block)(struct ronbus_publisher_handle *pub, struct ronbus_publish_block *req);
 	void (*notify)(struct ronbus_publisher_handle *pub, __u64 subscribers);
 	void (*pub_close)(struct ronbus_publisher_handle *pub);
 

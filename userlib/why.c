@@ -55,6 +55,9 @@ static const struct reason bus_reasons[] = {
 	{ ERANGE, "the bus on %s has no such position yet, or never had" },
 	{ E2BIG, "the module behind %s is older than this library and does not know what it was "
 		 "asked for: install both from the same release" },
+	{ ENOBUFS,
+	  "every block of the bus on %s is pinned: readers keep them too long, or it needs "
+	  "more blocks" },
 	{ EMSGSIZE, "the message is larger than the payload of the bus on %s, or than the buffer" },
 	{ EAGAIN, "nothing to read on %s now; or, when publishing, every slot is held by a "
 		  "publisher that does not get on" },
@@ -62,7 +65,7 @@ static const struct reason bus_reasons[] = {
 	{ ENOSYS, "%s cannot be used through io_uring: this kernel has none; use ronbus_wait(), or "
 		  "poll ronbus_sub_fd()" },
 	{ ETIMEDOUT, "nothing came on %s in time" },
-	{ ESTALE, "the message on %s was overwritten while it was looked at" },
+	{ ESTALE, "the message on %s was overwritten while it was looked at, or its block before" },
 	{ ENOMEM, "not enough memory for a bus on %s: ask for a smaller one, or raise "
 		  "\"ulimit -l\"" },
 	{ EMFILE, "too many open files in this process for %s: raise \"ulimit -n\"" },

@@ -75,6 +75,8 @@ struct ronbus_sub; /* a subscriber handle */
  * @capacity: slots, a power of two; 0 for the default
  * @payload: bytes a message can have, a multiple of 8; 0 for the default
  * @subscribers: expected number of subscribers, with RONBUS_F_AUTOTUNE_CAP
+ * @block_size: with RONBUS_F_BLOCKS bytes a block can have, a multiple of 64; 0 for the default
+ * @blocks: with RONBUS_F_BLOCKS how many there are; 0 for as many as slots
  * @reserved: zero
  */
 struct ronbus_options {
@@ -85,7 +87,9 @@ struct ronbus_options {
 	__u32 capacity;
 	__u32 payload;
 	__u32 subscribers;
-	__u32 reserved[9];
+	__u32 block_size;
+	__u32 blocks;
+	__u32 reserved[7];
 };
 
 /**
@@ -361,7 +365,7 @@ typedef int (*ronbus_drain_fn)(void *arg, int what, const struct ronbus_msg *msg
 
 /**
  * ronbus_drain() - receive all there is, up to a budget; sleep only if there is nothing
- * @sub: the subscriber; @fn must not use it
+ * @sub: the subscriber; @fn must not use it, but for ronbus_block_pin() and ronbus_block_unpin()
  * @fn: called for each message and each loss
  * @arg: passed on
  * @budget: how many at most, not 0
@@ -438,6 +442,73 @@ unsigned int ronbus_sub_index(const struct ronbus_sub *sub);
  * @sub: the subscriber, or NULL
  */
 void ronbus_sub_close(struct ronbus_sub *sub);
+
+/* ---- blocks --------------------------------------------------------------------------- */
+
+/*
+ * Large or rare data on a bus with RONBUS_F_BLOCKS. It is copied once, into a block, and the message
+ * says where it is; readers pin the block and read it in place. Blocks are used in turn, so that a
+ * message that is old enough has lost its block, as it loses its slot; what is pinned stays. A bus
+ * that has as many blocks as slots, and as many more as are pinned at a time, has the block of every
+ * message that is in the ring.
+ */
+
+/**
+ * struct ronbus_block - data that a subscriber has pinned
+ * @data: its bytes, in cache lines of their own
+ * @len: how many
+ * @pin: which pin it is
+ */
+struct ronbus_block {
+	const void *data;
+	__u32 len;
+	__u32 pin;
+};
+
+/**
+ * ronbus_publish_block() - publish a message whose data is in a block
+ * @pub: the publisher
+ * @topic: its topic, below RONBUS_TOPICS_MAX
+ * @event: the message itself; may be NULL if there is none
+ * @event_len: its bytes, at most the payload less sizeof(struct ronbus_block_ref)
+ * @data: the data
+ * @len: bytes of it, 1 to the block size
+ *
+ * A system call on the device, whoever publishes. Never waits. Readers receive @event with a
+ * &struct ronbus_block_ref behind it.
+ *
+ * Return: how many subscribers the message is for, 0 meaning that nothing was written; -ENOBUFS:
+ * dropped, since every block is pinned; -EMSGSIZE: one of them is too long; -EINVAL: no such topic,
+ * or no data; -EOPNOTSUPP: the bus has no blocks; -EAGAIN: as ronbus_publish(); -EFAULT.
+ */
+int ronbus_publish_block(struct ronbus_pub *pub, unsigned int topic, const void *event,
+			 size_t event_len, const void *data, size_t len);
+
+/**
+ * ronbus_block_pin() - keep the data of a message
+ * @sub: the subscriber that received it
+ * @msg: the message, with a block by what its publisher and its reader agreed on
+ * @block: filled
+ *
+ * Until ronbus_block_unpin() the data stays as it is, whatever happens to the message. A subscriber
+ * can have RONBUS_PINS_MAX blocks pinned; what is pinned cannot be published in, so do not keep it
+ * longer than it takes. Of a message that was peeked at, the block is the right one once
+ * ronbus_release() has returned 0.
+ *
+ * Return: 0; -ESTALE: the block was needed for a newer message, and this data is lost; -EINVAL: the
+ * message names no block; -ENOSPC: all pins are in use; -EOPNOTSUPP: the bus has no blocks.
+ */
+int ronbus_block_pin(struct ronbus_sub *sub, const struct ronbus_msg *msg,
+		     struct ronbus_block *block);
+
+/**
+ * ronbus_block_unpin() - done with the data of a message
+ * @sub: the subscriber
+ * @block: what was pinned, or has been unpinned already
+ *
+ * Closing the subscriber unpins all, and unmaps them: @block->data is gone then.
+ */
+void ronbus_block_unpin(struct ronbus_sub *sub, struct ronbus_block *block);
 
 /* ---- io_uring -------------------------------------------------------------------------- */
 

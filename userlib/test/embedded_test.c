@@ -207,7 +207,7 @@ static void test_create_refuses(void **state)
 		struct ronbus_options opts;
 		int err;
 	} cases[] = {
-		{ { .features = 1ULL << 7 }, -EINVAL },
+		{ { .features = 1ULL << 8 }, -EINVAL },
 		{ { .features = 1ULL << 63 }, -EINVAL },
 		{ { .features = RONBUS_F_COALESCE }, -EOPNOTSUPP },
 		{ { .features = RONBUS_F_SOA, .capacity = 5 }, -EINVAL },
@@ -384,7 +384,8 @@ static void test_query(void **state)
 	assert_int_equal(query.abi_version, RONBUS_ABI_VERSION);
 	assert_int_equal(query.features, RONBUS_F_EDGE_NOTIFY | RONBUS_F_BATCH |
 						 RONBUS_F_AUTOTUNE_CAP | RONBUS_F_METRICS_BUF |
-						 RONBUS_F_INTEREST | RONBUS_F_SOA);
+						 RONBUS_F_INTEREST | RONBUS_F_SOA |
+						 RONBUS_F_BLOCKS);
 	assert_int_equal(query.subscribers_max, 64);
 	assert_int_equal(query.self_page_size, sizeof(struct ronbus_self));
 }
