@@ -53,8 +53,9 @@ static __always_inline int try_put(struct ronbus_bus *bus, struct ronbus_claim *
 	return err;
 }
 
-static int put_message(struct ronbus_bus *bus, u64 audience, u32 topic, const void *data, u32 len,
-		       bool last)
+/* Inline, since a batch calls it for each message. */
+static __always_inline int put_message(struct ronbus_bus *bus, u64 audience, u32 topic,
+				       const void *data, u32 len, bool last)
 {
 	u32 looks = RONBUS_CLAIM_LOOKS(bus->ring.mask + 1);
 	struct ronbus_claim claim = { .pos = ronbus_ring_hint(&bus->ring) };
@@ -289,14 +290,21 @@ static long notify_ioctl(struct ronbus_pub *pub, unsigned int cmd, void __user *
 	return 0;
 }
 
-static long pub_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
+/* Apart, so that no other ioctl clears the memory of this one. */
+static noinline long info_ioctl(struct ronbus_pub *pub, unsigned int cmd, void __user *arg)
 {
-	struct ronbus_pub *pub = file->private_data;
-	struct ronbus_info own = {
+	const struct ronbus_info own = {
 		.role = RONBUS_ROLE_PUBLISHER,
 		.member = pub->id,
 		.access = pub->access,
 	};
+
+	return ronbus_info_ioctl(pub->bus, &own, cmd, arg);
+}
+
+static long pub_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
+{
+	struct ronbus_pub *pub = file->private_data;
 	void __user *uarg = (void __user *)arg;
 
 	switch (RONBUS_CMD(cmd)) {
@@ -307,7 +315,7 @@ static long pub_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 	case RONBUS_CMD(RONBUS_IOC_PUBLISH_BLOCK):
 		return ronbus_publish_block_ioctl(pub, cmd, uarg);
 	case RONBUS_CMD(RONBUS_IOC_INFO):
-		return ronbus_info_ioctl(pub->bus, &own, cmd, uarg);
+		return info_ioctl(pub, cmd, uarg);
 	case RONBUS_CMD(RONBUS_IOC_STATS):
 		return ronbus_stats_ioctl(pub->bus, cmd, uarg);
 	case RONBUS_CMD(RONBUS_IOC_QUERY):

@@ -227,14 +227,21 @@ static long topics_ioctl(struct ronbus_sub *sub, unsigned int cmd, void __user *
 	return 0;
 }
 
-static long sub_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
+/* Apart, so that no other ioctl clears the memory of this one. */
+static noinline long info_ioctl(struct ronbus_sub *sub, unsigned int cmd, void __user *arg)
 {
-	struct ronbus_sub *sub = file->private_data;
-	struct ronbus_info own = {
+	const struct ronbus_info own = {
 		.role = RONBUS_ROLE_SUBSCRIBER,
 		.member = sub->index,
 		.access = sub->access,
 	};
+
+	return ronbus_info_ioctl(sub->bus, &own, cmd, arg);
+}
+
+static long sub_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
+{
+	struct ronbus_sub *sub = file->private_data;
 	void __user *uarg = (void __user *)arg;
 
 	switch (RONBUS_CMD(cmd)) {
@@ -250,7 +257,7 @@ static long sub_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 		ronbus_sub_cancel(sub);
 		return 0;
 	case RONBUS_CMD(RONBUS_IOC_INFO):
-		return ronbus_info_ioctl(sub->bus, &own, cmd, uarg);
+		return info_ioctl(sub, cmd, uarg);
 	case RONBUS_CMD(RONBUS_IOC_STATS):
 		return ronbus_stats_ioctl(sub->bus, cmd, uarg);
 	case RONBUS_CMD(RONBUS_IOC_QUERY):
