@@ -66,7 +66,7 @@ void ronbus_bpf_leave(struct ronbus_pub *pub)
 
 static void wake_soon(struct ronbus_pub *pub, u64 mask)
 {
-	if (!mask)
+	if (!mask && !ronbus_coalesce_due(pub->bus))
 		return;
 	atomic64_or(mask, &pub->wake_mask);
 	irq_work_queue(&pub->wake_work); /* a full barrier, if it is queued already */

@@ -157,6 +157,8 @@ static void fill_info_page(struct ronbus_bus *bus, const struct ronbus_create *a
 	page->flags = args->flags;
 	page->capacity = args->capacity;
 	page->payload = args->payload;
+	if (args->features & RONBUS_F_COALESCE)
+		page->wake_next = ~0ULL;
 	bus->page = page;
 }
 
@@ -185,6 +187,7 @@ int ronbus_bus_create(struct ronbus_create *args, struct ronbus_bus **busp)
 		return -ENOMEM;
 	kref_init(&bus->ref);
 	mutex_init(&bus->lock);
+	spin_lock_init(&bus->wake_lock);
 	INIT_LIST_HEAD(&bus->pubs);
 	bus->ipc_ns = get_ipc_ns(current->nsproxy->ipc_ns);
 	bus->uid = current_fsuid();

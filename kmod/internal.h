@@ -9,8 +9,10 @@
  * Locking. ronbus_registry (bus.c) guards the list of buses. bus->lock guards membership: subs,
  * pubs, audience, status, retired counters; and which block is whose. sub->read_lock makes a
  * read(2) of one message one step. pub->lock does the same for a publish by system call.
- * sub->event_lock guards the registered eventfd. They nest in no other way than bus->lock inside
- * the registry's, where all buses are visited, or inside pub->lock, where a block is taken, and
+ * sub->event_lock guards the registered eventfd, sub->coalesce.lock a subscriber's waking,
+ * bus->wake_lock the word wake_next. They nest in no other way than bus->lock inside the
+ * registry's, where all buses are visited, or inside pub->lock, where a block is taken;
+ * coalesce.lock inside bus->lock, when a subscriber leaves; wake_lock inside coalesce.lock; and
  * event_lock inside RCU.
  * Waking looks up subscribers under RCU only, so that it may be done from anywhere.
  */
@@ -18,6 +20,7 @@
 #define _RONBUS_INTERNAL_H
 
 #include <linux/fs.h>
+#include <linux/hrtimer.h>
 #include <linux/irq_work.h>
 #include <linux/kref.h>
 #include <linux/list.h>
@@ -41,7 +44,7 @@ struct user_struct;
 
 #define RONBUS_FEATURES_HERE                                                                    \
 	(RONBUS_F_EDGE_NOTIFY | RONBUS_F_BATCH | RONBUS_F_AUTOTUNE_CAP | RONBUS_F_METRICS_BUF | \
-	 RONBUS_F_INTEREST | RONBUS_F_SOA | RONBUS_F_BLOCKS)
+	 RONBUS_F_INTEREST | RONBUS_F_SOA | RONBUS_F_BLOCKS | RONBUS_F_COALESCE)
 #define RONBUS_BUS_FLAGS \
 	(RONBUS_BUS_PERSISTENT | RONBUS_BUS_EXCLUSIVE | RONBUS_BUS_MAP_NONE | RONBUS_BUS_MAP_ALL)
 
@@ -63,6 +66,7 @@ struct ronbus_region {
  * struct ronbus_bus - a bus
  * @ref: one for each bus fd, publisher and subscriber
  * @id: its number, never used again
+ * @wake_lock: of wake_next in the info page
  * @node: in the registry
  * @ipc_ns: namespace of the name, and whose user namespace the capabilities are asked in
  * @name: empty for a bus without
@@ -131,6 +135,7 @@ struct ronbus_bus {
 	u64 blocks_published;
 	u64 blocks_dropped;
 	u64 blocks_pinned;
+	spinlock_t wake_lock;
 };
 
 /**
@@ -168,12 +173,35 @@ struct ronbus_pub {
 };
 
 /**
+ * struct ronbus_coalescing - for how many messages a subscriber is woken
+ * @lock: of all that follows
+ * @messages: how many; read without the lock as well
+ * @delay: how long after the first, in nanoseconds
+ * @wake_at: once this is claimed there may be enough; read without the lock as well
+ * @due: what is before this position need not be more
+ * @first: where the message is whose timer it is
+ * @timer: from the first message
+ * @deferred: notifications that did not wake it
+ */
+struct ronbus_coalescing {
+	spinlock_t lock;
+	u32 messages;
+	u64 delay;
+	u64 wake_at;
+	u64 due;
+	u64 first;
+	struct hrtimer timer;
+	atomic64_t deferred;
+};
+
+/**
  * struct ronbus_sub - a subscriber
  * @bus: its bus
  * @index: its bit in every mask
  * @access: what its bus fd could do
  * @start: position of its first read
  * @interest: which messages it reads; changes under bus->lock
+ * @coalesce: for how many of them it is woken
  * @self_mem: memory of its own page
  * @self: the page; untrusted, with the cursor that says where it reads
  * @queue: who sleeps for it
@@ -197,6 +225,7 @@ struct ronbus_sub {
 	u32 access;
 	u64 start;
 	struct ronbus_interest interest;
+	struct ronbus_coalescing coalesce;
 	struct ronbus_region self_mem;
 	struct ronbus_self *self;
 	wait_queue_head_t queue;
@@ -290,12 +319,37 @@ enum ronbus_ready {
 	RONBUS_READY_ENDED = 1 << 1,
 };
 
-unsigned int ronbus_sub_ready(const struct ronbus_sub *sub);
+unsigned int ronbus_sub_ready(struct ronbus_sub *sub);
+void ronbus_sub_set_armed(struct ronbus_sub *sub, bool busy);
+bool ronbus_sub_take_armed(struct ronbus_sub *sub);
+void ronbus_wake(struct ronbus_sub *sub, enum ronbus_wake_cause cause);
 unsigned int ronbus_sub_arm(struct ronbus_sub *sub);
 int ronbus_sub_wait(struct ronbus_sub *sub, u64 deadline);
 void ronbus_sub_cancel(struct ronbus_sub *sub);
 int ronbus_sub_set_eventfd(struct ronbus_sub *sub, int fd);
 unsigned int ronbus_notify(struct ronbus_bus *bus, u64 mask, enum ronbus_wake_cause cause);
+
+/* coalesce.c */
+void ronbus_coalesce_init(struct ronbus_sub *sub);
+void ronbus_coalesce_end(struct ronbus_sub *sub);
+bool ronbus_coalesce_ready(struct ronbus_sub *sub);
+bool ronbus_coalesce_arm(struct ronbus_sub *sub, bool *relied);
+bool ronbus_coalesce_put_off(struct ronbus_sub *sub);
+unsigned int ronbus_coalesce_notify(struct ronbus_bus *bus, enum ronbus_wake_cause cause);
+long ronbus_coalesce_ioctl(struct ronbus_sub *sub, unsigned int cmd, void __user *arg);
+
+/* Has the position before @next been claimed, or one that would be behind it passed by? */
+static inline bool ronbus_coalesce_reached(const struct ronbus_bus *bus, u64 next)
+{
+	return next != ~0ULL && ronbus_ring_reached(&bus->ring, next - 1);
+}
+
+/* Behind commit_last(): is somebody to be asked whether he has enough? */
+static inline bool ronbus_coalesce_due(const struct ronbus_bus *bus)
+{
+	return bus->features & RONBUS_F_COALESCE &&
+	       ronbus_coalesce_reached(bus, READ_ONCE(bus->page->wake_next));
+}
 
 /* uring.c */
 int ronbus_pub_uring_cmd(struct io_uring_cmd *cmd, unsigned int issue_flags);

@@ -21,6 +21,9 @@
 /* Positions that are looked at for a message a subscriber wants, before it shall look itself. */
 #define RONBUS_READY_LOOKS 64
 
+/* Positions looked at for the messages that RONBUS_F_COALESCE waits for: they are enough then. */
+#define RONBUS_COALESCE_LOOKS 2048
+
 /* Slots a publish looks at in all, beyond what an honest ring can make it look at. */
 #define RONBUS_CLAIM_LOOKS(capacity) (4 * (capacity) + 4096)
 

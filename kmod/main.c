@@ -240,6 +240,7 @@ static_assert(sizeof(struct ronbus_attach) == 72);
 static_assert(sizeof(struct ronbus_publisher) == 8);
 static_assert(sizeof(struct ronbus_subscribe) == 40);
 static_assert(sizeof(struct ronbus_topics) == 16);
+static_assert(sizeof(struct ronbus_coalesce) == 16);
 static_assert(sizeof(struct ronbus_info) == 160);
 static_assert(sizeof(struct ronbus_wait) == 16);
 static_assert(sizeof(struct ronbus_notify) == 16);
@@ -249,8 +250,8 @@ static_assert(sizeof(struct ronbus_block_ref) == 16);
 static_assert(sizeof(struct ronbus_publish_block) == 56);
 static_assert(sizeof(struct ronbus_eventfd) == 8);
 static_assert(sizeof(struct ronbus_uring_publish) == 16);
-static_assert(sizeof(struct ronbus_counters) == 352);
-static_assert(sizeof(struct ronbus_stats) == 408);
+static_assert(sizeof(struct ronbus_counters) == 360);
+static_assert(sizeof(struct ronbus_stats) == 416);
 static_assert(sizeof(struct ronbus_record) == 24);
 static_assert(sizeof(struct ronbus_info_page) == 768);
 /* Pairs of cache lines: docs/design.md, "Cache lines". */

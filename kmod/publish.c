@@ -116,7 +116,7 @@ static void notify_audience(struct ronbus_bus *bus, u32 topic, u64 audience)
 {
 	u64 mask = ronbus_sleepers(bus, topic, audience);
 
-	if (mask)
+	if (mask || ronbus_coalesce_due(bus))
 		ronbus_notify(bus, mask, RONBUS_WAKE_DATA);
 }
 

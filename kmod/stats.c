@@ -48,6 +48,7 @@ static void add_sub(struct ronbus_counters *sum, const struct ronbus_sub *sub)
 	sum->receiver_lag_total += READ_ONCE(self->lags);
 	sum->overflow_dropped_total += READ_ONCE(self->lost);
 	sum->waits_total += atomic64_read(&sub->waits);
+	sum->coalesce_deferred_total += atomic64_read(&sub->coalesce.deferred);
 	sum->notify_sends_total += atomic64_read(&sub->wakes[RONBUS_WAKE_DATA]);
 	for (i = 0; i < RONBUS_WAKE_CAUSES; i++)
 		sum->wakes_total[i] += atomic64_read(&sub->wakes[i]);

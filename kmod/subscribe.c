@@ -253,6 +253,8 @@ static long sub_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 		return eventfd_ioctl(sub, cmd, uarg);
 	case RONBUS_CMD(RONBUS_IOC_SET_TOPICS):
 		return topics_ioctl(sub, cmd, uarg);
+	case RONBUS_CMD(RONBUS_IOC_COALESCE):
+		return ronbus_coalesce_ioctl(sub, cmd, uarg);
 	case RONBUS_CMD(RONBUS_IOC_CANCEL):
 		ronbus_sub_cancel(sub);
 		return 0;
@@ -360,6 +362,7 @@ static void leave(struct ronbus_sub *sub)
 	set_audience(sub, 0);
 	RCU_INIT_POINTER(bus->subs[sub->index], NULL);
 	clear_bit(sub->index, (unsigned long *)&bus->page->armed);
+	ronbus_coalesce_end(sub);
 	ronbus_retire(bus, NULL, sub);
 	mutex_unlock(&bus->lock);
 
@@ -424,6 +427,7 @@ struct file *ronbus_sub_join(struct ronbus_bus *bus, u32 access, struct ronbus_s
 	sub->access = access;
 	init_waitqueue_head(&sub->queue);
 	spin_lock_init(&sub->event_lock);
+	ronbus_coalesce_init(sub);
 	mutex_init(&sub->read_lock);
 
 	err = -ENOMEM;

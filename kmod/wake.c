@@ -71,13 +71,7 @@ static bool something(const struct ronbus_sub *sub)
 	       RONBUS_LOOK_EMPTY;
 }
 
-/**
- * ronbus_sub_ready() - is there something for a subscriber to see
- * @sub: the subscriber; where it reads is what its own page says, right or wrong
- *
- * Return: set of &enum ronbus_ready.
- */
-unsigned int ronbus_sub_ready(const struct ronbus_sub *sub)
+static unsigned int look(const struct ronbus_sub *sub)
 {
 	unsigned int ready = 0;
 
@@ -89,12 +83,51 @@ unsigned int ronbus_sub_ready(const struct ronbus_sub *sub)
 	return ready;
 }
 
+/**
+ * ronbus_sub_ready() - is there something for a subscriber to see
+ * @sub: the subscriber; where it reads is what its own page says, right or wrong
+ *
+ * Return: set of &enum ronbus_ready.
+ */
+unsigned int ronbus_sub_ready(struct ronbus_sub *sub)
+{
+	if (unlikely(READ_ONCE(sub->coalesce.messages) > 1) && !ronbus_coalesce_ready(sub))
+		return 0;
+	return look(sub);
+}
+
+/**
+ * ronbus_sub_set_armed() - set the bit of a subscriber that has nothing to read
+ * @sub: the subscriber
+ * @busy: the next message is being written
+ *
+ * A full barrier and another look must follow.
+ */
+void ronbus_sub_set_armed(struct ronbus_sub *sub, bool busy)
+{
+	if (sub->interest.bit && busy)
+		set_bit(sub->index, blocked_word(sub->bus));
+	set_bit(sub->index, armed_word(sub->bus));
+}
+
+/**
+ * ronbus_sub_take_armed() - take the bit of a subscriber away
+ * @sub: the subscriber
+ *
+ * Return: whether it was set.
+ */
+bool ronbus_sub_take_armed(struct ronbus_sub *sub)
+{
+	/* Callers wake, or look: barrier Q, with Q' where sleepers enter the queue: wake.pml */
+	return test_and_clear_bit(sub->index, armed_word(sub->bus));
+}
+
 /*
  * Armed, and nothing up to some position. If a message is being written there, it may be for
  * others, whose publisher would wake only them, and there may be one for us behind it, whose
  * publisher has woken us in vain. So then any publisher is to wake us.
  */
-static unsigned int look_behind(const struct ronbus_sub *sub)
+static unsigned int look_behind(struct ronbus_sub *sub)
 {
 	u64 pos = find_wanted(sub);
 
@@ -121,6 +154,23 @@ static void signal_eventfd(struct ronbus_sub *sub)
 	spin_unlock_irqrestore(&sub->event_lock, flags);
 }
 
+static unsigned int arm_coalescing(struct ronbus_sub *sub)
+{
+	unsigned int ready;
+	bool relied;
+
+	if (!ronbus_coalesce_arm(sub, &relied)) {
+		trace_ronbus_arm(sub);
+		return 0;
+	}
+	/* As below: barrier Q, with Q' where sleepers enter the queue: wake.pml */
+	if (relied && wq_has_sleeper(&sub->queue))
+		wake_up_poll(&sub->queue, EPOLLIN | EPOLLRDNORM);
+	ready = look(sub);
+	trace_ronbus_ready(sub);
+	return ready ?: RONBUS_READY_DATA; /* another thread may have read it by now */
+}
+
 /**
  * ronbus_sub_arm() - ask to be woken by the next message, unless there is one
  * @sub: the subscriber
@@ -140,9 +190,11 @@ unsigned int ronbus_sub_arm(struct ronbus_sub *sub)
 	atomic64_inc(&sub->waits);
 	if (ronbus_traced())
 		atomic64_set(&sub->armed_at, ktime_get_ns());
+	if (READ_ONCE(sub->coalesce.messages) > 1)
+		return arm_coalescing(sub);
 	set_bit(sub->index, armed_word(sub->bus));
 	smp_mb__after_atomic(); /* barrier D', with D in ronbus_ring_commit_last(): wake.pml */
-	ready = ronbus_sub_ready(sub);
+	ready = look(sub);
 	if (!ready && sub->interest.bit)
 		ready = look_behind(sub);
 	if (!ready) {
@@ -227,7 +279,14 @@ static u64 armed_for(struct ronbus_sub *sub)
 	return since ? ktime_get_ns() - since : 0;
 }
 
-static void wake(struct ronbus_sub *sub, enum ronbus_wake_cause cause)
+/**
+ * ronbus_wake() - wake who sleeps for a subscriber, or polls it, and signal its eventfd
+ * @sub: the subscriber
+ * @cause: why
+ *
+ * By the one who took its bit, or ended its being deferred.
+ */
+void ronbus_wake(struct ronbus_sub *sub, enum ronbus_wake_cause cause)
 {
 	__poll_t events = EPOLLIN | EPOLLRDNORM;
 
@@ -273,11 +332,13 @@ unsigned int ronbus_notify(struct ronbus_bus *bus, u64 mask, enum ronbus_wake_ca
 		 * who is the one to be woken. join.pml, MUT_LOOKUP.
 		 */
 		sub = rcu_dereference(bus->subs[i]);
-		if (!sub)
+		if (!sub || (cause == RONBUS_WAKE_DATA && ronbus_coalesce_put_off(sub)))
 			continue;
-		wake(sub, cause);
+		ronbus_wake(sub, cause);
 		woken++;
 	}
+	if (bus->features & RONBUS_F_COALESCE)
+		woken += ronbus_coalesce_notify(bus, cause);
 	rcu_read_unlock();
 	return woken;
 }

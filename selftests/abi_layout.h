@@ -72,6 +72,11 @@ LAYOUT(ronbus_subscribe, index, 24, 4);
 LAYOUT(ronbus_subscribe, pad, 28, 4);
 LAYOUT(ronbus_subscribe, joined, 32, 8);
 
+LAYOUT_SIZE(ronbus_coalesce, 16);
+LAYOUT(ronbus_coalesce, messages, 0, 4);
+LAYOUT(ronbus_coalesce, flags, 4, 4);
+LAYOUT(ronbus_coalesce, delay_ns, 8, 8);
+
 LAYOUT_SIZE(ronbus_topics, 16);
 LAYOUT(ronbus_topics, topics, 0, 8);
 LAYOUT(ronbus_topics, generation, 8, 8);
@@ -145,7 +150,7 @@ LAYOUT_SIZE(ronbus_eventfd, 8);
 LAYOUT(ronbus_eventfd, fd, 0, 4);
 LAYOUT(ronbus_eventfd, flags, 4, 4);
 
-LAYOUT_SIZE(ronbus_counters, 352);
+LAYOUT_SIZE(ronbus_counters, 360);
 LAYOUT(ronbus_counters, published_total, 0, 8);
 LAYOUT(ronbus_counters, no_receivers_total, 8, 8);
 LAYOUT(ronbus_counters, receiver_lag_total, 16, 8);
@@ -170,8 +175,9 @@ LAYOUT(ronbus_counters, ready_mask_width, 272, 56);
 LAYOUT(ronbus_counters, blocks_published_total, 328, 8);
 LAYOUT(ronbus_counters, blocks_dropped_total, 336, 8);
 LAYOUT(ronbus_counters, blocks_pinned_total, 344, 8);
+LAYOUT(ronbus_counters, coalesce_deferred_total, 352, 8);
 
-LAYOUT_SIZE(ronbus_stats, 408);
+LAYOUT_SIZE(ronbus_stats, 416);
 LAYOUT(ronbus_stats, which, 0, 4);
 LAYOUT(ronbus_stats, flags, 4, 4);
 LAYOUT(ronbus_stats, armed, 8, 8);
@@ -181,7 +187,7 @@ LAYOUT(ronbus_stats, cursor, 32, 8);
 LAYOUT(ronbus_stats, start, 40, 8);
 LAYOUT(ronbus_stats, capacity, 48, 4);
 LAYOUT(ronbus_stats, publishers, 52, 4);
-LAYOUT(ronbus_stats, counters, 56, 352);
+LAYOUT(ronbus_stats, counters, 56, 360);
 
 LAYOUT_SIZE(ronbus_record, 24);
 LAYOUT(ronbus_record, position, 0, 8);
@@ -203,7 +209,8 @@ LAYOUT(ronbus_info_page, members, 40, 8);
 LAYOUT(ronbus_info_page, reserved0, 48, 80);
 LAYOUT(ronbus_info_page, armed, 128, 8);
 LAYOUT(ronbus_info_page, blocked, 136, 8);
-LAYOUT(ronbus_info_page, reserved1, 144, 112);
+LAYOUT(ronbus_info_page, wake_next, 144, 8);
+LAYOUT(ronbus_info_page, reserved1, 152, 104);
 LAYOUT(ronbus_info_page, audience, 256, 512);
 
 LAYOUT_SIZE(ronbus_self, 768);
@@ -243,7 +250,7 @@ LAYOUT_IOCTL(RONBUS_IOC_PUBLISHER, 0xc008c510);
 LAYOUT_IOCTL(RONBUS_IOC_SUBSCRIBE, 0xc028c511);
 LAYOUT_IOCTL(RONBUS_IOC_SEAL, 0x0000c512);
 LAYOUT_IOCTL(RONBUS_IOC_INFO, 0x80a0c520);
-LAYOUT_IOCTL(RONBUS_IOC_STATS, 0xc198c521);
+LAYOUT_IOCTL(RONBUS_IOC_STATS, 0xc1a0c521);
 LAYOUT_IOCTL(RONBUS_IOC_PUBLISH, 0xc018c530);
 LAYOUT_IOCTL(RONBUS_IOC_NOTIFY, 0xc010c531);
 LAYOUT_IOCTL(RONBUS_IOC_PUBLISH_BLOCK, 0xc038c532);
@@ -252,6 +259,7 @@ LAYOUT_IOCTL(RONBUS_IOC_ARM, 0x0000c541);
 LAYOUT_IOCTL(RONBUS_IOC_SET_EVENTFD, 0x4008c542);
 LAYOUT_IOCTL(RONBUS_IOC_CANCEL, 0x0000c543);
 LAYOUT_IOCTL(RONBUS_IOC_SET_TOPICS, 0xc010c544);
+LAYOUT_IOCTL(RONBUS_IOC_COALESCE, 0x4010c545);
 
 LAYOUT_VALUE(RONBUS_ABI_VERSION, 1);
 LAYOUT_VALUE(RONBUS_F_EDGE_NOTIFY, 0x01);

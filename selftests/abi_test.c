@@ -30,6 +30,7 @@ enum op_id {
 	OP_WAIT,
 	OP_SET_EVENTFD,
 	OP_SET_TOPICS,
+	OP_COALESCE,
 	OPS,
 };
 
@@ -76,6 +77,7 @@ static const struct op {
 	OP(SET_EVENTFD, ronbus_eventfd, .in = true, .role = SUBSCRIBER, .roles = ON(SUBSCRIBER)),
 	OP(SET_TOPICS, ronbus_topics, .in = true, .out = true, .role = SUBSCRIBER,
 	   .roles = ON(SUBSCRIBER)),
+	OP(COALESCE, ronbus_coalesce, .in = true, .role = SUBSCRIBER, .roles = ON(SUBSCRIBER)),
 #undef OP
 };
 
@@ -108,7 +110,8 @@ FIXTURE_SETUP(abi)
 	self->reader = fd_subscribe(self->fd[BUS], RONBUS_START_LATEST, 0, NULL);
 	ASSERT_LE(0, self->reader);
 	self->other_bus = bus_create(self->fd[CONTROL],
-				     (struct ronbus_create){ .features = RONBUS_F_INTEREST });
+				     (struct ronbus_create){ .features = RONBUS_F_INTEREST |
+									 RONBUS_F_COALESCE });
 	ASSERT_LE(0, self->other_bus);
 	self->fd[SUBSCRIBER] = fd_subscribe(self->other_bus, RONBUS_START_LATEST, 0, NULL);
 	ASSERT_LE(0, self->fd[SUBSCRIBER]);
@@ -524,6 +527,7 @@ TEST_F(abi, must_be_zero)
 		WORD(WAIT, ronbus_wait, flags, 0),
 		WORD(WAIT, ronbus_wait, pad, 0),
 		WORD(SET_EVENTFD, ronbus_eventfd, flags, 0),
+		WORD(COALESCE, ronbus_coalesce, flags, 0),
 #undef WORD
 	};
 	u64 buf[64];
@@ -677,7 +681,9 @@ TEST_F(abi, info)
 		ASSERT_EQ(0, fd_info(self->fd[role], &info));
 		EXPECT_EQ(role, info.role);
 		EXPECT_EQ(role == PUBLISHER ? 1 : 0, info.member);
-		EXPECT_EQ(role == SUBSCRIBER ? RONBUS_F_INTEREST : RONBUS_F_BLOCKS, info.features);
+		EXPECT_EQ(role == SUBSCRIBER ? RONBUS_F_INTEREST | RONBUS_F_COALESCE
+					     : RONBUS_F_BLOCKS,
+			  info.features);
 		EXPECT_EQ(role == SUBSCRIBER ? 0 : RONBUS_BUS_PERSISTENT, info.flags);
 		EXPECT_EQ(64, info.capacity);
 		EXPECT_EQ(32, info.payload);
@@ -718,6 +724,7 @@ TEST_F(abi, info_page)
 	}
 	EXPECT_EQ(1, page->members);
 	EXPECT_EQ(0, page->blocked);
+	EXPECT_EQ(0, page->wake_next);
 	for (i = 0; i < (long)ARRAY_SIZE(page->reserved0); i++) {
 		EXPECT_EQ(0, page->reserved0[i]);
 	}

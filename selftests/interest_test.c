@@ -234,7 +234,8 @@ TEST_F(topics, counted)
 
 TEST(cases)
 {
-	static const u64 features[] = { EDGE, EDGE | RONBUS_F_BATCH | RONBUS_F_METRICS_BUF };
+	static const u64 features[] = { EDGE, EDGE | RONBUS_F_SOA | RONBUS_F_BATCH |
+						      RONBUS_F_METRICS_BUF };
 	char wrong[256];
 	unsigned int i;
 
@@ -250,7 +251,8 @@ TEST(cases)
 TEST(addressed)
 {
 	static const u64 features[] = { 0, EDGE, EDGE | RONBUS_F_BATCH,
-					EDGE | RONBUS_F_BATCH | RONBUS_F_METRICS_BUF };
+					EDGE | RONBUS_F_SOA | RONBUS_F_BATCH |
+						RONBUS_F_METRICS_BUF };
 	u64 seed = random_seed();
 	char wrong[256];
 	unsigned int i;

@@ -396,9 +396,9 @@ static inline int publisher_claim(struct publisher *p, struct ronbus_claim *clai
 /*
  * Wake who has to be woken, behind the last message: the audience as it is now, since somebody who
  * joined meanwhile may have found the message being written, and sleep. And the one it is for, who
- * may not want the topic any more.
+ * may not want the topic any more. And somebody may have all that he waits for, up to @next.
  */
-static inline int publisher_wake(struct publisher *p, u32 topic, u64 audience)
+static inline int publisher_wake(struct publisher *p, u32 topic, u64 audience, u64 next)
 {
 	u64 sleepers = ~0ULL;
 	u32 woken;
@@ -407,7 +407,8 @@ static inline int publisher_wake(struct publisher *p, u32 topic, u64 audience)
 	if (p->m.info.features & RONBUS_F_EDGE_NOTIFY)
 		sleepers = RB_LOAD_ACQUIRE(&p->m.page->armed);
 	sleepers &= audience | RB_READ(&p->m.page->audience[topic]) | RB_READ(&p->m.page->blocked);
-	if (!sleepers)
+	if (!sleepers &&
+	    !(p->m.info.features & RONBUS_F_COALESCE && next >= RB_READ(&p->m.page->wake_next)))
 		return 0;
 	RB_STEP(RONBUS_STEP_NOTIFYING);
 	err = fd_notify(p->m.fd, sleepers, &woken);
@@ -478,7 +479,7 @@ static inline int publisher_send(struct publisher *p, u32 topic, const struct ro
 	count(&p->m.self->messages_for[__builtin_popcountll(audience)], done);
 	if (n > 1 && p->m.info.features & RONBUS_F_BATCH)
 		count(&p->m.self->batch_len[31 - __builtin_clz(done)], 1);
-	err = publisher_wake(p, topic, audience);
+	err = publisher_wake(p, topic, audience, claim.pos);
 	return err ? err : (int)done;
 }
 

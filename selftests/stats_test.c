@@ -59,6 +59,7 @@ static const struct counter {
 	{ "bus_blocks_published_total", AT(blocks_published_total, 0) },
 	{ "bus_blocks_dropped_total", AT(blocks_dropped_total, 0) },
 	{ "bus_blocks_pinned_total", AT(blocks_pinned_total, 0) },
+	{ "bus_coalesce_deferred_total", AT(coalesce_deferred_total, 0) },
 #undef AT
 };
 

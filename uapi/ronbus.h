@@ -276,6 +276,26 @@ struct ronbus_topics {
 };
 
 /**
+ * struct ronbus_coalesce - when to be woken, with RONBUS_F_COALESCE
+ * @messages: when so many are there to be read: up to half of the slots and RONBUS_COALESCE_MAX; 0
+ *	or 1 for the first
+ * @flags: zero
+ * @delay_ns: but no later than this after the kernel learned of the first one: nanoseconds,
+ *	RONBUS_COALESCE_DELAY_MIN to RONBUS_COALESCE_DELAY_MAX; not looked at if @messages is 0 or 1
+ *
+ * It is the waking that is put off: whoever reads gets what is there.
+ */
+struct ronbus_coalesce {
+	__u32 messages;
+	__u32 flags;
+	__aligned_u64 delay_ns;
+};
+
+#define RONBUS_COALESCE_MAX 1024U
+#define RONBUS_COALESCE_DELAY_MIN 1000ULL
+#define RONBUS_COALESCE_DELAY_MAX 10000000000ULL
+
+/**
  * enum ronbus_role - what an fd is
  * @RONBUS_ROLE_BUS: a bus
  * @RONBUS_ROLE_PUBLISHER: a publisher
@@ -527,6 +547,8 @@ enum ronbus_autotune_reason {
  * @blocks_published_total: messages published with a block (kernel)
  * @blocks_dropped_total: messages given up because every block was pinned (kernel)
  * @blocks_pinned_total: blocks that were passed over, being pinned, when one was needed (kernel)
+ * @coalesce_deferred_total: notifications that did not wake a subscriber yet, since it wants more
+ *	messages than were there (kernel)
  *
  * "Word of" says who counted: what the kernel counted is true, what a member counted is as
  * honest as the member.
@@ -556,6 +578,7 @@ struct ronbus_counters {
 	__aligned_u64 blocks_published_total;
 	__aligned_u64 blocks_dropped_total;
 	__aligned_u64 blocks_pinned_total;
+	__aligned_u64 coalesce_deferred_total;
 };
 
 #define RONBUS_STATS_BUS (~0U)
@@ -642,6 +665,9 @@ enum ronbus_status {
  * @blocked: set of subscribers that sleep in front of a message which is being written: with
  *	RONBUS_F_INTEREST they are to be woken whomever it is for, since there may be one for them
  *	behind it
+ * @wake_next: with RONBUS_F_COALESCE a position: whoever publishes the one before it or a later
+ *	one calls RONBUS_IOC_NOTIFY, for nobody in particular, since somebody may have all that he
+ *	waits for
  * @reserved1: zero, and the end of two cache lines
  * @audience: for each topic the set of subscribers that want it
  */
@@ -658,7 +684,8 @@ struct ronbus_info_page {
 	__aligned_u64 reserved0[10];
 	__aligned_u64 armed;
 	__aligned_u64 blocked;
-	__aligned_u64 reserved1[14];
+	__aligned_u64 wake_next;
+	__aligned_u64 reserved1[13];
 	__aligned_u64 audience[RONBUS_TOPICS_MAX];
 };
 
@@ -741,5 +768,8 @@ struct ronbus_self {
 
 /* Chooses other topics, on a bus with RONBUS_F_INTEREST. */
 #define RONBUS_IOC_SET_TOPICS _IOWR(RONBUS_IOC_TYPE, 0x44, struct ronbus_topics)
+
+/* Says when to be woken, on a bus with RONBUS_F_COALESCE. */
+#define RONBUS_IOC_COALESCE _IOW(RONBUS_IOC_TYPE, 0x45, struct ronbus_coalesce)
 
 #endif /* _UAPI_RONBUS_H */

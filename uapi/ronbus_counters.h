@@ -40,10 +40,11 @@
 		 "reason", "capacity", "subscribers")						\
 	plain(interest_skips_total, BUS, "Subscribers spared a message by their choice of topics.")	\
 	labelled(ready_mask_width, BUS, "Messages by how many subscribers each was for.",	\
-		 "from", "1", "2", "4", "8", "16", "32", "64")				\
+		 "from", "1", "2", "4", "8", "16", "32", "64")					\
 	plain(blocks_published_total, BUS, "Messages published with a block.")			\
 	plain(blocks_dropped_total, BUS, "Messages given up, every block being pinned.")	\
-	plain(blocks_pinned_total, BUS, "Blocks passed over because they were pinned.")
+	plain(blocks_pinned_total, BUS, "Blocks passed over because they were pinned.")		\
+	plain(coalesce_deferred_total, BOTH, "Notifications that put the waking of a subscriber off.")
 /* clang-format on */
 
 #endif /* _UAPI_RONBUS_COUNTERS_H */

@@ -942,6 +942,67 @@ RB_PART __u32 ronbus_ring_others(const struct ronbus_ring *ring, __u64 pos,
 }
 
 /**
+ * ronbus_ring_reached() - has a position been claimed, or passed by
+ * @ring: the ring
+ * @pos: the position
+ */
+static inline int ronbus_ring_reached(const struct ronbus_ring *ring, __u64 pos)
+{
+	const struct ronbus_words at = ronbus_ring_at(ring, pos);
+	__u64 lap = ronbus_ring_lap(ring, pos);
+
+	return ronbus_state_lap(RB_READ(at.state)) >= lap || RB_READ(at.hole) >= lap;
+}
+
+/**
+ * struct ronbus_ahead - what a subscriber has in front of it
+ * @end: behind what has been looked at
+ * @messages: messages for it up to there
+ * @more: it is overtaken, or there may be messages that have not been looked for
+ */
+struct ronbus_ahead {
+	__u64 end;
+	__u32 messages;
+	__u32 more;
+};
+
+/**
+ * ronbus_ring_ahead() - count messages
+ * @ring: the ring
+ * @pos: where to begin
+ * @interest: what the subscriber reads
+ * @messages: enough of them
+ * @budget: positions to look at
+ *
+ * Ends at the first position that nothing is to be read at yet, if nothing ends it before.
+ */
+static inline struct ronbus_ahead ronbus_ring_ahead(const struct ronbus_ring *ring, __u64 pos,
+						    const struct ronbus_interest *interest,
+						    __u32 messages, __u32 budget)
+{
+	struct ronbus_ahead ahead = { pos, 0, 0 };
+	__u64 value;
+
+	for (; ahead.messages < messages; budget--, ahead.end++) {
+		enum ronbus_look look = ronbus_ring_look(ring, ahead.end, &value);
+
+		if (look == RONBUS_LOOK_EMPTY)
+			break;
+		if (look == RONBUS_LOOK_LAGGED || !budget) {
+			ahead.more = 1;
+			break;
+		}
+		if (look != RONBUS_LOOK_READY)
+			continue;
+		if (!interest->bit || ronbus_ring_wanted(ring, ahead.end, interest))
+			ahead.messages++;
+		else if (!ronbus_ring_unchanged(ring, ahead.end, value))
+			ahead.more = 1;
+	}
+	return ahead;
+}
+
+/**
  * ronbus_ring_claimed() - does somebody hold a position, or has it been held
  * @ring: the ring
  * @pos: the position

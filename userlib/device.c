@@ -449,6 +449,11 @@ static int device_set_topics(struct ronbus_subscriber_handle *sub, __u64 topics)
 	return call(device_sub_fd(sub), RONBUS_IOC_SET_TOPICS, &req);
 }
 
+static int device_coalesce(struct ronbus_subscriber_handle *sub, const struct ronbus_coalesce *req)
+{
+	return call(device_sub_fd(sub), RONBUS_IOC_COALESCE, (void *)req);
+}
+
 static int device_cancel(struct ronbus_subscriber_handle *sub)
 {
 	return call(device_sub_fd(sub), RONBUS_IOC_CANCEL, NULL);
@@ -481,6 +486,7 @@ const struct ronbus_transport ronbus_device_transport = {
 	.wait = device_wait,
 	.arm = device_arm,
 	.set_topics = device_set_topics,
+	.coalesce = device_coalesce,
 	.set_eventfd = device_set_eventfd,
 	.cancel = device_cancel,
 	.sub_close = device_sub_close,

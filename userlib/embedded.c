@@ -22,9 +22,10 @@
 #include <time.h>
 #include <unistd.h>
 
-#define FEATURES                                                                 \
-	((__u64)(RONBUS_F_EDGE_NOTIFY | RONBUS_F_BATCH | RONBUS_F_AUTOTUNE_CAP | \
-		 RONBUS_F_METRICS_BUF | RONBUS_F_INTEREST | RONBUS_F_SOA | RONBUS_F_BLOCKS))
+#define FEATURES                                                                             \
+	((__u64)(RONBUS_F_EDGE_NOTIFY | RONBUS_F_BATCH | RONBUS_F_AUTOTUNE_CAP |             \
+		 RONBUS_F_METRICS_BUF | RONBUS_F_INTEREST | RONBUS_F_SOA | RONBUS_F_BLOCKS | \
+		 RONBUS_F_COALESCE))
 #define BUS_FLAGS                                                                     \
 	((__u32)(RONBUS_BUS_PERSISTENT | RONBUS_BUS_EXCLUSIVE | RONBUS_BUS_MAP_NONE | \
 		 RONBUS_BUS_MAP_ALL))
@@ -32,6 +33,9 @@
 #define RING_BYTES_MAX (64UL << 20) /* as the module has it */
 #define READY_LOOKS 64 /* likewise */
 #define BLOCKS_BYTES_MAX (64UL << 20) /* likewise */
+#define COALESCE_LOOKS 2048
+#define COALESCE_TRIES 8
+#define NOT_DEFERRED (~0ULL)
 #define BASE_ALIGN 128UL /* two lines, as the mappings of the device have it */
 
 struct embedded_pub;
@@ -103,6 +107,35 @@ struct embedded_pub {
 };
 
 /**
+ * struct coalescing - for how many messages a subscriber is woken, under the lock of its bus
+ * @messages: how many; its own thread reads it without the lock
+ * @delay: how long after the first
+ * @wake_at: once this is claimed there may be enough
+ * @due: what is before this position need not be more
+ * @first: where the message is whose timer it is
+ * @expires: when the timer goes off, or 0
+ * @alarm: when @thread looks at @expires next
+ * @thread: the timer, if @started, of this process
+ * @pid: the process
+ * @changed: for @thread
+ * @closing: it is to end
+ */
+struct coalescing {
+	__u32 messages;
+	__u64 delay;
+	__u64 wake_at;
+	__u64 due;
+	__u64 first;
+	__u64 expires;
+	__u64 alarm;
+	pthread_t thread;
+	pid_t pid;
+	pthread_cond_t changed;
+	bool started;
+	bool closing;
+};
+
+/**
  * struct embedded_sub - a subscriber
  * @base: its handle
  * @bus: its bus
@@ -114,6 +147,7 @@ struct embedded_pub {
  * @own_fd: the eventfd of ronbus_sub_fd(), or -1
  * @user_fd: a duplicate of the eventfd of ronbus_set_eventfd(), or -1; both change under the
  *	lock of the bus
+ * @coalesce: for how many messages it is woken
  * @kernel: the counters that are the kernel's on the device
  * @self: its own page
  */
@@ -127,6 +161,7 @@ struct embedded_sub {
 	__u32 polled;
 	int own_fd;
 	int user_fd;
+	struct coalescing coalesce;
 	struct ronbus_counters kernel;
 	struct ronbus_self self __attribute__((aligned(64)));
 };
@@ -241,6 +276,7 @@ static struct embedded_bus *bus_alloc(const struct ronbus_create *req)
 	bus->info.flags = req->flags;
 	bus->info.capacity = req->capacity;
 	bus->info.payload = req->payload;
+	bus->info.wake_next = req->features & RONBUS_F_COALESCE ? NOT_DEFERRED : 0;
 	bus->mode = req->mode;
 	memcpy(bus->name, req->name, sizeof(bus->name));
 	return bus;
@@ -554,15 +590,266 @@ static __u64 take_armed(struct embedded_bus *bus, __u64 set)
 	return __atomic_fetch_and(&bus->info.armed, ~set, __ATOMIC_SEQ_CST) & set;
 }
 
+/* ---- coalescing: as kmod/coalesce.c, with the lock of the bus --------------------------- */
+
+static bool coalesces(const struct embedded_sub *sub)
+{
+	return RB_READ(&sub->coalesce.messages) > 1;
+}
+
+static bool deferred(const struct embedded_sub *sub)
+{
+	return sub->coalesce.wake_at != NOT_DEFERRED;
+}
+
+static void set_wake_at(struct embedded_sub *sub, __u64 at)
+{
+	struct embedded_bus *bus = sub->bus;
+	__u64 next = NOT_DEFERRED;
+	int i;
+
+	sub->coalesce.wake_at = at;
+	for (i = 0; i < RONBUS_SUBSCRIBERS_MAX; i++)
+		if (bus->subs[i] && bus->subs[i]->coalesce.wake_at < next)
+			next = bus->subs[i]->coalesce.wake_at;
+	RB_WRITE(&bus->info.wake_next, next);
+}
+
+static void start_timer(struct embedded_sub *sub)
+{
+	struct coalescing *c = &sub->coalesce;
+	__u64 first = RB_READ(&sub->self.cursor);
+
+	if (c->expires && c->first == first)
+		return;
+	c->first = first;
+	c->expires = ronbus_now() + c->delay;
+	if (c->expires < c->alarm)
+		pthread_cond_signal(&c->changed);
+}
+
+static bool enough(struct embedded_sub *sub, bool late, struct ronbus_ahead *ahead)
+{
+	struct coalescing *c = &sub->coalesce;
+	__u64 cursor = RB_READ(&sub->self.cursor);
+	/* barrier E', with E in set_status(): end.pml */
+	bool ended = RB_LOAD_ACQUIRE(&sub->bus->info.status) & RONBUS_STATUS_ENDED;
+
+	*ahead = ronbus_ring_ahead(&sub->base.sub.ring, cursor, &sub->base.sub.interest,
+				   c->messages ? c->messages : 1, COALESCE_LOOKS);
+	if (ended || ahead->more)
+		return true;
+	if (!ahead->messages)
+		return false;
+	if (ahead->messages >= c->messages || late)
+		c->due = ahead->end;
+	return cursor < c->due;
+}
+
+static __u64 expected(const struct embedded_sub *sub, const struct ronbus_ahead *ahead, bool busy)
+{
+	if (!ahead->messages)
+		return NOT_DEFERRED;
+	if (busy)
+		return ahead->end + 1;
+	return ahead->end + sub->coalesce.messages - ahead->messages;
+}
+
+static bool take_own(struct embedded_sub *sub)
+{
+	__u64 mine = bit(sub->base.index);
+
+	/* Behind it somebody is woken, or it is looked again: barrier Q, with Q' in set_own(): wake.pml */
+	return __atomic_fetch_and(&sub->bus->info.armed, ~mine, __ATOMIC_SEQ_CST) & mine;
+}
+
+static void set_own(struct embedded_sub *sub, bool busy)
+{
+	__u64 mine = bit(sub->base.index);
+
+	if (sub->base.sub.interest.bit && busy)
+		__atomic_fetch_or(&sub->bus->info.blocked, mine, __ATOMIC_RELAXED);
+	/* Behind polled: barrier Q', with Q in take_own(): wake.pml */
+	__atomic_fetch_or(&sub->bus->info.armed, mine, __ATOMIC_SEQ_CST);
+}
+
+static bool settle(struct embedded_sub *sub, bool late)
+{
+	struct ronbus_ahead ahead, again;
+	unsigned int tries;
+	int busy;
+
+	for (tries = 0; tries < COALESCE_TRIES && !enough(sub, late, &ahead); tries++) {
+		busy = ronbus_ring_claimed(&sub->base.sub.ring, ahead.end);
+		set_wake_at(sub, expected(sub, &ahead, busy));
+		if (ahead.messages)
+			start_timer(sub);
+		else
+			set_own(sub, busy);
+		/*
+		 * barriers D' and F', with D in commit_last() and F in wake_sleeper(): coalesce.pml,
+		 * cancel.pml
+		 */
+		RB_MB();
+		if (!enough(sub, late, &again) && again.end == ahead.end &&
+		    ronbus_ring_claimed(&sub->base.sub.ring, ahead.end) == busy)
+			return false;
+		if (!ahead.messages && !take_own(sub))
+			return false;
+	}
+	set_wake_at(sub, NOT_DEFERRED);
+	sub->coalesce.expires = 0;
+	return true;
+}
+
+/* Returns whether it is not to be woken now. */
+static bool put_off(struct embedded_sub *sub)
+{
+	if (!coalesces(sub) || settle(sub, false))
+		return false;
+	sub->kernel.coalesce_deferred_total++;
+	return true;
+}
+
+/* Those whose waking was put off. */
+static void wake_deferred(struct embedded_bus *bus, enum ronbus_wake_cause cause)
+{
+	int i;
+
+	for (i = 0; i < RONBUS_SUBSCRIBERS_MAX; i++) {
+		struct embedded_sub *sub = bus->subs[i];
+
+		if (!sub || !deferred(sub))
+			continue;
+		if (cause == RONBUS_WAKE_DATA) {
+			if (!ronbus_ring_reached(&bus->ring, sub->coalesce.wake_at - 1) ||
+			    put_off(sub))
+				continue;
+		} else {
+			set_wake_at(sub, NOT_DEFERRED);
+			if (cause == RONBUS_WAKE_CLOSE)
+				continue; /* it has been told */
+		}
+		wake(sub, cause);
+	}
+}
+
+static void go_off(struct embedded_sub *sub)
+{
+	struct ronbus_ahead ahead;
+
+	sub->coalesce.expires = 0;
+	if (!deferred(sub))
+		enough(sub, true, &ahead);
+	else if (settle(sub, true))
+		wake(sub, RONBUS_WAKE_TIMER);
+}
+
+static void *timer(void *arg)
+{
+	struct embedded_sub *sub = arg;
+	struct coalescing *c = &sub->coalesce;
+
+	pthread_mutex_lock(&sub->bus->lock);
+	while (!c->closing) {
+		struct timespec until;
+
+		c->alarm = c->expires ? c->expires : NOT_DEFERRED;
+		if (!c->expires) {
+			pthread_cond_wait(&c->changed, &sub->bus->lock);
+		} else if (ronbus_now() < c->expires) {
+			until.tv_sec = (time_t)(c->expires / 1000000000ULL);
+			until.tv_nsec = (long)(c->expires % 1000000000ULL);
+			pthread_cond_timedwait(&c->changed, &sub->bus->lock, &until);
+		} else {
+			go_off(sub);
+		}
+	}
+	pthread_mutex_unlock(&sub->bus->lock);
+	return NULL;
+}
+
+static int have_timer(struct embedded_sub *sub)
+{
+	struct coalescing *c = &sub->coalesce;
+	pthread_condattr_t attr;
+	int err;
+
+	if (c->started)
+		return 0;
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	err = pthread_cond_init(&c->changed, &attr);
+	pthread_condattr_destroy(&attr);
+	if (err)
+		return -err;
+	c->alarm = 0;
+	c->pid = getpid();
+	err = pthread_create(&c->thread, NULL, timer, sub);
+	if (err) {
+		pthread_cond_destroy(&c->changed);
+		return -err;
+	}
+	c->started = true;
+	return 0;
+}
+
+static int embedded_coalesce(struct ronbus_subscriber_handle *base,
+			     const struct ronbus_coalesce *req)
+{
+	struct embedded_sub *sub = (struct embedded_sub *)base;
+	struct coalescing *c = &sub->coalesce;
+	__u32 most = sub->bus->info.capacity / 2;
+	int err = 0;
+
+	if (!(sub->bus->info.features & RONBUS_F_COALESCE))
+		return -EOPNOTSUPP;
+	if (req->messages > most || req->messages > RONBUS_COALESCE_MAX ||
+	    (req->messages > 1 && (req->delay_ns < RONBUS_COALESCE_DELAY_MIN ||
+				   req->delay_ns > RONBUS_COALESCE_DELAY_MAX)))
+		return -EINVAL;
+	pthread_mutex_lock(&sub->bus->lock);
+	if (req->messages > 1)
+		err = have_timer(sub);
+	if (!err) {
+		RB_WRITE(&c->messages, req->messages);
+		c->delay = req->delay_ns;
+		c->expires = 0;
+		if (deferred(sub) && settle(sub, false))
+			wake(sub, RONBUS_WAKE_DATA);
+	}
+	pthread_mutex_unlock(&sub->bus->lock);
+	return err;
+}
+
+/* Without the lock of the bus, which the timer needs to end. */
+static void end_timer(struct embedded_sub *sub)
+{
+	struct coalescing *c = &sub->coalesce;
+
+	if (!c->started || c->pid != getpid()) /* a child of fork() has no such thread */
+		return;
+	pthread_mutex_lock(&sub->bus->lock);
+	c->closing = true;
+	pthread_cond_signal(&c->changed);
+	pthread_mutex_unlock(&sub->bus->lock);
+	pthread_join(c->thread, NULL);
+	pthread_cond_destroy(&c->changed);
+}
+
 static void wake_set(struct embedded_bus *bus, __u64 set, enum ronbus_wake_cause cause)
 {
 	for (; set; set &= set - 1) {
 		struct embedded_sub *sub = bus->subs[__builtin_ctzll(set)];
 
-		if (sub)
+		if (sub && (cause != RONBUS_WAKE_DATA || !put_off(sub)))
 			wake(sub, cause);
 	}
+	if (bus->info.features & RONBUS_F_COALESCE)
+		wake_deferred(bus, cause);
 }
+
+/* ---- sleeping --------------------------------------------------------------------------- */
 
 static void embedded_notify(struct ronbus_publisher_handle *base, __u64 set)
 {
@@ -612,11 +899,38 @@ static bool look(const struct embedded_sub *sub, __u64 *pos)
 	return true;
 }
 
-static bool something(const struct embedded_sub *sub)
+static bool something(struct embedded_sub *sub)
 {
+	struct ronbus_ahead ahead;
 	__u64 pos;
+	bool is;
 
-	return look(sub, &pos);
+	if (!coalesces(sub))
+		return look(sub, &pos);
+	pthread_mutex_lock(&sub->bus->lock);
+	is = enough(sub, false, &ahead);
+	/* Who only looks, now and then, shall see it in time too. */
+	if (!is && ahead.messages)
+		start_timer(sub);
+	pthread_mutex_unlock(&sub->bus->lock);
+	return is;
+}
+
+/* Arm or defer, unless there is enough. Who polls an fd for it must hear of it from us. */
+static bool arm_coalescing(struct embedded_sub *sub)
+{
+	bool relied, is;
+
+	__atomic_fetch_add(&sub->kernel.waits_total, 1, __ATOMIC_RELAXED);
+	pthread_mutex_lock(&sub->bus->lock);
+	relied = take_own(sub) || deferred(sub);
+	is = settle(sub, false);
+	if (is && relied && RB_READ(&sub->polled)) {
+		RB_WRITE(&sub->polled, 0);
+		signal_fds(sub);
+	}
+	pthread_mutex_unlock(&sub->bus->lock);
+	return is;
 }
 
 static void arm_bit(struct embedded_sub *sub)
@@ -632,14 +946,17 @@ static void arm_bit(struct embedded_sub *sub)
 }
 
 /*
- * Armed: is there something? If not, but a message is being written, then it may be for others,
+ * Arm: is there something? If not, but a message is being written, then it may be for others,
  * whose publisher would wake only them, with one for us behind it, whose publisher has woken us in
  * vain. So any publisher is to wake us then.
  */
-static bool look_armed(struct embedded_sub *sub)
+static bool arm(struct embedded_sub *sub)
 {
 	__u64 mine = sub->base.sub.interest.bit, *blocked = &sub->bus->info.blocked, pos;
 
+	if (coalesces(sub))
+		return arm_coalescing(sub);
+	arm_bit(sub);
 	if (look(sub, &pos))
 		return true;
 	if (!mine)
@@ -661,6 +978,11 @@ static void disarm_bit(struct embedded_sub *sub, bool data)
 
 	if (!data && RB_READ(&sub->polled))
 		return;
+	if (coalesces(sub) && !data) {
+		pthread_mutex_lock(&sub->bus->lock);
+		set_wake_at(sub, NOT_DEFERRED);
+		pthread_mutex_unlock(&sub->bus->lock);
+	}
 	/* First the bit, then who waits: barrier Q, with Q' in arm_bit(): wake.pml */
 	if (__atomic_fetch_and(&sub->bus->info.armed, ~mine, __ATOMIC_SEQ_CST) & mine &&
 	    RB_READ(&sub->polled)) {
@@ -685,8 +1007,7 @@ static int embedded_wait(struct ronbus_subscriber_handle *base, __u64 deadline)
 		/* barrier G', with G in wake_sleeper(): cancel.pml */
 		__u32 seq = RB_LOAD_ACQUIRE(&sub->seq);
 
-		arm_bit(sub);
-		if (look_armed(sub)) {
+		if (arm(sub)) {
 			err = 0;
 			break;
 		}
@@ -728,8 +1049,7 @@ static int embedded_arm(struct ronbus_subscriber_handle *base)
 	if (sub->own_fd >= 0)
 		(void)!read(sub->own_fd, &count, sizeof(count));
 	RB_WRITE(&sub->polled, 1);
-	arm_bit(sub);
-	if (!look_armed(sub))
+	if (!arm(sub))
 		return 0;
 	disarm_bit(sub, true);
 	return 1;
@@ -864,6 +1184,7 @@ static void add_sub(struct ronbus_counters *to, const struct embedded_sub *sub)
 	add_self(to, &sub->self);
 	to->notify_sends_total += sub->kernel.wakes_total[RONBUS_WAKE_DATA];
 	to->waits_total += RB_READ(&sub->kernel.waits_total);
+	to->coalesce_deferred_total += sub->kernel.coalesce_deferred_total;
 	for (i = 0; i < RONBUS_WAKE_CAUSES; i++)
 		to->wakes_total[i] += sub->kernel.wakes_total[i];
 }
@@ -1144,7 +1465,7 @@ static int embedded_publish_block(struct ronbus_publisher_handle *base,
 		return ret;
 	/* Nobody there: no block has to go for it. */
 	if (!RB_READ(&bus->info.audience[req->topic]))
-		return __ronbus_count(by, req->topic, 0, 0);
+		return __ronbus_count(by, req->topic, 0, 0, 0);
 	block = block_take(bus);
 	if (block < 0)
 		return block;
@@ -1289,6 +1610,7 @@ static int embedded_subscribe(struct ronbus *base, const struct ronbus_subscribe
 	sub->bus = bus;
 	sub->own_fd = -1;
 	sub->user_fd = -1;
+	sub->coalesce.wake_at = NOT_DEFERRED;
 	sub->base.sub.ring = bus->ring;
 	sub->base.sub.info = &bus->info;
 	sub->base.sub.self = &sub->self;
@@ -1311,8 +1633,10 @@ static void embedded_sub_close(struct ronbus_subscriber_handle *base)
 	struct embedded_sub *sub = (struct embedded_sub *)base;
 	struct embedded_bus *bus = sub->bus;
 
+	end_timer(sub);
 	pthread_mutex_lock(&bus->lock);
 	bus->subs[base->index] = NULL;
+	set_wake_at(sub, NOT_DEFERRED);
 	set_audience(bus, base->index, 0);
 	take_armed(bus, bit(base->index));
 	add_sub(&bus->past, sub);
@@ -1355,6 +1679,7 @@ const struct ronbus_transport ronbus_embedded_transport = {
 	.wait = embedded_wait,
 	.arm = embedded_arm,
 	.set_topics = embedded_set_topics,
+	.coalesce = embedded_coalesce,
 	.set_eventfd = embedded_set_eventfd,
 	.cancel = embedded_cancel,
 	.sub_close = embedded_sub_close,

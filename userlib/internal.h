@@ -97,6 +97,7 @@ struct ronbus_transport {
 	int (*wait)(struct ronbus_subscriber_handle *sub, __u64 deadline);
 	int (*arm)(struct ronbus_subscriber_handle *sub);
 	int (*set_topics)(struct ronbus_subscriber_handle *sub, __u64 topics);
+	int (*coalesce)(struct ronbus_subscriber_handle *sub, const struct ronbus_coalesce *req);
 	int (*set_eventfd)(struct ronbus_subscriber_handle *sub, int fd);
 	int (*cancel)(struct ronbus_subscriber_handle *sub);
 	void (*sub_close)(struct ronbus_subscriber_handle *sub);
@@ -160,6 +161,8 @@ static inline __u32 ronbus_how_of_features(__u64 features)
 		how |= RONBUS_HOW_INTEREST;
 	if (features & RONBUS_F_SOA)
 		how |= RONBUS_HOW_ARRAYS;
+	if (features & RONBUS_F_COALESCE)
+		how |= RONBUS_HOW_COALESCE;
 	return how;
 }
 

@@ -295,12 +295,13 @@ static void look(struct thread *thread, __u32 threshold)
 		thread->step < threshold - count ? thread->step : threshold - count;
 }
 
-/* The inlines do not know how to count skips, so their key must not be that of the entry. */
+/* Where the inlines leave counting to the library, their key must not be that of the entry. */
 static __u64 key_of(const struct ronbus_publisher_handle *pub, __u32 receivers)
 {
+	const __u32 left = RONBUS_HOW_INTEREST | RONBUS_HOW_COALESCE;
 	__u64 key = __ronbus_thread_key(&pub->pub, receivers);
 
-	return pub->pub.how & RONBUS_HOW_INTEREST ? key | 1ULL << 63 : key;
+	return pub->pub.how & left ? key | 1ULL << 63 : key;
 }
 
 void ronbus_metrics_count(struct ronbus_publisher_handle *pub, __u32 messages, __u32 receivers,

@@ -116,12 +116,14 @@ static void add(const struct ronbus_pub *pub, __u64 *counter, __u64 by)
 		__atomic_fetch_add(counter, by, __ATOMIC_RELAXED);
 }
 
-static void count_with_skips(struct ronbus_pub *pub, __u32 messages, __u32 receivers,
-			     __u64 audience)
+/* What the inlines do not count. */
+static void count_here(struct ronbus_pub *pub, __u32 messages, __u32 receivers, __u64 audience)
 {
-	__u64 spared = RB_READ(&pub->info->members) & ~audience;
-	__u64 skips = (__u64)messages * __ronbus_popcount(pub->how, spared);
+	__u64 spared = 0, skips;
 
+	if (pub->how & RONBUS_HOW_INTEREST)
+		spared = RB_READ(&pub->info->members) & ~audience;
+	skips = (__u64)messages * __ronbus_popcount(pub->how, spared);
 	if (pub->how & RONBUS_HOW_METRICS) {
 		ronbus_metrics_count(ronbus_publisher_of(pub), messages, receivers, skips);
 		return;
@@ -133,8 +135,8 @@ static void count_with_skips(struct ronbus_pub *pub, __u32 messages, __u32 recei
 
 static void count(struct ronbus_pub *pub, __u32 messages, __u32 receivers, __u64 audience)
 {
-	if (pub->how & RONBUS_HOW_INTEREST)
-		count_with_skips(pub, messages, receivers, audience);
+	if (pub->how & (RONBUS_HOW_INTEREST | RONBUS_HOW_COALESCE))
+		count_here(pub, messages, receivers, audience);
 	else if (!__ronbus_count_inline(pub, pub->how, messages, receivers))
 		ronbus_metrics_count(ronbus_publisher_of(pub), messages, receivers, 0);
 }
@@ -157,15 +159,28 @@ int __ronbus_wake(struct ronbus_pub *pub, unsigned int topic, int ret, __u64 aud
 	if (pub->how & RONBUS_HOW_EDGE)
 		sleepers = RB_LOAD_ACQUIRE(&pub->info->armed);
 	sleepers &= audience | RB_READ(&pub->info->audience[topic]) | RB_READ(&pub->info->blocked);
-	if (sleepers)
+	/* With COALESCE it may be for nobody that is armed, but for somebody that was deferred. */
+	if (sleepers || pub->how & RONBUS_HOW_COALESCE)
 		handle->transport->notify(handle, sleepers);
 	return ret;
 }
 
-int __ronbus_count(struct ronbus_pub *pub, unsigned int topic, __u32 receivers, __u64 audience)
+/*
+ * Behind the last message and a full barrier: may somebody have to be woken, or have all the
+ * messages he waits for?
+ */
+static bool wake_due(const struct ronbus_pub *pub, __u64 next)
+{
+	if (__ronbus_sleepers(pub, pub->how))
+		return true;
+	return pub->how & RONBUS_HOW_COALESCE && next >= RB_READ(&pub->info->wake_next);
+}
+
+int __ronbus_count(struct ronbus_pub *pub, unsigned int topic, __u32 receivers, __u64 audience,
+		   __u64 next)
 {
 	count(pub, 1, receivers, audience);
-	if (receivers && __ronbus_sleepers(pub, pub->how))
+	if (receivers && wake_due(pub, next))
 		__ronbus_wake(pub, topic, 0, audience);
 	return (int)receivers;
 }
@@ -188,7 +203,7 @@ static int publish_rest(struct ronbus_pub *pub, unsigned int topic, const void *
 {
 	const struct ronbus_ring *ring = &pub->ring;
 	__u32 receivers;
-	__u64 audience, pos;
+	__u64 audience, pos = 0;
 
 	if (topic >= RONBUS_TOPICS_MAX)
 		return -EINVAL;
@@ -209,7 +224,7 @@ static int publish_rest(struct ronbus_pub *pub, unsigned int topic, const void *
 		ronbus_ring_advance(ring, pos + 1);
 	}
 	__RONBUS_PROBE(4, publish, pub, topic, 1, receivers);
-	return __ronbus_count(pub, topic, receivers, audience);
+	return __ronbus_count(pub, topic, receivers, audience, pos + 1);
 }
 
 int __ronbus_publish(struct ronbus_pub *pub, unsigned int topic, const void *data, size_t len)
@@ -316,7 +331,7 @@ int __ronbus_published_many(struct ronbus_pub *pub, unsigned int topic, __u64 au
 	add(pub, bucket, 1);
 	__RONBUS_PROBE(4, publish, pub, topic, done, receivers);
 	count(pub, done, receivers, audience);
-	if (__ronbus_sleepers(pub, pub->how))
+	if (wake_due(pub, next))
 		__ronbus_wake(pub, topic, 0, audience);
 	return (int)done;
 }

@@ -102,6 +102,14 @@ int ronbus_set_topics(struct ronbus_sub *sub, __u64 topics)
 	return err;
 }
 
+int ronbus_coalesce(struct ronbus_sub *sub, unsigned int messages, __u64 delay_ns)
+{
+	struct ronbus_subscriber_handle *handle = ronbus_subscriber_of(sub);
+	struct ronbus_coalesce req = { .messages = messages, .delay_ns = delay_ns };
+
+	return handle->transport->coalesce(handle, &req);
+}
+
 __u64 ronbus_sub_position(const struct ronbus_sub *sub)
 {
 	return RB_READ(&sub->self->cursor);

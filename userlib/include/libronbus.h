@@ -332,6 +332,21 @@ int ronbus_subscribe(struct ronbus *bus, const struct ronbus_sub_options *opts,
 int ronbus_set_topics(struct ronbus_sub *sub, __u64 topics);
 
 /**
+ * ronbus_coalesce() - be woken for several messages at once, on a bus with RONBUS_F_COALESCE
+ * @sub: the subscriber
+ * @messages: how many, up to half of the slots and RONBUS_COALESCE_MAX; 0 or 1 for the first, as
+ *	without this
+ * @delay_ns: but no later than so many nanoseconds after the first, RONBUS_COALESCE_DELAY_MIN to
+ *	RONBUS_COALESCE_DELAY_MAX
+ *
+ * For every way to sleep and to be signalled. Receiving does not wait for more than there is.
+ *
+ * Return: 0; -EINVAL: too many, or no such delay; -EOPNOTSUPP: the bus does not have the feature;
+ * on "embedded:" also -EAGAIN: no thread for it, -ENOMEM.
+ */
+int ronbus_coalesce(struct ronbus_sub *sub, unsigned int messages, __u64 delay_ns);
+
+/**
  * ronbus_wait() - sleep until there is something to look at, or the bus has ended
  * @sub: the subscriber
  * @timeout_ns: nanoseconds; negative for no limit
@@ -794,6 +809,7 @@ enum ronbus_pub_how {
 	RONBUS_HOW_POPCNT = 1 << 6, /* the CPU has the instruction */
 	RONBUS_HOW_INTEREST = 1 << 7, /* RONBUS_F_INTEREST: counting is left to the library */
 	RONBUS_HOW_ARRAYS = 1 << 8, /* RONBUS_F_SOA */
+	RONBUS_HOW_COALESCE = 1 << 9, /* RONBUS_F_COALESCE: likewise, and waking */
 };
 
 struct ronbus_pub {
@@ -840,7 +856,8 @@ int __ronbus_publish_many(struct ronbus_pub *pub, unsigned int topic, const stru
 int __ronbus_published_many(struct ronbus_pub *pub, unsigned int topic, __u64 audience,
 			    unsigned int done, __u64 next);
 __u64 __ronbus_claim(struct ronbus_pub *pub, __u64 pos);
-int __ronbus_count(struct ronbus_pub *pub, unsigned int topic, __u32 receivers, __u64 audience);
+int __ronbus_count(struct ronbus_pub *pub, unsigned int topic, __u32 receivers, __u64 audience,
+		   __u64 next);
 int __ronbus_wake(struct ronbus_pub *pub, unsigned int topic, int receivers, __u64 audience);
 int __ronbus_try_recv(struct ronbus_sub *sub, void *buf, size_t size, struct ronbus_msg *msg);
 int __ronbus_recv_many(struct ronbus_sub *sub, void *buf, size_t size, struct ronbus_msg *msgs,
@@ -932,8 +949,8 @@ __RONBUS_PART int __ronbus_count_inline(const struct ronbus_pub *pub, __u32 how,
 {
 	__u64 *counter = &pub->self->messages_for[receivers];
 
-	/* With INTEREST no entry has this key, so that the library counts, and skips besides. */
-	if (how & (RONBUS_HOW_METRICS | RONBUS_HOW_INTEREST))
+	/* With INTEREST or COALESCE no entry has this key: the library counts, and does the rest. */
+	if (how & (RONBUS_HOW_METRICS | RONBUS_HOW_INTEREST | RONBUS_HOW_COALESCE))
 		return __ronbus_count_thread(pub, messages, receivers);
 	if (how & RONBUS_HOW_SINGLE)
 		__ronbus_bump(counter, messages);
@@ -1003,7 +1020,7 @@ __RONBUS_PART int __ronbus_publish_in(struct ronbus_pub *pub, unsigned int topic
 	}
 	__RONBUS_PROBE(4, publish, pub, topic, 1, receivers);
 	if (RB_UNLIKELY(!__ronbus_count_inline(pub, how, 1, receivers)))
-		return __ronbus_count(pub, topic, receivers, audience);
+		return __ronbus_count(pub, topic, receivers, audience, claim.pos + 1);
 	if (receivers && RB_UNLIKELY(__ronbus_sleepers(pub, how)))
 		return __ronbus_wake(pub, topic, (int)receivers, audience);
 	return (int)receivers;

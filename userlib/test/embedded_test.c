@@ -209,7 +209,6 @@ static void test_create_refuses(void **state)
 	} cases[] = {
 		{ { .features = 1ULL << 8 }, -EINVAL },
 		{ { .features = 1ULL << 63 }, -EINVAL },
-		{ { .features = RONBUS_F_COALESCE }, -EOPNOTSUPP },
 		{ { .features = RONBUS_F_SOA, .capacity = 5 }, -EINVAL },
 		{ { .flags = 1 << 4 }, -EINVAL },
 		{ { .flags = 1U << 31 }, -EINVAL },
@@ -385,7 +384,7 @@ static void test_query(void **state)
 	assert_int_equal(query.features, RONBUS_F_EDGE_NOTIFY | RONBUS_F_BATCH |
 						 RONBUS_F_AUTOTUNE_CAP | RONBUS_F_METRICS_BUF |
 						 RONBUS_F_INTEREST | RONBUS_F_SOA |
-						 RONBUS_F_BLOCKS);
+						 RONBUS_F_BLOCKS | RONBUS_F_COALESCE);
 	assert_int_equal(query.subscribers_max, 64);
 	assert_int_equal(query.self_page_size, sizeof(struct ronbus_self));
 }

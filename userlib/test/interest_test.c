@@ -25,13 +25,14 @@ static void test_addressed(void **state)
 		run(EDGE, seed);
 		run(BATCH, seed);
 		run(ALL, seed);
+		run(ALL | RONBUS_F_SOA, seed);
 	}
 	run(0, 1);
 }
 
 static void test_cases(void **state)
 {
-	static const __u64 features[] = { EDGE, BATCH, ALL };
+	static const __u64 features[] = { EDGE, BATCH, ALL, EDGE | RONBUS_F_SOA };
 	char wrong[256];
 
 	(void)state;

@@ -145,6 +145,7 @@ static void names_of_the_plan(void **state)
 		"bus_cap_selected",
 		"bus_interest_skips_total",
 		"bus_ready_mask_width",
+		"bus_coalesce_deferred_total",
 	};
 	struct snapshot snapshot = { .source = "stats" };
 	char line[128];
