@@ -17,6 +17,7 @@
 #include <bpf/libbpf.h>
 
 #include "collect.h"
+#include "ronbus_counters.h"
 #include "ronbus_kselftest.h"
 #include "bpf_test.skel.h"
 #include "ronbus_other.skel.h"
@@ -609,10 +610,19 @@ static int set_format(const char *sed)
 	return mount("/tmp/format", FORMAT, NULL, MS_BIND, NULL);
 }
 
+/* In the order of the list, which is that of the format. */
+static const char *const counters[] = {
+#define NAME(name, ...) #name,
+	RONBUS_COUNTERS(NAME, NAME)
+#undef NAME
+};
+
 /* Without types, counters are found by their places: those of another module would be wrong. */
 static void check_refused(struct __test_metadata *_metadata, FIXTURE_DATA(collect) * self)
 {
-	static const struct {
+	const char *last = counters[ARRAY_SIZE(counters) - 1];
+	char without[64], longer[128];
+	const struct {
 		const char *sed;
 		const char *why;
 	} modules[] = {
@@ -620,13 +630,15 @@ static void check_refused(struct __test_metadata *_metadata, FIXTURE_DATA(collec
 		{ "/holes_total/d", "addressed_total" },
 		{ "/u64 holes_total/s/offset:[0-9]*/offset:8/", "holes_total" },
 		{ "/u64 wakes_total/s/size:[0-9]*/size:40/", "wakes_total" },
-		{ "/u64 ready_mask_width/d", "ready_mask_width" },
-		{ "/u64 ready_mask_width/s/$/\\n\\tfield:u64 new_total; offset:8; size:8;/",
-		  "new_total" },
+		{ without, last },
+		{ longer, "new_total" },
 	};
 	struct ronbus_collect *other;
 	size_t i;
 
+	snprintf(without, sizeof(without), "/u64 %s;/d", last);
+	snprintf(longer, sizeof(longer),
+		 "/u64 %s;/s/$/\\n\\tfield:u64 new_total; offset:8; size:8;/", last);
 	for (i = 0; i < ARRAY_SIZE(modules); i++) {
 		ASSERT_EQ(0, set_format(modules[i].sed));
 		EXPECT_EQ(-EPROTO, ronbus_collect_start(&other, RONBUS_COLLECT_CLASSIC));
