@@ -71,17 +71,18 @@ static struct iovec *make_batch(const struct cell *cell, __u64 *message)
 
 struct bus *bus_open(struct cell *cell)
 {
-	struct bus *bus = calloc(1, sizeof(*bus));
+	struct bus *bus = aligned_alloc(RONBUS_CACHE_LINE, sizeof(*bus));
 	int ret = 0;
 
 	if (!bus)
 		die("no memory");
+	memset(bus, 0, sizeof(*bus));
 	bus->bus = bus_create(cell);
 	if (!bus->bus) {
 		free(bus);
 		return NULL;
 	}
-	bus->vec = make_batch(cell, bus->message);
+	bus->vec = make_batch(cell, bus->message.words);
 	set_threshold(cell);
 	ret = ronbus_publisher(bus->bus, cell->pub_flags, &bus->pub);
 	for (; !ret && bus->nr_subs < cell->subscribers; bus->nr_subs++) {
@@ -202,19 +203,19 @@ static ALWAYS_INLINE unsigned int receive(struct ronbus_sub *sub, void *buffer, 
 
 static NOINLINE unsigned int receive_all(const struct cell *cell, struct ronbus_sub *sub)
 {
-	__u64 buffer[RONBUS_PAYLOAD_MAX / sizeof(__u64)];
+	struct message buffer;
 
 	switch (cell->payload) {
 	case 8:
-		return receive(sub, buffer, 8);
+		return receive(sub, buffer.words, 8);
 	case 32:
-		return receive(sub, buffer, 32);
+		return receive(sub, buffer.words, 32);
 	case 256:
-		return receive(sub, buffer, 256);
+		return receive(sub, buffer.words, 256);
 	case 4096:
-		return receive(sub, buffer, 4096);
+		return receive(sub, buffer.words, 4096);
 	default:
-		return receive(sub, buffer, cell->payload);
+		return receive(sub, buffer.words, cell->payload);
 	}
 }
 
@@ -240,11 +241,11 @@ static NOINLINE unsigned int drain(struct ronbus_sub *sub)
 /* The loops of those who do not know better: ask for each message whether there is one. */
 static NOINLINE unsigned int wait_for_each(const struct cell *cell, struct ronbus_sub *sub)
 {
-	__u64 buffer[RONBUS_PAYLOAD_MAX / sizeof(__u64)];
+	struct message buffer;
 	unsigned int received = 0;
 	struct ronbus_msg msg;
 
-	while (!ronbus_wait(sub, 0) && ronbus_try_recv(sub, buffer, cell->payload, &msg) > 0)
+	while (!ronbus_wait(sub, 0) && ronbus_try_recv(sub, buffer.words, cell->payload, &msg) > 0)
 		received++;
 	return received;
 }
@@ -252,14 +253,14 @@ static NOINLINE unsigned int wait_for_each(const struct cell *cell, struct ronbu
 static NOINLINE unsigned int poll_for_each(const struct cell *cell, struct ronbus_sub *sub)
 {
 	struct pollfd pollfd = { .fd = ronbus_sub_fd(sub), .events = POLLIN };
-	__u64 buffer[RONBUS_PAYLOAD_MAX / sizeof(__u64)];
+	struct message buffer;
 	unsigned int received = 0;
 	struct ronbus_msg msg;
 
 	for (;;) {
 		/* On the embedded transport the fd tells only those who have armed. */
 		(void)poll(&pollfd, 1, 0);
-		if (ronbus_try_recv(sub, buffer, cell->payload, &msg) <= 0)
+		if (ronbus_try_recv(sub, buffer.words, cell->payload, &msg) <= 0)
 			return received;
 		received++;
 	}

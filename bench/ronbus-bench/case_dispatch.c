@@ -134,7 +134,7 @@ static void *dispatch_setup(struct cell *cell)
 
 static bool dispatch_turn(struct cell *cell, void *state)
 {
-	__u64 message[RONBUS_PAYLOAD_MAX / sizeof(__u64)] = { 0 };
+	struct message message = { 0 };
 	struct usage begin = usage_now(), used, of_readers;
 	struct timespec pause = { .tv_nsec = INTERVAL_NS };
 	struct node *node = state;
@@ -146,7 +146,7 @@ static bool dispatch_turn(struct cell *cell, void *state)
 		nanosleep(&pause, NULL);
 		start = now_ns();
 		for (i = 0; i < cell->burst; i++)
-			must(ronbus_publish(node->pub, 0, message, cell->payload), "publish");
+			must(ronbus_publish(node->pub, 0, message.words, cell->payload), "publish");
 		calls[burst] =
 			((double)(now_ns() - start) - settings.clock_ns) / (double)cell->burst;
 	}

@@ -50,9 +50,9 @@ static void by_drain(struct ronbus_sub *sub, struct seat *seat)
 /* Receive one; returns whether there may be more. */
 static bool receive_one(struct ronbus_sub *sub, struct seat *seat)
 {
-	__u64 buffer[RONBUS_PAYLOAD_MAX / sizeof(__u64)];
+	struct message buffer;
 	struct ronbus_msg msg;
-	int ret = ronbus_try_recv(sub, buffer, sizeof(buffer), &msg);
+	int ret = ronbus_try_recv(sub, buffer.words, sizeof(buffer), &msg);
 
 	if (ret == RONBUS_MESSAGE)
 		note(seat, &msg);

@@ -35,7 +35,7 @@ static void one_burst(const struct cell *cell, struct bus *bus, struct times *ti
 	uint64_t start = now_ns();
 	unsigned int i, got, whole = cell->burst;
 
-	bus_publish(cell, bus->pub, bus->vec, bus->message);
+	bus_publish(cell, bus->pub, bus->vec, bus->message.words);
 	times->publish += since(start);
 	times->messages += cell->burst;
 	if (whole > cell->capacity_selected)

@@ -62,7 +62,7 @@ static void *publisher_main(void *arg)
 			return NULL;
 		line_up(crowd);
 		publisher->begin = now_ns();
-		bus_publish(crowd->cell, publisher->pub, NULL, crowd->bus->message);
+		bus_publish(crowd->cell, publisher->pub, NULL, crowd->bus->message.words);
 		publisher->end = now_ns();
 		pthread_barrier_wait(&crowd->gate);
 	}

@@ -14,6 +14,7 @@
 #define BURST SHAPE_A_MESSAGES
 #define ROUNDS 8U /* a sample; for a clock that ticks in steps */
 #define LONGEST 32U /* bytes */
+#define ALIGNED __attribute__((aligned(RONBUS_CACHE_LINE))) /* as struct message */
 #define READ_BATCH 32U /* messages in a call of ronbus_recv_many() */
 
 struct shape_a {
@@ -51,7 +52,7 @@ static void shape_a_teardown(struct cell *cell, void *opaque)
 static ALWAYS_INLINE void send_single(struct shape_a *state, size_t len)
 {
 	struct ronbus_pub *pub = state->bus->pub;
-	__u64 *message = state->bus->message;
+	__u64 *message = state->bus->message.words;
 	unsigned int i;
 
 	for (i = 0; i < BURST; i++) {
@@ -89,7 +90,7 @@ static ALWAYS_INLINE void see(struct seen *seen, __u64 number, const struct ronb
 
 static ALWAYS_INLINE void read_single(struct ronbus_sub *sub, struct seen *seen, size_t len)
 {
-	__u64 buffer[LONGEST / sizeof(__u64)];
+	__u64 buffer[LONGEST / sizeof(__u64)] ALIGNED;
 	struct ronbus_msg msg;
 
 	while (ronbus_try_recv(sub, buffer, len, &msg) == RONBUS_MESSAGE)
@@ -98,7 +99,7 @@ static ALWAYS_INLINE void read_single(struct ronbus_sub *sub, struct seen *seen,
 
 static ALWAYS_INLINE void read_many(struct ronbus_sub *sub, struct seen *seen, size_t len)
 {
-	__u64 buffer[READ_BATCH * LONGEST / sizeof(__u64)];
+	__u64 buffer[READ_BATCH * LONGEST / sizeof(__u64)] ALIGNED;
 	struct ronbus_msg msgs[READ_BATCH];
 	int i, n;
 

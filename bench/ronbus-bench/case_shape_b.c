@@ -19,15 +19,16 @@ struct table_tennis {
 
 static void echo(struct actors *actors, unsigned int self)
 {
-	__u64 buffer[RONBUS_PAYLOAD_MAX / sizeof(__u64)];
+	struct message buffer;
 	struct ronbus_sub *ping;
 	struct ronbus_pub *pong;
 
 	must(ronbus_subscribe(actors->buses[PING], NULL, &ping), "subscribe");
 	must(ronbus_publisher(actors->buses[PONG], 0, &pong), "publisher");
 	actors_ready(actors, self);
-	while (next_message(ping, actors->sleeping, buffer, actors->payload) == RONBUS_MESSAGE)
-		must(ronbus_publish(pong, 0, buffer, actors->payload), "publish");
+	while (next_message(ping, actors->sleeping, buffer.words, actors->payload) ==
+	       RONBUS_MESSAGE)
+		must(ronbus_publish(pong, 0, buffer.words, actors->payload), "publish");
 	ronbus_sub_close(ping);
 	ronbus_pub_close(pong);
 }
@@ -70,16 +71,16 @@ static double one_way(struct table_tennis *game, __u64 *message)
 
 static bool shape_b_turn(struct cell *cell, void *state)
 {
-	__u64 message[RONBUS_PAYLOAD_MAX / sizeof(__u64)] = { 0 };
+	struct message message = { 0 };
 	unsigned int i, count = cell->burst;
 	double *values = malloc(count * sizeof(*values));
 
 	if (!values)
 		die("no memory");
 	for (i = 0; i < count / 4; i++) /* to warm up */
-		one_way(state, message);
+		one_way(state, message.words);
 	for (i = 0; i < count; i++)
-		values[i] = one_way(state, message);
+		values[i] = one_way(state, message.words);
 	series_add_latencies(&cell->series[0], values, count);
 	free(values);
 	return true;

@@ -28,15 +28,15 @@ struct audience {
 
 static void sleeper(struct actors *actors, unsigned int self)
 {
-	__u64 buffer[RONBUS_PAYLOAD_MAX / sizeof(__u64)];
+	struct message buffer;
 	struct seat *seat = actors_seat(actors, self);
 	struct ronbus_sub *sub;
 
 	must(ronbus_subscribe(actors->buses[0], NULL, &sub), "subscribe");
 	actors_ready(actors, self);
-	while (next_message(sub, true, buffer, actors->payload) == RONBUS_MESSAGE) {
+	while (next_message(sub, true, buffer.words, actors->payload) == RONBUS_MESSAGE) {
 		seat->when = now_ns();
-		__atomic_store_n(&seat->number, buffer[0], __ATOMIC_RELEASE);
+		__atomic_store_n(&seat->number, buffer.words[0], __ATOMIC_RELEASE);
 	}
 	ronbus_sub_close(sub);
 }
@@ -98,12 +98,12 @@ static uint64_t last_wake(const struct actors *actors, uint64_t number)
 /* One message: what the call took, and, with readers, until the last one was awake. */
 static void one_message(struct audience *audience, uint64_t number, double *call, double *wake)
 {
-	__u64 message[RONBUS_PAYLOAD_MAX / sizeof(__u64)] = { number };
+	struct message message = { .words = { number } };
 	unsigned int ticks = 0;
 	uint64_t begin, end, last;
 
 	begin = now_ns();
-	must(ronbus_publish(audience->pub, 0, message, audience->actors.payload), "publish");
+	must(ronbus_publish(audience->pub, 0, message.words, audience->actors.payload), "publish");
 	end = now_ns();
 	*call = (double)(end - begin) - settings.clock_ns;
 	do {
