@@ -180,6 +180,7 @@ static long act_create(struct world *w, const struct act *act)
 				  .features = RONBUS_FEATURES_RECOMMENDED | RONBUS_F_BLOCKS,
 				  .capacity = 1024,
 				  .payload = LEN,
+				  .blocks = 4, /* it may charge no more than 96 pages */
 			  });
 }
 
