@@ -925,20 +925,69 @@ static inline int ronbus_ring_wanted(const struct ronbus_ring *ring, __u64 pos,
 RB_PART __u32 ronbus_ring_others(const struct ronbus_ring *ring, __u64 pos,
 				 const struct ronbus_interest *interest)
 {
+	const __u64 owner = RONBUS_STATE(0, (1U << RONBUS_STATE_OWNER_BITS) - 1, 0);
+	const __u64 ready = RONBUS_STATE(ronbus_ring_lap(ring, pos), 0, RONBUS_KIND_READY);
+	const __u32 length = ronbus_run_length(ring, pos, RONBUS_RUN);
 	const struct ronbus_words at = ronbus_ring_at(ring, pos);
 	__u64 states[RONBUS_RUN];
-	__u32 i, count;
+	__u32 i;
 
-	count = ronbus_ring_run(ring, &at, pos, ronbus_run_length(ring, pos, RONBUS_RUN), states);
-	for (i = 0; i < count; i++) {
+	for (i = 0; i < length; i++) {
 		const struct ronbus_words its = ronbus_run_at(ring, &at, i);
 
+		/* barrier B', with B in commit(): ring.pml */
+		states[i] = RB_LOAD_ACQUIRE(its.state);
+		if ((states[i] & ~owner) != ready)
+			break;
 		if (ronbus_words_wanted(&its, pos + i, interest)) {
 			__builtin_prefetch(ronbus_words_payload(&its)); /* it is read next */
 			break;
 		}
 	}
 	return ronbus_ring_run_unchanged(ring, &at, i, states);
+}
+
+/**
+ * ronbus_ring_run_wanted() - which messages of a run are for a subscriber
+ * @ring: the ring
+ * @pos: the position to begin at
+ * @interest: what the subscriber reads
+ * @states: their state words
+ * @wanted: set of those that are for it, the one at @pos in bit 0
+ *
+ * All of them were whole when this was found; who reads one asks again, ronbus_state_unchanged().
+ *
+ * Return: how many messages there are, one behind the other; 0 where they were there before the
+ * subscriber, and ronbus_ring_wanted() has to say of each.
+ */
+RB_PART __u32 ronbus_ring_run_wanted(const struct ronbus_ring *ring, __u64 pos,
+				     const struct ronbus_interest *interest, __u64 *states,
+				     __u32 *wanted)
+{
+	const __u64 owner = RONBUS_STATE(0, (1U << RONBUS_STATE_OWNER_BITS) - 1, 0);
+	const __u64 ready = RONBUS_STATE(ronbus_ring_lap(ring, pos), 0, RONBUS_KIND_READY);
+	const __u32 length = ronbus_run_length(ring, pos, RONBUS_RUN);
+	const struct ronbus_words at = ronbus_ring_at(ring, pos);
+	const __u64 topics = RB_READ(&interest->asked);
+	__u32 i, set = 0;
+
+	*wanted = 0;
+	if (RB_UNLIKELY(pos < interest->joined))
+		return 0;
+	for (i = 0; i < length; i++) {
+		const struct ronbus_words its = ronbus_run_at(ring, &at, i);
+		__u64 topic = 1ULL << RB_READ(&its.meta->topic) % RONBUS_TOPICS_MAX;
+
+		/* barrier B', with B in commit(): ring.pml */
+		states[i] = RB_LOAD_ACQUIRE(its.state);
+		if ((states[i] & ~owner) != ready)
+			break;
+		if (RB_READ(its.ready) & interest->bit && topics & topic)
+			set |= 1U << i;
+	}
+	i = ronbus_ring_run_unchanged(ring, &at, i, states);
+	*wanted = set & ((1U << i) - 1);
+	return i;
 }
 
 /**

@@ -167,8 +167,24 @@ static inline __u32 ronbus_how_of_features(__u64 features)
 }
 
 int ronbus_metrics_threshold(__u32 *threshold);
+
+/*
+ * The key of a thread's entry. Where the inlines leave counting to the library it is another one than
+ * theirs, and says of how many subscribers too the messages are not for.
+ */
+#define RONBUS_METRICS_SKIPS 56
+
+static inline __u64 ronbus_metrics_key(const struct ronbus_pub *pub, __u32 receivers, __u32 skips)
+{
+	__u64 key = __ronbus_thread_key(pub, receivers);
+
+	if (pub->how & (RONBUS_HOW_INTEREST | RONBUS_HOW_COALESCE))
+		key |= 1ULL << 63 | (__u64)skips << RONBUS_METRICS_SKIPS;
+	return key;
+}
+
 void ronbus_metrics_count(struct ronbus_publisher_handle *pub, __u32 messages, __u32 receivers,
-			  __u64 skips);
+			  __u32 skips);
 void ronbus_metrics_forget(struct ronbus_publisher_handle *pub);
 /* When what this thread has counted is to be flushed, or RONBUS_WAIT_FOREVER; and to do it. */
 __u64 ronbus_metrics_due(void);

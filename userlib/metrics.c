@@ -3,7 +3,7 @@
  * metrics.c - RONBUS_F_METRICS_BUF: counters per thread, flushed now and then
  *
  * A thread has a few entries, each for the messages of one publisher handle for one number of
- * receivers. The inlines count into them with plain stores. Their values only grow while an entry
+ * receivers, and with INTEREST of subscribers that they are not for. The inlines count into them with plain stores. Their values only grow while an entry
  * belongs to a handle; what has been flushed of them is kept beside, under the thread's lock, so
  * that whoever flushes (the thread itself, one that closes the handle, the end of the process) adds
  * just what is new, and nobody has to stop the thread for it.
@@ -39,8 +39,6 @@
 struct flushed {
 	struct ronbus_publisher_handle *pub;
 	__u64 messages;
-	__u64 skips;
-	__u64 skips_counted; /* what the inlines need not know of */
 };
 
 struct thread {
@@ -121,16 +119,14 @@ static bool flush_entry(struct thread *thread, unsigned int i)
 {
 	struct flushed *flushed = &thread->flushed[i];
 	__u64 messages = RB_READ(&thread->counters->entry[i].messages);
-	__u64 receivers = thread->counters->entry[i].key & 127;
-	__u64 skips = RB_READ(&flushed->skips_counted);
+	__u64 key = thread->counters->entry[i].key, receivers = key & 127;
+	__u64 skips = key >> RONBUS_METRICS_SKIPS & 127;
 
 	if (messages == flushed->messages)
 		return false;
-	if (skips != flushed->skips) {
-		__atomic_fetch_add(&flushed->pub->pub.self->interest_skips, skips - flushed->skips,
-				   __ATOMIC_RELAXED);
-		flushed->skips = skips;
-	}
+	if (skips)
+		__atomic_fetch_add(&flushed->pub->pub.self->interest_skips,
+				   (messages - flushed->messages) * skips, __ATOMIC_RELAXED);
 	__atomic_fetch_add(&flushed->pub->pub.self->messages_for[receivers],
 			   messages - flushed->messages, __ATOMIC_RELAXED);
 	__RONBUS_PROBE(3, flush, &flushed->pub->pub, messages - flushed->messages, receivers);
@@ -177,8 +173,6 @@ static void bind(struct thread *thread, unsigned int i, struct ronbus_publisher_
 	unbind(thread, i);
 	thread->flushed[i].pub = pub;
 	RB_WRITE(&thread->flushed[i].messages, 0);
-	thread->flushed[i].skips = 0;
-	RB_WRITE(&thread->flushed[i].skips_counted, 0);
 	RB_WRITE(&thread->counters->entry[i].messages, 0);
 	RB_WRITE(&thread->counters->entry[i].key, key);
 }
@@ -295,26 +289,18 @@ static void look(struct thread *thread, __u32 threshold)
 		thread->step < threshold - count ? thread->step : threshold - count;
 }
 
-/* Where the inlines leave counting to the library, their key must not be that of the entry. */
-static __u64 key_of(const struct ronbus_publisher_handle *pub, __u32 receivers)
-{
-	const __u32 left = RONBUS_HOW_INTEREST | RONBUS_HOW_COALESCE;
-	__u64 key = __ronbus_thread_key(&pub->pub, receivers);
-
-	return pub->pub.how & left ? key | 1ULL << 63 : key;
-}
-
 void ronbus_metrics_count(struct ronbus_publisher_handle *pub, __u32 messages, __u32 receivers,
-			  __u64 skips)
+			  __u32 skips)
 {
-	struct thread *thread = &this_thread;
+	__u64 key = ronbus_metrics_key(&pub->pub, receivers, skips);
 	__u32 i = __ronbus_thread_entry(&pub->pub, receivers);
-	__u64 key = key_of(pub, receivers);
+	struct thread *thread = &this_thread;
 
 	if (!enlist(thread)) {
 		__atomic_fetch_add(&pub->pub.self->messages_for[receivers], messages,
 				   __ATOMIC_RELAXED);
-		__atomic_fetch_add(&pub->pub.self->interest_skips, skips, __ATOMIC_RELAXED);
+		__atomic_fetch_add(&pub->pub.self->interest_skips, (__u64)messages * skips,
+				   __ATOMIC_RELAXED);
 		return;
 	}
 	if (RB_READ(&thread->counters->entry[i].key) != key) {
@@ -322,8 +308,6 @@ void ronbus_metrics_count(struct ronbus_publisher_handle *pub, __u32 messages, _
 		bind(thread, i, pub, key);
 		pthread_mutex_unlock(&thread->lock);
 	}
-	/* Before the messages, which are what says that there is something to flush. */
-	__ronbus_bump(&thread->flushed[i].skips_counted, skips);
 	__ronbus_bump(&thread->counters->entry[i].messages, messages);
 	if (RB_LIKELY(thread->counters->left > messages))
 		thread->counters->left -= messages;

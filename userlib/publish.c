@@ -116,29 +116,25 @@ static void add(const struct ronbus_pub *pub, __u64 *counter, __u64 by)
 		__atomic_fetch_add(counter, by, __ATOMIC_RELAXED);
 }
 
-/* What the inlines do not count. */
-static void count_here(struct ronbus_pub *pub, __u32 messages, __u32 receivers, __u64 audience)
+/* With INTEREST: how many subscribers a message is not for. */
+__RONBUS_PART __u32 skips_of(const struct ronbus_pub *pub, __u64 audience)
 {
-	__u64 spared = 0, skips;
+	if (!(pub->how & RONBUS_HOW_INTEREST))
+		return 0;
+	return __ronbus_popcount(pub->how, RB_READ(&pub->info->members) & ~audience);
+}
 
-	if (pub->how & RONBUS_HOW_INTEREST)
-		spared = RB_READ(&pub->info->members) & ~audience;
-	skips = (__u64)messages * __ronbus_popcount(pub->how, spared);
+static void count(struct ronbus_pub *pub, __u32 messages, __u32 receivers, __u64 audience)
+{
+	__u32 skips = skips_of(pub, audience);
+
 	if (pub->how & RONBUS_HOW_METRICS) {
 		ronbus_metrics_count(ronbus_publisher_of(pub), messages, receivers, skips);
 		return;
 	}
 	add(pub, &pub->self->messages_for[receivers], messages);
 	if (skips)
-		add(pub, &pub->self->interest_skips, skips);
-}
-
-static void count(struct ronbus_pub *pub, __u32 messages, __u32 receivers, __u64 audience)
-{
-	if (pub->how & (RONBUS_HOW_INTEREST | RONBUS_HOW_COALESCE))
-		count_here(pub, messages, receivers, audience);
-	else if (!__ronbus_count_inline(pub, pub->how, messages, receivers))
-		ronbus_metrics_count(ronbus_publisher_of(pub), messages, receivers, 0);
+		add(pub, &pub->self->interest_skips, (__u64)messages * skips);
 }
 
 int __ronbus_wake(struct ronbus_pub *pub, unsigned int topic, int ret, __u64 audience)
@@ -169,19 +165,33 @@ int __ronbus_wake(struct ronbus_pub *pub, unsigned int topic, int ret, __u64 aud
  * Behind the last message and a full barrier: may somebody have to be woken, or have all the
  * messages he waits for?
  */
-static bool wake_due(const struct ronbus_pub *pub, __u64 next)
+static inline bool wake_due(const struct ronbus_pub *pub, __u64 next)
 {
 	if (__ronbus_sleepers(pub, pub->how))
 		return true;
 	return pub->how & RONBUS_HOW_COALESCE && next >= RB_READ(&pub->info->wake_next);
 }
 
-int __ronbus_count(struct ronbus_pub *pub, unsigned int topic, __u32 receivers, __u64 audience,
-		   __u64 next)
+static __attribute__((noinline)) int count_rest(struct ronbus_pub *pub, unsigned int topic,
+						__u32 receivers, __u64 audience, __u64 next)
 {
 	count(pub, 1, receivers, audience);
 	if (receivers && wake_due(pub, next))
-		__ronbus_wake(pub, topic, 0, audience);
+		return __ronbus_wake(pub, topic, (int)receivers, audience);
+	return (int)receivers;
+}
+
+/* With INTEREST or COALESCE every message comes here; so the rest is left to others, as it is there. */
+int __ronbus_count(struct ronbus_pub *pub, unsigned int topic, __u32 receivers, __u64 audience,
+		   __u64 next)
+{
+	__u32 i = __ronbus_thread_entry(pub, receivers);
+	__u64 key = ronbus_metrics_key(pub, receivers, skips_of(pub, audience));
+
+	if (!(pub->how & RONBUS_HOW_METRICS) || RB_UNLIKELY(!__ronbus_count_thread(i, key, 1)))
+		return count_rest(pub, topic, receivers, audience, next);
+	if (receivers && RB_UNLIKELY(wake_due(pub, next)))
+		return __ronbus_wake(pub, topic, (int)receivers, audience);
 	return (int)receivers;
 }
 

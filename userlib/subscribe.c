@@ -190,6 +190,84 @@ __RONBUS_PART int drain_of(struct ronbus_sub *sub, ronbus_drain_fn fn, void *arg
 	return done ? done : ret;
 }
 
+/* Messages from @pos up to before @next are for others. */
+__RONBUS_PART void pass(struct ronbus_sub *sub, __u64 pos, __u64 next)
+{
+	if (pos == next)
+		return;
+	RB_WRITE(&sub->self->cursor, next);
+	__ronbus_bump(&sub->self->filtered, next - pos);
+}
+
+/*
+ * With INTEREST: of a run of messages first those that are for us are found, and then taken one by
+ * one. What is gone by then, or no message, or of another length, is left to __ronbus_try_recv().
+ */
+__RONBUS_PART int drain_wanted_of(struct ronbus_sub *sub, ronbus_drain_fn fn, void *arg,
+				  unsigned int budget, __u32 layout, size_t size)
+{
+	const struct ronbus_ring ring = __ronbus_view(&sub->ring, layout);
+	void *buffer = ronbus_subscriber_of(sub)->buffer;
+	struct ronbus_msg msg;
+	unsigned int done = 0;
+
+	while (done < budget) {
+		const __u64 first = RB_READ(&sub->self->cursor);
+		const struct ronbus_words at = ronbus_ring_at(&ring, first);
+		__u64 states[RONBUS_RUN], next = first;
+		__u32 wanted, count;
+		int ret;
+
+		count = ronbus_ring_run_wanted(&ring, first, &sub->interest, states, &wanted);
+		for (; wanted && done < budget; wanted &= wanted - 1) {
+			__u32 i = (__u32)__builtin_ctz(wanted);
+			const struct ronbus_words its = ronbus_run_at(&ring, &at, i);
+
+			pass(sub, next, first + i);
+			next = first + i;
+			if (!__ronbus_copy(&ring, its, next, states[i], buffer, size, &msg) ||
+			    !ronbus_state_unchanged(its.state, states[i]))
+				break;
+			__ronbus_delivered(sub, next, next + 1);
+			next++;
+			done++;
+			if (fn(arg, RONBUS_MESSAGE, &msg))
+				return (int)done;
+		}
+		if (count && !wanted) {
+			pass(sub, next, first + count);
+			continue;
+		}
+		if (done == budget)
+			break;
+		ret = __ronbus_try_recv(sub, buffer, size, &msg);
+		if (ret <= 0)
+			return done ? (int)done : ret;
+		done++;
+		if (fn(arg, ret, &msg))
+			break;
+	}
+	return (int)done;
+}
+
+static __attribute__((noinline)) int drain_wanted(struct ronbus_sub *sub, ronbus_drain_fn fn,
+						  void *arg, unsigned int budget)
+{
+	const __u32 layout = sub->ring.layout;
+
+	if (layout != RONBUS_LAYOUT_SLOTS)
+		return drain_wanted_of(sub, fn, arg, budget, layout, sub->ring.payload);
+	switch (sub->ring.payload) {
+	case 8:
+		return drain_wanted_of(sub, fn, arg, budget, RONBUS_LAYOUT_SLOTS, 8);
+	case 32:
+		return drain_wanted_of(sub, fn, arg, budget, RONBUS_LAYOUT_SLOTS, 32);
+	default:
+		return drain_wanted_of(sub, fn, arg, budget, RONBUS_LAYOUT_SLOTS,
+				       sub->ring.payload);
+	}
+}
+
 /*
  * With an array of states: as many messages as one of its lines has, behind one barrier. Returns
  * how many are whole, copied to @to with @size bytes for each.
@@ -257,8 +335,9 @@ static __attribute__((noinline)) int drain_arrays(struct ronbus_sub *sub, ronbus
 /* On most buses all messages are as long as they can be, and that is one of a few lengths. */
 static int drain(struct ronbus_sub *sub, ronbus_drain_fn fn, void *arg, unsigned int budget)
 {
-	if (RB_UNLIKELY(sub->library && !sub->interest.bit))
-		return drain_arrays(sub, fn, arg, budget);
+	if (RB_UNLIKELY(sub->library))
+		return sub->interest.bit ? drain_wanted(sub, fn, arg, budget)
+					 : drain_arrays(sub, fn, arg, budget);
 	switch (sub->ring.payload) {
 	case 8:
 		return drain_of(sub, fn, arg, budget, 8);
@@ -451,19 +530,64 @@ __RONBUS_PART int take_of_size(const struct ronbus_ring *ring, __u64 pos, __u64 
 	}
 }
 
+/*
+ * With INTEREST: the next message for us if nothing but messages for others is before it. Returns
+ * whether it was taken. Of a message for us the copy is whole if the state has not changed behind
+ * it, and so is what said that it is for us.
+ */
+__RONBUS_PART int take_wanted(struct ronbus_sub *sub, __u32 layout, void *buf, size_t size,
+			      struct ronbus_msg *msg)
+{
+	const struct ronbus_ring ring = __ronbus_view(&sub->ring, layout);
+	const struct ronbus_interest mine = sub->interest;
+	__u64 state, first = RB_READ(&sub->self->cursor), pos = first;
+	int taken = 0;
+	__u32 others;
+
+	while (ronbus_ring_ready(&ring, pos, &state)) {
+		if (ronbus_ring_wanted(&ring, pos, &mine)) {
+			taken = take_of_size(&ring, pos, state, buf, size, msg);
+			break;
+		}
+		others = ronbus_ring_others(&ring, pos, &mine);
+		pos += others;
+		if (!others || pos - first > ring.mask)
+			break;
+	}
+	pass(sub, first, pos);
+	if (taken)
+		__ronbus_delivered(sub, pos, pos + 1);
+	return taken;
+}
+
+/* A message that is there, with arrays. */
+__RONBUS_PART int take_next(struct ronbus_sub *sub, void *buf, size_t size, struct ronbus_msg *msg)
+{
+	const struct ronbus_ring ring = __ronbus_view(&sub->ring, RONBUS_LAYOUT_ARRAYS);
+	__u64 state, pos = RB_READ(&sub->self->cursor);
+
+	if (!ronbus_ring_ready(&ring, pos, &state) ||
+	    !take_of_size(&ring, pos, state, buf, size, msg))
+		return 0;
+	__ronbus_delivered(sub, pos, pos + 1);
+	return 1;
+}
+
 /* What the inlines do for slots: a message that is there. The rest as below. */
 static __attribute__((noinline)) int try_recv_of_library(struct ronbus_sub *sub, void *buf,
 							 size_t size, struct ronbus_msg *msg)
 {
-	const struct ronbus_ring ring = __ronbus_view(&sub->ring, RONBUS_LAYOUT_ARRAYS);
-	__u64 state, pos = RB_READ(&sub->self->cursor);
+	__u64 state;
 	int ret;
 
-	if (!sub->interest.bit && ronbus_ring_ready(&ring, pos, &state) &&
-	    take_of_size(&ring, pos, state, buf, size, msg)) {
-		__ronbus_delivered(sub, pos, pos + 1);
+	if (!sub->interest.bit)
+		ret = take_next(sub, buf, size, msg);
+	else if (sub->ring.layout == RONBUS_LAYOUT_SLOTS)
+		ret = take_wanted(sub, RONBUS_LAYOUT_SLOTS, buf, size, msg);
+	else
+		ret = take_wanted(sub, sub->ring.layout, buf, size, msg);
+	if (ret)
 		return RONBUS_MESSAGE;
-	}
 	ret = next_of_library(sub, msg, &state);
 	return ret == RONBUS_MESSAGE ? take_found(sub, buf, size, msg, state) : ret;
 }

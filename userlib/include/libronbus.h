@@ -842,7 +842,7 @@ struct ronbus_sub {
 struct ronbus_thread_counters {
 	__u64 left; /* messages to count before it is time for __ronbus_count() */
 	struct {
-		__u64 key; /* serial of the handle, receivers; 0 for nobody's */
+		__u64 key; /* __ronbus_thread_key(), or the library's own; 0 for nobody's */
 		__u64 messages;
 	} entry[RONBUS_THREAD_ENTRIES];
 };
@@ -923,17 +923,14 @@ __RONBUS_PART __u32 __ronbus_thread_entry(const struct ronbus_pub *pub, __u32 re
 }
 
 /*
- * Counting in the thread's own entry. Returns whether that could be done: not if it has none, or
- * it is time for something.
+ * Counting in the thread's own entry @i. Returns whether that could be done: not if it is not that
+ * of @key, or it is time for something.
  */
-__RONBUS_PART int __ronbus_count_thread(const struct ronbus_pub *pub, __u32 messages,
-					__u32 receivers)
+__RONBUS_PART int __ronbus_count_thread(__u32 i, __u64 key, __u32 messages)
 {
 	struct ronbus_thread_counters *mine = &__ronbus_thread_counters;
-	__u32 i = __ronbus_thread_entry(pub, receivers);
 
-	if (RB_UNLIKELY(RB_READ(&mine->entry[i].key) != __ronbus_thread_key(pub, receivers) ||
-			mine->left <= messages))
+	if (RB_UNLIKELY(RB_READ(&mine->entry[i].key) != key || mine->left <= messages))
 		return 0;
 	mine->left -= messages;
 	__ronbus_bump(&mine->entry[i].messages, messages);
@@ -951,7 +948,8 @@ __RONBUS_PART int __ronbus_count_inline(const struct ronbus_pub *pub, __u32 how,
 
 	/* With INTEREST or COALESCE no entry has this key: the library counts, and does the rest. */
 	if (how & (RONBUS_HOW_METRICS | RONBUS_HOW_INTEREST | RONBUS_HOW_COALESCE))
-		return __ronbus_count_thread(pub, messages, receivers);
+		return __ronbus_count_thread(__ronbus_thread_entry(pub, receivers),
+					     __ronbus_thread_key(pub, receivers), messages);
 	if (how & RONBUS_HOW_SINGLE)
 		__ronbus_bump(counter, messages);
 	else

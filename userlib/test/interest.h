@@ -212,18 +212,56 @@ static int interest_receive(struct interest_thread *t, struct ronbus_sub *sub,
 	return ret;
 }
 
+/* Where a drain is. */
+struct interest_drain {
+	struct interest_thread *t;
+	struct ronbus_sub *sub;
+	__u64 from;
+};
+
+static int interest_drained(void *arg, int what, const struct ronbus_msg *msg)
+{
+	struct interest_drain *drain = arg;
+
+	if (what != RONBUS_MESSAGE) {
+		interest_wrong(drain->t->run, "a drain: %d", what);
+		return 1;
+	}
+	interest_saw(drain->t, drain->sub, drain->from, msg);
+	drain->from = msg->position + 1;
+	return 0;
+}
+
+/* Several; returns as ronbus_drain(). */
+static int interest_drain(struct interest_thread *t, struct ronbus_sub *sub)
+{
+	struct interest_drain drain = { t, sub, ronbus_sub_position(sub) };
+	int ret = ronbus_drain(sub, interest_drained, &drain, 1 + interest_dice(t, 12),
+			       INTEREST_LIMIT_NS);
+
+	/* Behind the last one it may have passed over others. */
+	interest_saw(t, sub, drain.from, NULL);
+	return ret > 0 ? RONBUS_MESSAGE : ret;
+}
+
+static int interest_one(struct interest_thread *t, struct ronbus_sub *sub)
+{
+	__u64 from = ronbus_sub_position(sub);
+	struct ronbus_msg msg;
+	int ret = interest_receive(t, sub, &msg);
+
+	interest_saw(t, sub, from, ret == RONBUS_MESSAGE ? &msg : NULL);
+	return ret;
+}
+
 /* Returns at the end of the bus, or when it is time to leave. */
 static int interest_stay(struct interest_thread *t, struct ronbus_sub *sub)
 {
 	unsigned int stay = 1 + interest_dice(t, t->run->messages);
-	struct ronbus_msg msg;
-	__u64 from;
 	int ret;
 
 	while (stay--) {
-		from = ronbus_sub_position(sub);
-		ret = interest_receive(t, sub, &msg);
-		interest_saw(t, sub, from, ret == RONBUS_MESSAGE ? &msg : NULL);
+		ret = interest_dice(t, 4) ? interest_one(t, sub) : interest_drain(t, sub);
 		if (ret != RONBUS_MESSAGE)
 			return ret;
 		if (!interest_dice(t, 20)) {
@@ -528,6 +566,52 @@ static void interest_history(struct interest_case *c)
 	INTEREST_EXPECT(c, filtered, RB_READ(&c->sub->self->filtered), 4);
 }
 
+/* What a drain is asked to do: change topics at the first message, or end at a message. */
+struct interest_wish {
+	struct ronbus_sub *sub;
+	__u64 topics;
+	unsigned int last;
+	unsigned int count;
+};
+
+static int interest_at_message(void *arg, int what, const struct ronbus_msg *msg)
+{
+	struct interest_wish *wish = arg;
+
+	if (what != RONBUS_MESSAGE || msg->topic != 1)
+		return 1;
+	if (!wish->count++ && wish->topics && ronbus_set_topics(wish->sub, wish->topics))
+		return 1;
+	return wish->count == wish->last;
+}
+
+/* Some of what lies there, and the rest later; and topics that change on the way. */
+static void interest_drains(struct interest_case *c)
+{
+	static const unsigned int topics[] = { 0, 1, 1, 0, 0, 1, 0, 1, 1, 0, 1, 0 };
+	struct interest_wish two = { .last = 2 }, narrow = { .sub = c->sub, .topics = 4 };
+	__u64 first = ronbus_sub_position(c->sub);
+	unsigned int i;
+
+	for (i = 0; i < 12; i++)
+		ronbus_publish(c->pub, topics[i], "", 0);
+	INTEREST_EXPECT(c, ended, ronbus_drain(c->sub, interest_at_message, &two, 100, 0), 2);
+	INTEREST_EXPECT(c, position, ronbus_sub_position(c->sub), first + 3);
+	INTEREST_EXPECT(c, filtered, RB_READ(&c->sub->self->filtered), 1);
+	INTEREST_EXPECT(c, budget, ronbus_drain(c->sub, interest_at_message, &narrow, 2, 0), 2);
+	INTEREST_EXPECT(c, position, ronbus_sub_position(c->sub), first + 8);
+	/* They were addressed to it before. */
+	INTEREST_EXPECT(c, rest, ronbus_drain(c->sub, interest_at_message, &two, 100, 0), 2);
+	INTEREST_EXPECT(c, position, ronbus_sub_position(c->sub), first + 12);
+	INTEREST_EXPECT(c, filtered, RB_READ(&c->sub->self->filtered), 6);
+	INTEREST_EXPECT(c, delivered, RB_READ(&c->sub->self->delivered), 6);
+	INTEREST_EXPECT(c, empty, ronbus_drain(c->sub, interest_at_message, &two, 100, 0), -EAGAIN);
+	INTEREST_EXPECT(c, receivers, ronbus_publish(c->pub, 1, "", 0), 1);
+	INTEREST_EXPECT(c, others, ronbus_drain(c->sub, interest_at_message, &two, 100, 0),
+			-EAGAIN);
+	INTEREST_EXPECT(c, position, ronbus_sub_position(c->sub), first + 13);
+}
+
 /* Nobody is woken for what others want, nor told of it; many of them are a reason to look. */
 static void interest_quiet(struct interest_case *c)
 {
@@ -590,10 +674,10 @@ static const struct {
 	const char *name;
 	void (*run)(struct interest_case *c);
 } interest_cases[] = {
-	{ "behind", interest_behind },	 { "narrowed", interest_narrowed },
-	{ "former", interest_former },	 { "history", interest_history },
-	{ "quiet", interest_quiet },	 { "counters", interest_counters },
-	{ "refused", interest_refused },
+	{ "behind", interest_behind },	   { "narrowed", interest_narrowed },
+	{ "former", interest_former },	   { "history", interest_history },
+	{ "drains", interest_drains },	   { "quiet", interest_quiet },
+	{ "counters", interest_counters }, { "refused", interest_refused },
 };
 
 #define INTEREST_CASES (sizeof(interest_cases) / sizeof(interest_cases[0]))

@@ -709,6 +709,39 @@ static void test_others(void **state)
 	assert_int_equal(ronbus_ring_others(&ring, CAPACITY, &second), 1);
 }
 
+static void test_wanted_of_a_run(void **state)
+{
+	struct ronbus_interest second = { .bit = 2, .topics = ~0ULL, .asked = ~0ULL };
+	__u64 states[RONBUS_RUN];
+	__u32 wanted = 7;
+
+	(void)state;
+	assert_int_equal(ronbus_ring_run_wanted(&ring, CAPACITY, &second, states, &wanted), 0);
+	assert_int_equal(wanted, 0);
+	publish(1); /* all for subscriber 0; their topic is the publisher's number */
+	publish(2);
+	publish(2);
+	assert_int_equal(ronbus_ring_run_wanted(&ring, CAPACITY, &second, states, &wanted), 3);
+	assert_int_equal(wanted, 0);
+	*ronbus_ring_at(&ring, CAPACITY).ready = 2;
+	*ronbus_ring_at(&ring, CAPACITY + 2).ready = 3;
+	assert_int_equal(ronbus_ring_run_wanted(&ring, CAPACITY, &second, states, &wanted), 3);
+	assert_int_equal(wanted, 5);
+	assert_int_equal(ronbus_state_owner(states[1]), 2);
+	second.asked = 1 << 2; /* addressed to it, and to one who had its bit */
+	assert_int_equal(ronbus_ring_run_wanted(&ring, CAPACITY, &second, states, &wanted), 3);
+	assert_int_equal(wanted, 4);
+	second.joined = CAPACITY + 1; /* of what was there before, each has to be asked */
+	assert_int_equal(ronbus_ring_run_wanted(&ring, CAPACITY, &second, states, &wanted), 0);
+	assert_int_equal(wanted, 0);
+	assert_int_equal(ronbus_ring_run_wanted(&ring, CAPACITY + 1, &second, states, &wanted), 2);
+	assert_int_equal(wanted, 2);
+	second.joined = 0;
+	at_fence = overwrite_second; /* nothing is said of it, nor of what is behind it */
+	assert_int_equal(ronbus_ring_run_wanted(&ring, CAPACITY, &second, states, &wanted), 1);
+	assert_int_equal(wanted, 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -740,6 +773,7 @@ int main(void)
 		TEST(test_runs),
 		TEST(test_run_is_as_long_as_it_is_whole),
 		TEST(test_others),
+		TEST(test_wanted_of_a_run),
 	};
 	int failed;
 
