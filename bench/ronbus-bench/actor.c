@@ -202,7 +202,7 @@ static void join_all(struct actors *actors)
 	}
 }
 
-struct usage actors_join(struct actors *actors)
+struct usage actors_join_each(struct actors *actors, uint64_t *got)
 {
 	struct usage sum = { 0 };
 	unsigned int i;
@@ -212,9 +212,17 @@ struct usage actors_join(struct actors *actors)
 		sum.cpu_ns += actors_seat(actors, i)->usage.cpu_ns;
 		sum.switches += actors_seat(actors, i)->usage.switches;
 		sum.got += actors_seat(actors, i)->usage.got;
+		got[i] = actors_seat(actors, i)->usage.got;
 	}
 	munmap(actors->shared, sizeof(*actors->shared));
 	free(actors->threads);
 	actors->threads = NULL;
 	return sum;
+}
+
+struct usage actors_join(struct actors *actors)
+{
+	uint64_t got[ACTORS_MOST];
+
+	return actors_join_each(actors, got);
 }

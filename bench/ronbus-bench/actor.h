@@ -81,6 +81,9 @@ struct seat *actors_seat(const struct actors *actors, unsigned int number);
 /* Wait until all have returned, and give back what they used up, all together. */
 struct usage actors_join(struct actors *actors);
 
+/* The same; @got[i] is how many messages actor i received, if it counted them. */
+struct usage actors_join_each(struct actors *actors, uint64_t *got);
+
 /* What this thread has used up since it began. */
 struct usage usage_now(void);
 struct usage usage_since(struct usage begin);

@@ -69,6 +69,41 @@ static struct iovec *make_batch(const struct cell *cell, __u64 *message)
 	return vec;
 }
 
+unsigned int bus_topic(const struct cell *cell, unsigned int number)
+{
+	/* Knuth's multiplicative hash, so that no branch predictor knows it by heart. */
+	return cell->relevant ? (number + 1) * 2654435761U >> 16 & (RONBUS_TOPICS_MAX - 1) : 0;
+}
+
+__u64 bus_topics(const struct cell *cell, unsigned int index)
+{
+	unsigned int count = (cell->relevant * RONBUS_TOPICS_MAX + 50) / 100;
+	unsigned int first = index * RONBUS_TOPICS_MAX / cell->subscribers, i;
+	__u64 topics = 0;
+
+	for (i = 0; i < count; i++)
+		topics |= 1ULL << (first + i) % RONBUS_TOPICS_MAX;
+	return cell->relevant ? topics : ~0ULL;
+}
+
+static int subscribe(const struct cell *cell, struct ronbus *bus, unsigned int index,
+		     struct ronbus_sub **sub)
+{
+	struct ronbus_sub_options options = {
+		.topics = cell->features & RONBUS_F_INTEREST ? bus_topics(cell, index) : 0,
+	};
+
+	return ronbus_subscribe(bus, &options, sub);
+}
+
+struct ronbus_sub *bus_subscribe(const struct cell *cell, struct ronbus *bus, unsigned int index)
+{
+	struct ronbus_sub *sub;
+
+	must(subscribe(cell, bus, index, &sub), "subscribe");
+	return sub;
+}
+
 struct bus *bus_open(struct cell *cell)
 {
 	struct bus *bus = aligned_alloc(RONBUS_CACHE_LINE, sizeof(*bus));
@@ -86,7 +121,7 @@ struct bus *bus_open(struct cell *cell)
 	set_threshold(cell);
 	ret = ronbus_publisher(bus->bus, cell->pub_flags, &bus->pub);
 	for (; !ret && bus->nr_subs < cell->subscribers; bus->nr_subs++) {
-		ret = ronbus_subscribe(bus->bus, NULL, &bus->subs[bus->nr_subs]);
+		ret = subscribe(cell, bus->bus, bus->nr_subs, &bus->subs[bus->nr_subs]);
 		if (ret)
 			break;
 	}

@@ -45,6 +45,15 @@ struct bus *bus_open(struct cell *cell);
 /* Close everything, and add the counters to those of @cell. */
 void bus_close(struct cell *cell, struct bus *bus);
 
+/* Of message @number: mixed, but the same ones each time; 0 if there are no topics. */
+unsigned int bus_topic(const struct cell *cell, unsigned int number);
+
+/* Which topics subscriber @index wants: as many as @cell says, each one others. */
+__u64 bus_topics(const struct cell *cell, unsigned int index);
+
+/* Subscriber @index: to all, or with RONBUS_F_INTEREST to what it wants. */
+struct ronbus_sub *bus_subscribe(const struct cell *cell, struct ronbus *bus, unsigned int index);
+
 /* What a function of the library returned; says why and ends the program if it is an error. */
 int must(int ret, const char *what);
 

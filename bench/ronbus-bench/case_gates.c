@@ -188,8 +188,8 @@ static void add_local_dispatch(struct cells *cells)
 }
 
 /*
- * B1, bus_publish_matrix_soa: the same bus with arrays and with slots, dense streams, in one thread
- * and, with one subscriber, on two CPUs. What a subscriber costs depends on how it reads: message by
+ * B1, bus_publish_matrix_soa: the same bus with arrays and with slots, dense and filtered streams, in
+ * one thread, and across CPUs ("live"). What a subscriber costs depends on how it reads: message by
  * message ("single"), or by ronbus_drain().
  */
 static const struct soa_way {
@@ -211,8 +211,23 @@ static const struct soa_way {
 	{ "single/cap128/pay8/subs16", &loop_ops, OP_SINGLE, 16, 128, 8, 0 },
 	{ "single/cap64/pay32/subs4", &loop_ops, OP_SINGLE, 4, 64, 32, 0 },
 	{ "single/cap128/pay32/subs16", &loop_ops, OP_SINGLE, 16, 128, 32, 0 },
+	{ "filtered30/cap64/pay32/subs4", &topics_ops, OP_DRAIN, 4, 64, 32, 0 },
+	{ "filtered30/cap128/pay32/subs16", &topics_ops, OP_DRAIN, 16, 128, 32, 0 },
+	{ "filtered3/cap64/pay32/subs4", &topics_ops, OP_DRAIN, 4, 64, 32, 0 },
+	{ "filtered3/cap128/pay32/subs16", &topics_ops, OP_DRAIN, 16, 128, 32, 0 },
+	{ "live/cap64/pay8/subs1", &bursts_ops, OP_DRAIN, 1, 64, 8, 0 },
+	{ "live/cap64/pay8/subs4", &bursts_ops, OP_DRAIN, 4, 64, 8, 0 },
 	{ "live/cap64/pay32/subs1", &bursts_ops, OP_DRAIN, 1, 64, 32, 0 },
+	{ "live/cap64/pay32/subs4", &bursts_ops, OP_DRAIN, 4, 64, 32, 0 },
 };
+
+/* "filtered30": 30 percent of the stream are for the subscribers, which have said so to the bus. */
+static unsigned int relevant_of(const struct soa_way *way)
+{
+	unsigned int percent;
+
+	return sscanf(way->name, "filtered%u/", &percent) == 1 ? percent : 0;
+}
 
 static void add_soa(struct cells *cells)
 {
@@ -221,20 +236,97 @@ static void add_soa(struct cells *cells)
 
 	for (i = 0; i < ARRAY_SIZE(soa_ways); i++) {
 		const struct soa_way *way = &soa_ways[i];
-		struct cell template = { .features = EDGE | METRICS | BATCH | RONBUS_F_SOA,
-					 .ops = way->ops,
-					 .op = way->op,
-					 .subscribers = way->subs,
-					 .capacity = way->capacity,
-					 .payload = way->payload,
-					 .burst = way->capacity,
-					 .sleeping = way->ops == &bursts_ops };
+		struct cell template = {
+			.features = EDGE | METRICS | BATCH | RONBUS_F_SOA,
+			.ops = way->ops,
+			.op = way->op,
+			.subscribers = way->subs,
+			.capacity = way->capacity,
+			.payload = way->payload,
+			.burst = way->ops == &topics_ops ? TOPICS_BURST : way->capacity,
+			.relevant = relevant_of(way),
+			.sleeping = way->ops == &bursts_ops,
+		};
 
+		if (template.relevant)
+			template.features |= RONBUS_F_INTEREST;
 		snprintf(name, sizeof(name), "B1/%s/arrays", way->name);
 		add(cells, &template, name);
 		template.features &= ~(__u64)RONBUS_F_SOA;
 		snprintf(name, sizeof(name), "B1/%s/slots", way->name);
 		add(cells, &template, name);
+	}
+}
+
+/*
+ * B2: a mixed stream, percent of it relevant: subscribers that have said what they want, against
+ * subscribers that get all and look. In one thread, and asleep until there is a message.
+ */
+static const unsigned int relevants[] = { 3, 10, 30, 100 };
+
+static void add_interest(struct cells *cells, bool paced)
+{
+	struct cell template = { .capacity = 64, .burst = TOPICS_BURST, .ops = &topics_ops };
+	char name[NAME_SIZE];
+	size_t i, r;
+	int on;
+
+	for (r = 0; r < ARRAY_SIZE(relevants); r++) {
+		template.relevant = relevants[r];
+		for (i = 0; i < ARRAY_SIZE(audiences); i++) {
+			template.subscribers = audiences[i];
+			for (on = 1; on >= 0; on--) {
+				template.features = EDGE | METRICS | BATCH;
+				template.features |= on ? RONBUS_F_INTEREST : 0;
+				snprintf(name, sizeof(name), "B2/%s/relevant%u/subs%u/%s",
+					 paced ? "asleep" : "loop", relevants[r], audiences[i],
+					 on ? "on" : "off");
+				if (paced)
+					add_paced(cells, &template, name);
+				else
+					add(cells, &template, name);
+			}
+		}
+	}
+}
+
+/*
+ * B4: a stream of a message every 50 us, for subscribers that are woken for each, or for several.
+ * "time": there are never as many within the time. A message waits no longer than the time.
+ */
+static const struct coalescing {
+	const char *name;
+	bool on;
+	unsigned int messages;
+	unsigned int delay_ns;
+} coalescings[] = {
+	{ "off", false, 0, 0 },	      { "k1", true, 1, 1000000 },    { "k8", true, 8, 1000000 },
+	{ "k32", true, 32, 2000000 }, { "time", true, 64, 1000000 },
+};
+
+#define FIRST_OF_SEVERAL 2U
+
+static const unsigned int coalesced_subs[] = { 1, 4 };
+
+static void add_coalescing(struct cells *cells)
+{
+	char name[NAME_SIZE];
+	size_t i, c;
+
+	for (i = 0; i < ARRAY_SIZE(coalesced_subs); i++) {
+		for (c = 0; c < ARRAY_SIZE(coalescings); c++) {
+			const struct coalescing *how = &coalescings[c];
+			const struct cell template = {
+				.features =
+					EDGE | METRICS | BATCH | (how->on ? RONBUS_F_COALESCE : 0),
+				.subscribers = coalesced_subs[i],
+				.coalesce = how->messages,
+				.delay_ns = how->delay_ns,
+			};
+
+			snprintf(name, sizeof(name), "B4/subs%u/%s", coalesced_subs[i], how->name);
+			add_paced(cells, &template, name);
+		}
 	}
 }
 
@@ -252,7 +344,10 @@ void add_gates(struct cells *cells)
 	add_drain(cells, "live", &bursts_ops);
 	add_events(cells);
 	add_soa(cells);
+	add_interest(cells, false);
+	add_interest(cells, true);
 	add_local_dispatch(cells);
+	add_coalescing(cells);
 }
 
 /* ---- what is asked of them ------------------------------------------------------------ */
@@ -442,6 +537,55 @@ static void ask_soa(struct gates *gates)
 	}
 }
 
+static void ask_interest(struct gates *gates, const char *where, const char *cost)
+{
+	size_t i, r;
+
+	for (r = 0; r < ARRAY_SIZE(relevants); r++) {
+		bool judged = relevants[r] == 30;
+
+		for (i = 0; i < ARRAY_SIZE(audiences); i++) {
+			between(ask(gates, judged ? GATE_GAIN : GATE_INFO, judged ? 15 : 0, cost,
+				    "B2/%s/relevant%u/subs%u", where, relevants[r], audiences[i]),
+				"on", "off");
+			between(ask(gates, GATE_INFO, 0, "publish", "B2/%s/relevant%u/subs%u",
+				    where, relevants[r], audiences[i]),
+				"on", "off");
+		}
+	}
+}
+
+static void ask_of_coalescing(struct gates *gates, unsigned int subs, const char *how,
+			      enum gate_kind kind, double bound, const char *series)
+{
+	struct gate *gate = ask(gates, kind, bound, series, "B4/subs%u/%s", subs, how);
+
+	snprintf(gate->on, sizeof(gate->on), "gates/B4/subs%u/%s", subs, how);
+	snprintf(gate->off, sizeof(gate->off), "gates/B4/subs%u/off", subs);
+}
+
+/* Waking for several saves time, and nobody waits longer than agreed; for one it changes nothing. */
+static void ask_coalescing(struct gates *gates)
+{
+	size_t i, c;
+
+	for (i = 0; i < ARRAY_SIZE(coalesced_subs); i++) {
+		unsigned int subs = coalesced_subs[i];
+
+		ask_of_coalescing(gates, subs, "k1", GATE_COST, 10, "latency");
+		ask_of_coalescing(gates, subs, "k1", GATE_COST, 10, "p95");
+		for (c = FIRST_OF_SEVERAL; c < ARRAY_SIZE(coalescings); c++) {
+			const struct coalescing *how = &coalescings[c];
+
+			ask_of_coalescing(gates, subs, how->name, GATE_GAIN, 8, "publish");
+			ask_of_coalescing(gates, subs, how->name, GATE_GAIN, 8, "cpu");
+			/* A tenth more, for it takes its time to get up. */
+			ask_of_coalescing(gates, subs, how->name, GATE_MOST, 1.1 * how->delay_ns,
+					  "p95");
+		}
+	}
+}
+
 void gates_of_features(struct gates *gates)
 {
 	ask_edge(gates);
@@ -453,7 +597,10 @@ void gates_of_features(struct gates *gates)
 	ask_drain(gates, "live", true);
 	ask_events(gates);
 	ask_soa(gates);
+	ask_interest(gates, "loop", "cycle");
+	ask_interest(gates, "asleep", "cpu");
 	ask_local_dispatch(gates);
+	ask_coalescing(gates);
 }
 
 /* ---- ronbus beside its peers ---------------------------------------------------------- */

@@ -141,15 +141,23 @@ static void live_teardown(struct cell *cell, void *state)
 	free(live);
 }
 
-static NOINLINE void publish(struct live *live, unsigned int count)
+static ALWAYS_INLINE void publish_some(struct live *live, size_t len, unsigned int count)
 {
 	__u64 message[4] = { 0 };
 
 	while (count--) {
 		message[0] = ++live->number;
 		forget();
-		ronbus_publish(live->pub, 0, message, sizeof(message));
+		ronbus_publish(live->pub, 0, message, len);
 	}
+}
+
+static NOINLINE void publish(struct live *live, unsigned int count)
+{
+	if (live->actors.payload == 8)
+		publish_some(live, 8, count);
+	else
+		publish_some(live, 32, count);
 }
 
 static void stream_sample(struct cell *cell, void *state, double *values)

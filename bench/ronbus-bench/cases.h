@@ -23,9 +23,13 @@
 /* Bursts that all subscribers read, in one thread: series "publish", "receive", "cycle". */
 extern const struct cell_ops loop_ops;
 
-/* Subscribers that sleep and wake: series "publish"; the second one also "cycle". Messages of 32. */
+/* Subscribers that sleep and wake: series "publish"; the second one also "cycle". Messages of 8 or 32. */
 extern const struct cell_ops stream_ops;
 extern const struct cell_ops bursts_ops;
+
+/* Many topics, of which each subscriber wants some, in one thread: "publish", "cycle". Messages of 32. */
+extern const struct cell_ops topics_ops;
+#define TOPICS_BURST 64U /* at most */
 
 /* One cell, of a loop that does not use ronbus: if it changes, the machine did. */
 void add_reference(struct cells *cells);
@@ -40,6 +44,9 @@ void add_gates(struct cells *cells);
 
 /* Of the gates, those of compact events. */
 void add_events(struct cells *cells);
+
+/* One cell of B2 or B4: features, subscribers, topics and coalescing as in @template. */
+void add_paced(struct cells *cells, const struct cell *template, const char *name);
 
 /* One cell of B3: these workers, each a subscriber if there are as many, else evenly among them. */
 #define DISPATCH_WORKERS 16U

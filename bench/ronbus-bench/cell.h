@@ -82,6 +82,9 @@ enum op {
  * @burst: messages at a time
  * @batch: messages in a call of ronbus_publish_many()
  * @flush_threshold: RON_TLS_FLUSH_THRESHOLD; 0 for the default
+ * @relevant: percent of the topics that a subscriber wants; 0: there are no topics
+ * @coalesce: with RONBUS_F_COALESCE for how many messages a subscriber is woken
+ * @delay_ns: and after what time at the latest
  * @sleeping: readers sleep instead of looking
  * @shape: 'a', 'b', 'c', or 0
  * @turns: how often it is visited
@@ -110,6 +113,9 @@ struct cell {
 	unsigned int burst;
 	unsigned int batch;
 	unsigned int flush_threshold;
+	unsigned int relevant;
+	unsigned int coalesce;
+	unsigned int delay_ns;
 	bool sleeping;
 	char shape;
 	unsigned int turns;

@@ -9,9 +9,9 @@
 const char *gate_kind_name(enum gate_kind kind)
 {
 	static const char *const names[] = {
-		[GATE_GAIN] = "gain",	[GATE_COST] = "cost", [GATE_BEST] = "best",
-		[GATE_SHARE] = "share", [GATE_RATIO] = "aim", [GATE_INFO] = "info",
-		[GATE_VERSUS] = "peer",
+		[GATE_GAIN] = "gain",	[GATE_COST] = "cost",	[GATE_BEST] = "best",
+		[GATE_SHARE] = "share", [GATE_RATIO] = "aim",	[GATE_MOST] = "most",
+		[GATE_INFO] = "info",	[GATE_VERSUS] = "peer",
 	};
 
 	return names[kind];
@@ -168,6 +168,19 @@ static bool judge_share(struct gate *gate, const struct cell *cell)
 	return true;
 }
 
+/* As a multiple of what it may be. */
+static bool judge_most(struct gate *gate, const struct series *series)
+{
+	const struct interval *median = &series->summary.median;
+
+	gate->on_value = median->value;
+	gate->off_value = gate->bound;
+	gate->value = (struct interval){ median->value / gate->bound, median->low / gate->bound,
+					 median->high / gate->bound };
+	gate->result = at_most(gate->value, 1);
+	return true;
+}
+
 static void add_note(struct gate *gate, const struct cell *on)
 {
 	const struct ronbus_counters *counters = &on->counters;
@@ -198,6 +211,8 @@ static bool judge(struct gate *gate, const struct cells *cells)
 		return false;
 	if (gate->kind == GATE_SHARE)
 		return judge_share(gate, on);
+	if (gate->kind == GATE_MOST)
+		return judge_most(gate, series);
 	off = other_side(cells, gate);
 	against = measured(off, gate->series);
 	if (!against)

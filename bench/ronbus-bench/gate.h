@@ -16,6 +16,7 @@
  * @GATE_SHARE: at least @bound percent of the wake-ups of @on are suppressed; 0 is for information
  * @GATE_RATIO: the cost of @on is at most @bound times that of @off, if there is such a cell, or of
  *	the best of those that are peers and whose names begin with @off
+ * @GATE_MOST: the cost of @on is at most @bound, in the unit of the series
  * @GATE_INFO: nothing: the gain is for information
  * @GATE_VERSUS: nothing: how many times the cost of @on the cost of @off, a peer, is
  */
@@ -25,6 +26,7 @@ enum gate_kind {
 	GATE_BEST,
 	GATE_SHARE,
 	GATE_RATIO,
+	GATE_MOST,
 	GATE_INFO,
 	GATE_VERSUS,
 };

@@ -135,6 +135,9 @@ static json_t *parameters_of(const struct cell *cell)
 	set_integer(object, "burst", cell->burst);
 	set_integer(object, "batch", cell->batch);
 	set_integer(object, "flush_threshold", cell->flush_threshold);
+	set_integer(object, "relevant", cell->relevant);
+	set_integer(object, "coalesce", cell->coalesce);
+	set_integer(object, "delay_ns", cell->delay_ns);
 	json_object_set_new(object, "sleeping", json_boolean(cell->sleeping));
 	set_string(object, "shape", shape);
 	return object;

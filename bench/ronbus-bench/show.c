@@ -146,6 +146,9 @@ static const char *asked(const struct gate *gate, char text[FIELD])
 	case GATE_RATIO:
 		snprintf(text, FIELD, "<= %g times", gate->bound);
 		break;
+	case GATE_MOST:
+		snprintf(text, FIELD, "<= %g", gate->bound);
+		break;
 	default:
 		break;
 	}
@@ -154,7 +157,7 @@ static const char *asked(const struct gate *gate, char text[FIELD])
 
 static bool is_percent(enum gate_kind kind)
 {
-	return kind != GATE_RATIO && kind != GATE_VERSUS;
+	return kind != GATE_RATIO && kind != GATE_MOST && kind != GATE_VERSUS;
 }
 
 static void show_gate(const struct gate *gate, FILE *to)
@@ -183,7 +186,7 @@ void show_gates(const struct gates *gates, FILE *to)
 	fputs("\n== comparisons within this run, 95 % intervals\n"
 	      "-- gain: costs less with the feature; cost: costs more; aim: ours as a multiple of the "
 	      "best peer's;\n"
-	      "-- peer: the peer's as a multiple of ours\n",
+	      "-- peer: the peer's as a multiple of ours; most: ours as a multiple of what it may be\n",
 	      to);
 	for (i = 0; i < gates->count; i++)
 		show_gate(&gates->gates[i], to);

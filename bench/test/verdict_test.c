@@ -342,6 +342,9 @@ static void gates_pass_and_miss(void **state)
 	assert_int_equal(judge_one(GATE_BEST, 3, 101, 100, 0.005), RESULT_PASS);
 	assert_int_equal(judge_one(GATE_BEST, 3, 110, 100, 0.005), RESULT_MISS);
 	assert_int_equal(judge_one(GATE_INFO, 0, 110, 100, 0.005), RESULT_NONE);
+	assert_int_equal(judge_one(GATE_MOST, 105, 100, 1, 0.005), RESULT_PASS);
+	assert_int_equal(judge_one(GATE_MOST, 95, 100, 1, 0.005), RESULT_MISS);
+	assert_int_equal(judge_one(GATE_MOST, 100, 100, 1, 0.3), RESULT_UNSURE);
 }
 
 /* Cells of shapes A and C with made-up costs, all certain to a thousandth. */
