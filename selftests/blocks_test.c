@@ -424,6 +424,43 @@ TEST_F(blocks, nobody_there)
 	EXPECT_EQ(BLOCKS, usable(self->pub, BLOCKS));
 }
 
+/* Topics choose who gets a block, too, and whom it spares is counted. */
+TEST(of_interest)
+{
+	struct ronbus_subscribe five = { .topics = 1 << 5 }, six = { .topics = 1 << 6 };
+	int control = OPEN_CONTROL(), bus, pub, others;
+	struct ronbus_block_ref ref;
+	struct reader reader;
+
+	bus = bus_create(control, (struct ronbus_create){ .features = RONBUS_F_BLOCKS |
+								      RONBUS_F_EDGE_NOTIFY |
+								      RONBUS_F_INTEREST,
+							  .flags = RONBUS_BUS_PERSISTENT,
+							  .capacity = 64,
+							  .payload = PAYLOAD,
+							  .block_size = SIZE,
+							  .blocks = BLOCKS });
+	ASSERT_LE(0, bus);
+	pub = fd_publisher(bus, 0, NULL);
+	ASSERT_LE(0, pub);
+	others = do_ioctl(bus, RONBUS_IOC_SUBSCRIBE, &six);
+	ASSERT_LE(0, others);
+	EXPECT_EQ(0, put(pub, 1, &ref));
+	EXPECT_EQ(0, ref.generation);
+	ASSERT_EQ(0, reader_map(&reader, do_ioctl(bus, RONBUS_IOC_SUBSCRIBE, &five)));
+	EXPECT_EQ(1, put(pub, 2, &ref));
+	ASSERT_TRUE(reader_pin(&reader, 0, &ref));
+	EXPECT_TRUE(reader_sees(&reader, &ref, 2));
+	EXPECT_EQ(2, counters(bus).interest_skips_total);
+	EXPECT_EQ(1, counters(bus).no_receivers_total);
+	EXPECT_EQ(1, counters(bus).addressed_total);
+	reader_leave(&reader);
+	close(others);
+	close(pub);
+	close(bus);
+	close(control);
+}
+
 /* Who never reads keeps nobody from publishing; what is left is the newest. */
 TEST_F(blocks, stalled_reader)
 {

@@ -834,6 +834,38 @@ TEST_F(kfunc, reaches_everybody)
 		subscriber_leave(&s[i]);
 }
 
+/* Topics choose, and whom a message spares is counted. */
+TEST_F(kfunc, of_interest)
+{
+	struct ronbus_subscribe one = { .topics = 1 << 1 }, two = { .topics = 1 << 1 | 1 << 2 };
+	struct ronbus_create args = { .features = RONBUS_F_EDGE_NOTIFY | RONBUS_F_INTEREST,
+				      .flags = RONBUS_BUS_PERSISTENT,
+				      .capacity = 64,
+				      .payload = LEN };
+	struct ronbus_stats stats;
+	int fd[2];
+
+	close(self->pub);
+	close(self->bus);
+	self->bus = bus_create(self->control, args);
+	ASSERT_LE(0, self->bus);
+	self->pub = fd_publisher(self->bus, RONBUS_PUBLISHER_BPF, &self->number);
+	ASSERT_LE(0, self->pub);
+	fd[0] = do_ioctl(self->bus, RONBUS_IOC_SUBSCRIBE, &one);
+	fd[1] = do_ioctl(self->bus, RONBUS_IOC_SUBSCRIBE, &two);
+	ASSERT_LE(0, fd[0]);
+	ASSERT_LE(0, fd[1]);
+	EXPECT_EQ(2, publish_by_program(self, 1, LEN));
+	EXPECT_EQ(1, publish_by_program(self, 2, LEN));
+	EXPECT_EQ(0, publish_by_program(self, 3, LEN));
+	ASSERT_EQ(0, fd_stats(self->bus, RONBUS_STATS_BUS, &stats));
+	EXPECT_EQ(3, stats.counters.interest_skips_total);
+	EXPECT_EQ(3, stats.counters.addressed_total);
+	EXPECT_EQ(1, stats.counters.no_receivers_total);
+	close(fd[0]);
+	close(fd[1]);
+}
+
 TEST_F(kfunc, errors)
 {
 	struct ronbus_stats stats;

@@ -240,8 +240,10 @@ TEST_F(ways, timer)
 	ASSERT_EQ(0, coalesce(self->sub.m.fd, 4, COALESCE_SOON));
 	for (i = 1; i <= 20; i++) {
 		wait_for(_metadata, self, variant->wait, 1);
-		EXPECT_EQ(i, wakes(self, RONBUS_WAKE_TIMER));
+		/* Or none, if the time has passed between arming and the look behind it. */
+		EXPECT_LE(wakes(self, RONBUS_WAKE_TIMER), i);
 	}
+	EXPECT_LT(0, wakes(self, RONBUS_WAKE_TIMER));
 	EXPECT_EQ(0, wakes(self, RONBUS_WAKE_DATA));
 }
 
