@@ -116,16 +116,20 @@ static bool read_field(const char *line, char name[64], size_t *offset, size_t *
 
 /*
  * Does the module record the counters that we know, and no others? They are the last fields. How
- * many are as they should be; the first that is not is in @name.
+ * many are as they should be; the first that is not is in @name. Where our first field is, behind
+ * what all events of this kernel have, is in @common.
  */
-static size_t check_fields(FILE *file, char name[64])
+static size_t check_fields(FILE *file, char name[64], __u32 *common)
 {
 	size_t offset, size, first = 0, n = 0;
 	char line[256];
 
 	while (fgets(line, sizeof(line), file)) {
-		if (!read_field(line, name, &offset, &size) ||
-		    (!n && strcmp(name, counter_fields[0].name)))
+		if (!read_field(line, name, &offset, &size))
+			continue;
+		if (!strcmp(name, "bus"))
+			*common = (__u32)offset;
+		if (!n && strcmp(name, counter_fields[0].name))
 			continue;
 		if (!n)
 			first = offset;
@@ -139,15 +143,16 @@ static size_t check_fields(FILE *file, char name[64])
 	return n;
 }
 
-static int check_format(void)
+int ronbus_collect_format(__u32 *common)
 {
 	FILE *file = open_format();
 	char name[64];
 	size_t n;
 
+	*common = 0;
 	if (!file)
 		return -errno;
-	n = check_fields(file, name);
+	n = check_fields(file, name, common);
 	fclose(file);
 	if (n == NR_COUNTERS)
 		return 0;
@@ -158,6 +163,7 @@ static int check_format(void)
 
 static int load(struct ronbus_collect *c)
 {
+	__u32 common;
 	int err;
 
 	if (c->how == RONBUS_COLLECT_TYPED) {
@@ -167,13 +173,14 @@ static int load(struct ronbus_collect *c)
 		c->object = c->typed->obj;
 		err = ronbus_typed__load(c->typed);
 	} else {
-		err = check_format();
+		err = ronbus_collect_format(&common);
 		if (err)
 			return err;
 		c->classic = ronbus_classic__open();
 		if (!c->classic)
 			return -errno;
 		c->object = c->classic->obj;
+		c->classic->rodata->common_size = common;
 		err = ronbus_classic__load(c->classic);
 	}
 	return err;

@@ -55,6 +55,14 @@ int ronbus_collect_open(struct ronbus_collect **collect, const char *dir);
  */
 int ronbus_collect_pin(struct ronbus_collect *collect, const char *dir);
 
+/**
+ * ronbus_collect_format() - can the programs without types do with this module?
+ * @common: what common_size of theirs has to be, for who loads them himself
+ *
+ * Return: 0; -EPROTO: module and programs are of different versions; -ENOENT: there is no tracefs.
+ */
+int ronbus_collect_format(__u32 *common);
+
 /** ronbus_collect_stop() - the end; of what is pinned, only for this process */
 void ronbus_collect_stop(struct ronbus_collect *collect);
 

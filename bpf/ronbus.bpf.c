@@ -503,9 +503,14 @@ int BPF_PROG(repair, const struct ronbus_pub *pub, __u32 slots)
 
 #else /* RONBUS_CLASSIC */
 
-/* Records, as the format files below events/ronbus of tracefs have them: that is ABI. */
+/*
+ * Records, as the format files below events/ronbus of tracefs have them: that is ABI. Before them is
+ * what all events have in common, of which some real-time kernels have more (6.1: 16 bytes). Whoever
+ * loads the programs says how much; bpftool does not.
+ */
+const volatile __u32 common_size = 8;
+
 struct record {
-	__u64 common;
 	__u64 bus;
 	char name[RONBUS_NAME_SIZE];
 };
@@ -568,6 +573,7 @@ struct repair_record {
 	__u32 slots;
 };
 
+/* Behind it are the counters, which are too many for a stack. */
 struct flush_record {
 	struct record head;
 	__u32 subscriber;
@@ -582,8 +588,20 @@ struct flush_record {
 	__u32 flags;
 	__u32 capacity;
 	__u32 payload;
-	struct ronbus_counters counters;
 };
+
+/* Of a record @size bytes from @offset on. */
+static __always_inline long read_part(void *to, __u32 size, const void *context, __u32 offset)
+{
+	return bpf_probe_read_kernel(to, size, context + common_size + offset);
+}
+
+#define READ(record, context) read_part(&(record), sizeof(record), context, 0)
+
+static __always_inline void read_counters(struct ronbus_counters *counters, const void *context)
+{
+	read_part(counters, sizeof(*counters), context, sizeof(struct flush_record));
+}
 
 /* Counters of a module of another version are not those that we know: better none. */
 static __always_inline bool strange(const struct flush_record *event)
@@ -591,7 +609,7 @@ static __always_inline bool strange(const struct flush_record *event)
 	struct ronbus_bpf_start *info;
 	__u32 key = 0;
 
-	if (event->counters_size == sizeof(event->counters))
+	if (event->counters_size == sizeof(struct ronbus_counters))
 		return false;
 	info = bpf_map_lookup_elem(&start, &key);
 	if (info)
@@ -602,126 +620,160 @@ static __always_inline bool strange(const struct flush_record *event)
 #define EVENT(name) SEC("tracepoint/ronbus/" #name)
 
 EVENT(ronbus_flush)
-int flush(const struct flush_record *event)
+int flush(const void *context)
 {
+	struct flush_record event;
 	struct ronbus_bpf_bus *b;
 	struct ronbus_bpf_sub *s;
 
-	if (strange(event))
+	if (READ(event, context) || strange(&event))
 		return 0;
-	if (event->subscriber == RONBUS_STATS_BUS) {
-		b = make_bus(event->head.bus);
+	if (event.subscriber == RONBUS_STATS_BUS) {
+		b = make_bus(event.head.bus);
 		if (!b)
 			return 0;
-		bpf_probe_read_kernel(b->name, sizeof(b->name), event->head.name);
-		b->features = event->features;
-		b->flags = event->flags;
-		b->capacity = event->capacity;
-		b->payload = event->payload;
-		b->publishers = event->publishers;
-		b->subscribers = event->subscribers;
-		b->armed = event->armed;
-		b->tail = event->tail;
-		bpf_probe_read_kernel(&b->counters, sizeof(b->counters), &event->counters);
+		__builtin_memcpy(b->name, event.head.name, sizeof(b->name));
+		b->features = event.features;
+		b->flags = event.flags;
+		b->capacity = event.capacity;
+		b->payload = event.payload;
+		b->publishers = event.publishers;
+		b->subscribers = event.subscribers;
+		b->armed = event.armed;
+		b->tail = event.tail;
+		read_counters(&b->counters, context);
 		b->flushed = bpf_ktime_get_ns();
 	} else {
-		s = make_sub(event->head.bus, event->subscriber);
+		s = make_sub(event.head.bus, event.subscriber);
 		if (!s)
 			return 0;
-		s->armed = event->armed;
-		s->cursor = event->cursor;
-		s->start = event->start;
-		bpf_probe_read_kernel(&s->counters, sizeof(s->counters), &event->counters);
+		s->armed = event.armed;
+		s->cursor = event.cursor;
+		s->start = event.start;
+		read_counters(&s->counters, context);
 		s->flushed = bpf_ktime_get_ns();
 	}
 	return 0;
 }
 
 EVENT(ronbus_leave)
-int leave(const struct member_record *event)
+int leave(const void *context)
 {
-	return on_leave(event->head.bus, event->role, event->member);
+	struct member_record event;
+
+	return READ(event, context) ? 0 : on_leave(event.head.bus, event.role, event.member);
 }
 
 EVENT(ronbus_destroy)
-int destroy(const struct bus_record *event)
+int destroy(const void *context)
 {
-	return on_destroy(event->head.bus);
+	struct record event;
+
+	return READ(event, context) ? 0 : on_destroy(event.bus);
 }
 
 EVENT(ronbus_create)
-int create(const struct bus_record *event)
+int create(const void *context)
 {
-	struct ronbus_bpf_bus *b = make_bus(event->head.bus);
+	struct bus_record event;
+	struct ronbus_bpf_bus *b;
 
+	if (READ(event, context))
+		return 0;
+	b = make_bus(event.head.bus);
 	if (!b)
 		return 0;
-	bpf_probe_read_kernel(b->name, sizeof(b->name), event->head.name);
-	b->features = event->features;
-	b->flags = event->flags;
-	b->capacity = event->capacity;
-	b->payload = event->payload;
+	__builtin_memcpy(b->name, event.head.name, sizeof(b->name));
+	b->features = event.features;
+	b->flags = event.flags;
+	b->capacity = event.capacity;
+	b->payload = event.payload;
 	return 0;
 }
 
 EVENT(ronbus_join)
-int join(const struct member_record *event)
+int join(const void *context)
 {
-	return on_join(event->head.bus, event->role, event->member);
+	struct member_record event;
+
+	return READ(event, context) ? 0 : on_join(event.head.bus, event.role, event.member);
 }
 
 EVENT(ronbus_publish)
-int publish(const struct publish_record *event)
+int publish(const void *context)
 {
-	return on_publish(event->head.bus, event->count);
+	struct publish_record event;
+
+	return READ(event, context) ? 0 : on_publish(event.head.bus, event.count);
 }
 
 EVENT(ronbus_notify)
-int notify(const struct record *event)
+int notify(const void *context)
 {
-	return on_notify(event->bus);
+	struct record event;
+
+	return READ(event, context) ? 0 : on_notify(event.bus);
 }
 
 EVENT(ronbus_arm)
-int arm(const struct sub_record *event)
+int arm(const void *context)
 {
-	return on_arm(event->head.bus, event->subscriber);
+	struct sub_record event;
+
+	return READ(event, context) ? 0 : on_arm(event.head.bus, event.subscriber);
 }
 
 EVENT(ronbus_ready)
-int ready(const struct sub_record *event)
+int ready(const void *context)
 {
-	return on_ready(event->head.bus, event->subscriber);
+	struct sub_record event;
+
+	return READ(event, context) ? 0 : on_ready(event.head.bus, event.subscriber);
 }
 
 EVENT(ronbus_wake)
-int wake(const struct wake_record *event)
+int wake(const void *context)
 {
-	return on_wake(event->head.bus, event->subscriber, event->cause, event->delay_ns);
+	struct wake_record event;
+
+	if (READ(event, context))
+		return 0;
+	return on_wake(event.head.bus, event.subscriber, event.cause, event.delay_ns);
 }
 
 EVENT(ronbus_suppress)
-int suppress(const struct suppress_record *event)
+int suppress(const void *context)
 {
-	return on_suppress(event->head.bus, event->subscriber, event->count);
+	struct suppress_record event;
+
+	return READ(event, context) ? 0
+				    : on_suppress(event.head.bus, event.subscriber, event.count);
 }
 
 EVENT(ronbus_lag)
-int lag(const struct lag_record *event)
+int lag(const void *context)
 {
-	return on_lag(event->head.bus, event->subscriber, event->times, event->lost);
+	struct lag_record event;
+
+	if (READ(event, context))
+		return 0;
+	return on_lag(event.head.bus, event.subscriber, event.times, event.lost);
 }
 
 EVENT(ronbus_drop)
-int drop(const struct drop_record *event)
+int drop(const void *context)
 {
-	return on_drop(event->head.bus, event->count);
+	struct drop_record event;
+
+	return READ(event, context) ? 0 : on_drop(event.head.bus, event.count);
 }
 
 EVENT(ronbus_repair)
-int repair(const struct repair_record *event)
+int repair(const void *context)
 {
-	return on_repair(event->head.bus, event->slots);
+	struct repair_record event;
+
+	return READ(event, context) ? 0 : on_repair(event.head.bus, event.slots);
 }
 
 #endif /* RONBUS_CLASSIC */

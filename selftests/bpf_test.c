@@ -700,10 +700,13 @@ static void check_by_hand(struct __test_metadata *_metadata, FIXTURE_DATA(collec
 	struct ronbus_bpf_bus_key key;
 	struct ronbus_bpf_start start;
 	struct ronbus_stats stats;
-	u32 zero = 0;
+	u32 zero = 0, common;
 
-	skel = ronbus_other_classic__open_and_load();
+	skel = ronbus_other_classic__open();
 	ASSERT_NE(NULL, skel);
+	ASSERT_EQ(0, ronbus_collect_format(&common));
+	skel->rodata->common_size = common;
+	ASSERT_EQ(0, ronbus_other_classic__load(skel));
 	ASSERT_EQ(sizeof(value), bpf_map__value_size(skel->maps.buses));
 	ASSERT_EQ(0, ronbus_other_classic__attach(skel));
 	make_bus(_metadata, self);
