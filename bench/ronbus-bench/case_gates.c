@@ -322,6 +322,7 @@ static void add_coalescing(struct cells *cells)
 				.subscribers = coalesced_subs[i],
 				.coalesce = how->messages,
 				.delay_ns = how->delay_ns,
+				.turns = settings.quick ? 8 : 40,
 			};
 
 			snprintf(name, sizeof(name), "B4/subs%u/%s", coalesced_subs[i], how->name);

@@ -231,7 +231,8 @@ void add_paced(struct cells *cells, const struct cell *template, const char *nam
 	cell->publishers = 1;
 	cell->burst = settings.quick ? 400 : 1000;
 	cell->sleeping = true;
-	cell->turns = settings.turns;
+	if (!cell->turns)
+		cell->turns = settings.turns;
 	cell_add_latencies(cell, "publish");
 	cell_add_latencies(cell, "latency");
 	cell_add_series(cell, "p95", "ns");
