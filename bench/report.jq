@@ -148,7 +148,7 @@ def comparisons:
 
 def changes_heading:
 	"<h2>Changes since baseline \(.comparison.baseline)</h2>",
-	"<p>Noise is taken to be \(.comparison.threshold | percent) %.</p>";
+	"<p>Noise is taken to be \([.comparison.changes[].threshold | select(. > 0)] | "\(min | percent) to \(max | percent)") %, by the kind of cell.</p>";
 def all_changes:
 	.comparison.changes[]
 	| [.name, .series, (.then | figure), (.now | figure), "\(.value - 1 | percent) %",

@@ -17,6 +17,7 @@
 #define GROUP_GATES "gates"
 
 #define REFERENCE_CELL GROUP_REFERENCE "/atomics-and-copies"
+#define HANDOFF_CELL GROUP_REFERENCE "/handoff"
 
 #define SHAPE_A_MESSAGES 256U
 
@@ -31,7 +32,7 @@ extern const struct cell_ops bursts_ops;
 extern const struct cell_ops topics_ops;
 #define TOPICS_BURST 64U /* at most */
 
-/* One cell, of a loop that does not use ronbus: if it changes, the machine did. */
+/* What does not use ronbus, unless it is there: if it changes, the machine did. */
 void add_reference(struct cells *cells);
 
 void add_matrix(struct cells *cells);

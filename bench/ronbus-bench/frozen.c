@@ -4,12 +4,14 @@
  */
 #include <errno.h>
 #include <limits.h>
+#include <math.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "cases.h"
 #include "frozen.h"
 #include "machine.h"
+#include "quiet.h"
 #include "result.h"
 
 /* ---- files ---------------------------------------------------------------------------- */
@@ -151,8 +153,8 @@ bool frozen_samples(const json_t *frozen, const char *cell, const char *series,
 
 /* ---- noise ---------------------------------------------------------------------------- */
 
-/* Distances of the halves of all series of ours. */
-static double noise_now(const struct cells *cells)
+/* Distances of the halves of all series of our cells that are measured like @what. */
+static double noise_now(const struct cells *cells, const char *what)
 {
 	double *distances = calloc(cells->count * SERIES_MOST + 1, sizeof(*distances)), noise;
 	size_t i, n = 0;
@@ -163,7 +165,9 @@ static double noise_now(const struct cells *cells)
 	for (i = 0; i < cells->count; i++) {
 		const struct cell *cell = &cells->cells[i];
 
-		for (s = 0; cell_is_ronbus(cell) && s < cell->nr_series; s++)
+		if (!cell_is_ronbus(cell) || strcmp(cell->ops->what, what))
+			continue;
+		for (s = 0; s < cell->nr_series; s++)
 			if (cell->series[s].samples.count)
 				distances[n++] = distance(cell->series[s].summary.halves);
 	}
@@ -172,7 +176,14 @@ static double noise_now(const struct cells *cells)
 	return noise;
 }
 
-static double noise_then(const json_t *frozen)
+static bool is_member(const json_t *object, const char *member, const char *value)
+{
+	const char *text = json_string_value(json_object_get(object, member));
+
+	return text && !strcmp(text, value);
+}
+
+static double noise_then(const json_t *frozen, const char *what)
 {
 	const json_t *cells = json_object_get(frozen, "cells"), *cell, *series;
 	double *distances = calloc(json_array_size(cells) * SERIES_MOST + 1, sizeof(*distances));
@@ -185,7 +196,7 @@ static double noise_then(const json_t *frozen)
 	{
 		const char *engine = json_string_value(json_object_get(cell, "engine"));
 
-		if (!engine || strncmp(engine, "ronbus", 6))
+		if (!engine || strncmp(engine, "ronbus", 6) || !is_member(cell, "what", what))
 			continue;
 		json_array_foreach(json_object_get(cell, "series"), s, series) if (n < room)
 			distances[n++] =
@@ -233,28 +244,66 @@ static void add_changes(struct changes *changes, const json_t *frozen, const str
 	}
 }
 
-/* What the loop without ronbus takes now, against then. */
-static double drift_of(const struct changes *changes)
+/* What a cell without ronbus takes now, against then. */
+static double drift_of(const struct changes *changes, const char *name)
 {
 	double drift = 0;
 	size_t i;
 
 	for (i = 0; i < changes->count; i++)
-		if (!strcmp(changes->changes[i].cell->group, GROUP_REFERENCE))
-			drift = distance(changes->changes[i].ratio.value);
+		if (!strcmp(changes->changes[i].cell->name, name))
+			drift = fmax(drift, distance(changes->changes[i].ratio.value));
 	return drift;
 }
 
-static void judge(struct changes *changes)
+/* Does it take more than one thread? */
+static bool has_company(const struct cell *cell)
 {
+	return cell->sleeping || cell->publishers > 1 || cell->shape == 'b';
+}
+
+static double drift_for(const struct changes *changes, const struct cell *cell)
+{
+	return has_company(cell) ? fmax(changes->drift, changes->drift_handoff) : changes->drift;
+}
+
+/* How far cells that are measured like @cell may be apart without a change. */
+static double threshold_of(const json_t *frozen, const struct cells *cells,
+			   const struct changes *changes, const struct cell *cell)
+{
+	const struct noises noises = {
+		.least = settings.noise,
+		.then = noise_then(frozen, cell->ops->what),
+		.now = noise_now(cells, cell->ops->what),
+		.drift = drift_for(changes, cell),
+	};
+
+	return noise_threshold(&noises);
+}
+
+static void judge(struct changes *changes, const json_t *frozen, const struct cells *cells)
+{
+	const struct cell *like = NULL;
+	double threshold = 0;
 	size_t i;
 
 	for (i = 0; i < changes->count; i++) {
 		struct change *change = &changes->changes[i];
 
-		change->verdict = cell_is_ronbus(change->cell)
-					  ? verdict_of(change->ratio, changes->threshold)
-					  : VERDICT_CONTROL;
+		if (!cell_is_ronbus(change->cell)) {
+			change->verdict = VERDICT_CONTROL;
+			continue;
+		}
+		if (!like || like->ops != change->cell->ops ||
+		    has_company(like) != has_company(change->cell)) {
+			like = change->cell;
+			threshold = threshold_of(frozen, cells, changes, like);
+		}
+		change->threshold = threshold;
+		change->verdict = verdict_of(change->ratio, threshold);
+		if (has_company(change->cell) && changes->others > OTHERS_MOST &&
+		    change->verdict != VERDICT_NEW)
+			change->verdict = VERDICT_NOISE;
 	}
 }
 
@@ -264,14 +313,12 @@ void frozen_compare(const json_t *frozen, const char *name, const struct cells *
 	changes_free(changes);
 	changes->name = name;
 	add_changes(changes, frozen, cells);
-	changes->noises = (struct noises){
-		.least = settings.noise,
-		.then = noise_then(frozen),
-		.now = noise_now(cells),
-		.drift = drift_of(changes),
-	};
-	changes->threshold = noise_threshold(&changes->noises);
-	judge(changes);
+	changes->drift = drift_of(changes, REFERENCE_CELL);
+	changes->drift_handoff = drift_of(changes, HANDOFF_CELL);
+	changes->others = fmax(
+		quiet.others,
+		json_number_value(json_object_get(json_object_get(frozen, "settings"), "others")));
+	judge(changes, frozen, cells);
 }
 
 static bool is_doubtful(const struct change *change)

@@ -17,6 +17,7 @@
  * @then: median of the baseline
  * @now: median of this run
  * @ratio: now to then, of a cost, with its interval
+ * @threshold: up to where it is noise
  * @verdict: what that says
  */
 struct change {
@@ -25,6 +26,7 @@ struct change {
 	double then;
 	double now;
 	struct interval ratio;
+	double threshold;
 	enum verdict verdict;
 };
 
@@ -33,15 +35,17 @@ struct change {
  * @changes: they
  * @count: how many
  * @name: of the baseline
- * @noises: what is known of the noise
- * @threshold: what follows from that
+ * @drift: what loops that do not use ronbus differ by between the two runs
+ * @drift_handoff: and two threads that wake each other
+ * @others: the larger share of the CPUs that others had in one of the two runs
  */
 struct changes {
 	struct change *changes;
 	size_t count;
 	const char *name;
-	struct noises noises;
-	double threshold;
+	double drift;
+	double drift_handoff;
+	double others;
 };
 
 /* The file of baseline @name in @directory; false if there cannot be such a name. */
@@ -72,8 +76,9 @@ bool frozen_samples(const json_t *frozen, const char *cell, const char *series,
  * @cells: the run, summarized
  * @changes: filled; the first time all zero
  *
- * What a loop without ronbus and the two halves of each run differ by is noise, and a change that
- * is not clear of it is none.
+ * What loops without ronbus differ by is noise, and what the two halves of each run differ by, of
+ * cells that are measured in the same way. A change that is not clear of it is none. Where others had
+ * part of the CPUs, nothing is said of cells with more than one thread.
  */
 void frozen_compare(const json_t *frozen, const char *name, const struct cells *cells,
 		    struct changes *changes);

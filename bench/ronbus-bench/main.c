@@ -13,6 +13,7 @@
 #include "machine.h"
 #include "peer.h"
 #include "progress.h"
+#include "quiet.h"
 #include "result.h"
 #include "run.h"
 #include "show.h"
@@ -364,11 +365,11 @@ static void make_cells(const struct arguments *arguments, struct cells *cells)
 /* It tells what the machine does from what ronbus does, whatever else is measured. */
 static void require_reference(const struct arguments *arguments, struct cells *cells)
 {
-	if (cells_find(cells, REFERENCE_CELL))
-		return;
 	add_reference(cells);
-	if (arguments->turns)
+	if (arguments->turns) {
 		cells_find(cells, REFERENCE_CELL)->turns = arguments->turns;
+		cells_find(cells, HANDOFF_CELL)->turns = arguments->turns;
+	}
 }
 
 static void list(const struct cells *cells)
@@ -424,8 +425,9 @@ static void compare_all(const json_t *frozen, const char *name, struct cells *ce
 		die("no memory");
 	frozen_compare(frozen, name, cells, changes);
 	if (changes_doubtful(changes, cells, wanted)) {
-		/* The reference says how the machine is now. */
+		/* The references say how the machine is now. */
 		wanted[cells_find(cells, REFERENCE_CELL) - cells->cells] = true;
+		wanted[cells_find(cells, HANDOFF_CELL) - cells->cells] = true;
 		for (i = 0; i < cells->count; i++)
 			if (wanted[i])
 				cell_clear(&cells->cells[i]);
@@ -483,6 +485,11 @@ static void show(const json_t *machine, const struct cells *cells, const struct 
 		 const struct changes *changes)
 {
 	machine_print(machine, stdout);
+	printf("# others had %.1f %% of the CPUs\n", 100 * quiet.others);
+	if (quiet.waited_ns > 0)
+		printf("# waited %.1f s for the machine to be quiet, repeated %u visits, %u were disturbed all "
+		       "the same\n",
+		       quiet.waited_ns / 1e9, quiet.repeated, quiet.disturbed);
 	show_cells(cells, stdout);
 	show_gates(gates, stdout);
 	if (changes->name)

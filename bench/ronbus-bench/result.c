@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "common.h"
+#include "quiet.h"
 #include "result.h"
 
 /* ---- parts ---------------------------------------------------------------------------- */
@@ -200,6 +201,7 @@ static json_t *change_of(const struct change *change)
 	set_real(object, "then", change->then);
 	set_real(object, "now", change->now);
 	set_interval(object, &change->ratio);
+	set_real(object, "threshold", change->threshold);
 	set_string(object, "verdict", verdict_name(change->verdict));
 	return object;
 }
@@ -210,11 +212,9 @@ static json_t *changes_of(const struct changes *changes)
 	size_t i;
 
 	set_string(object, "baseline", changes->name);
-	set_real(object, "threshold", changes->threshold);
-	set_real(object, "noise_least", changes->noises.least);
-	set_real(object, "noise_then", changes->noises.then);
-	set_real(object, "noise_now", changes->noises.now);
-	set_real(object, "drift", changes->noises.drift);
+	set_real(object, "noise_least", settings.noise);
+	set_real(object, "drift", changes->drift);
+	set_real(object, "drift_handoff", changes->drift_handoff);
 	for (i = 0; i < changes->count; i++)
 		json_array_append_new(all, change_of(&changes->changes[i]));
 	json_object_set_new(object, "changes", all);
@@ -229,6 +229,10 @@ static json_t *settings_of(void)
 	set_integer(object, "turns", settings.turns);
 	set_integer(object, "warm_ns", settings.warm_ns);
 	set_integer(object, "turn_ns", settings.turn_ns);
+	set_real(object, "waited_ns", quiet.waited_ns);
+	set_integer(object, "repeated_visits", quiet.repeated);
+	set_integer(object, "disturbed_visits", quiet.disturbed);
+	set_real(object, "others", quiet.others);
 	return object;
 }
 

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "progress.h"
+#include "quiet.h"
 #include "run.h"
 
 /* ---- one visit ------------------------------------------------------------------------ */
@@ -42,7 +43,7 @@ static void sample_turn(struct cell *cell, void *state)
 	}
 }
 
-static void visit(struct cell *cell)
+static void visit_once(struct cell *cell)
 {
 	void *state = NULL;
 	unsigned int i;
@@ -60,6 +61,40 @@ static void visit(struct cell *cell)
 		sample_turn(cell, state);
 	if (cell->ops->teardown)
 		cell->ops->teardown(cell, state);
+}
+
+static void forget_turn(struct cell *cell)
+{
+	unsigned int i;
+
+	for (i = 0; i < cell->nr_series; i++)
+		samples_forget_turn(&cell->series[i].samples);
+}
+
+/*
+ * Samples that were taken while somebody else had part of the machine are not kept, if there are
+ * others to be had. Not so with latencies: there what is rare is what one wants to see.
+ */
+#define TRIES 3U
+
+static void visit(struct cell *cell)
+{
+	unsigned int tries;
+
+	for (tries = 1;; tries++) {
+		struct ronbus_counters counters = cell->counters;
+		bool before = quiet_wait();
+
+		visit_once(cell);
+		if (cell->ops->turn || *cell->skipped || (before && quiet_now()))
+			return;
+		if (!before || tries == TRIES)
+			break;
+		forget_turn(cell);
+		cell->counters = counters;
+		quiet.repeated++;
+	}
+	quiet.disturbed++;
 }
 
 /*
@@ -125,10 +160,12 @@ void run_cells(struct cells *cells, const bool *wanted)
 {
 	unsigned int turn, turns = turns_of(cells, wanted);
 
+	quiet_begin();
 	progress_begin("measuring", visits_of(cells, wanted));
 	for (turn = 0; turn < turns; turn++)
 		one_turn(cells, wanted, turn);
 	progress_end();
+	quiet_end();
 }
 
 double clock_cost(void)

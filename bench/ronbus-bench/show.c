@@ -5,6 +5,7 @@
 #include <math.h>
 
 #include "cases.h"
+#include "quiet.h"
 #include "show.h"
 
 #define FIELD 24U
@@ -208,6 +209,8 @@ static void show_change(const struct change *change, FILE *to)
 		fprintf(to, " %9s -> %9s  %+7.1f %% [%+.1f, %+.1f]", number(change->then, then),
 			number(change->now, now), percent(change->ratio.value),
 			percent(change->ratio.low), percent(change->ratio.high));
+	if (change->threshold > 0)
+		fprintf(to, "  noise %.1f %%", 100 * change->threshold);
 	fprintf(to, "  %s\n", verdict_name(change->verdict));
 }
 
@@ -226,10 +229,14 @@ void show_changes(const struct changes *changes, FILE *to)
 
 	fprintf(to,
 		"\n== changes since baseline %s, 99 %% intervals\n"
-		"-- noise is taken to be %.1f %%: always %.1f, halves of the runs %.1f and %.1f, "
-		"drift of the machine %.1f\n",
-		changes->name, 100 * changes->threshold, 100 * changes->noises.least,
-		100 * changes->noises.then, 100 * changes->noises.now, 100 * changes->noises.drift);
+		"-- noise: at least %.1f %%; more where cells that are measured alike, or loops without "
+		"ronbus, differ by more\n",
+		changes->name, 100 * settings.noise);
+	if (changes->others > OTHERS_MOST)
+		fprintf(to,
+			"-- others had %.0f %% of the CPUs in one of the runs: nothing is said of cells with "
+			"more than one thread\n",
+			100 * changes->others);
 	for (i = 0; i < changes->count; i++)
 		show_change(&changes->changes[i], to);
 	fprintf(to, "%zu improved, %zu regressed, %zu within noise, %zu new\n",

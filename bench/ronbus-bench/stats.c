@@ -25,6 +25,14 @@ void samples_turn(struct samples *samples)
 	samples->ends[samples->turns++] = samples->count;
 }
 
+void samples_forget_turn(struct samples *samples)
+{
+	if (!samples->turns)
+		return;
+	samples->turns--;
+	samples->count = samples_begin(samples, samples->turns);
+}
+
 void samples_add(struct samples *samples, double value)
 {
 	if (!samples->turns)

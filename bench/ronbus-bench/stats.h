@@ -89,6 +89,9 @@ enum pairing {
 };
 
 void samples_turn(struct samples *samples);
+/* As if the last turn had not been. */
+void samples_forget_turn(struct samples *samples);
+
 void samples_add(struct samples *samples, double value);
 void samples_clear(struct samples *samples);
 void samples_free(struct samples *samples);

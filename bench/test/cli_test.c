@@ -209,7 +209,7 @@ static void list_and_filter(void **state)
 	/* 5 sets of features, 5 capacities, 4 payloads, 5 audiences. */
 	assert_int_equal(lines("out", "matrix/"), 500);
 	assert_true(all > 600);
-	assert_int_equal(lines("out", "reference/"), 1);
+	assert_int_equal(lines("out", "reference/"), 2);
 	assert_int_equal(run("--bus embedded: --no-peers --list --quick"), 0);
 	assert_true(lines("out", "") < all);
 	assert_int_equal(
@@ -267,6 +267,8 @@ static void every_kind_is_measured(void **state)
 	assert_string_equal(json_string_value(json_object_get(result, "format")), "ronbus-bench");
 	assert_described(json_object_get(result, "machine"));
 	assert_measured(result, "reference/atomics-and-copies", "round");
+	assert_measured(result, "reference/atomics-and-copies", "work");
+	assert_measured(result, "reference/handoff", "handoff");
 	assert_measured(result, "matrix/recommended/cap64/pay32/subs4", "publish");
 	assert_measured(result, "matrix/recommended/cap64/pay32/subs4", "receive");
 	assert_measured(result, "burst/1000/many/cap64/pay32/subs1", "publish");

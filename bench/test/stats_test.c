@@ -3,6 +3,7 @@
  * stats_test.c - the statistics, against answers that are known
  */
 #include "cell.h"
+#include "quiet.h"
 #include "test.h"
 
 const char bench_name[] = "stats_test";
@@ -35,6 +36,53 @@ static void percentiles(void **state)
 	assert_near(summary.p99, 991, 1e-9);
 	assert_near(summary.p999, 1000, 1e-9);
 	samples_free(&samples);
+}
+
+static void forgotten_turn_was_not(void **state)
+{
+	struct samples samples = { 0 };
+
+	(void)state;
+	samples_forget_turn(&samples);
+	assert_int_equal(samples.turns, 0);
+	samples_turn(&samples);
+	samples_add(&samples, 1);
+	samples_add(&samples, 2);
+	samples_turn(&samples);
+	samples_add(&samples, 100);
+	samples_forget_turn(&samples);
+	samples_turn(&samples);
+	samples_add(&samples, 3);
+	assert_int_equal(samples.turns, 2);
+	assert_int_equal(samples.count, 3);
+	assert_int_equal(samples_begin(&samples, 1), 2);
+	assert_near(samples_quantile(&samples, 0.5), 2, 0);
+	samples_free(&samples);
+}
+
+/* Least so far, and what is a fifth above it. */
+static void quiet_is_what_takes_no_longer_than_ever(void **state)
+{
+	double least = 0;
+
+	(void)state;
+	assert_true(quiet_says(&least, 100));
+	assert_true(quiet_says(&least, 115));
+	assert_false(quiet_says(&least, 125));
+	assert_false(quiet_says(&least, 200));
+	assert_true(quiet_says(&least, 90));
+	assert_false(quiet_says(&least, 115));
+	assert_near(least, 90, 0);
+	assert_true(quiet_work() > 0);
+}
+
+static void busy_is_what_is_not_idle(void **state)
+{
+	(void)state;
+	assert_true(quiet_busy("cpu  1 20 300 4000 50000 600000 7000000 80000000 9 9") == 87600321);
+	assert_true(quiet_busy("cpu  1 20 300 4000 50000 600000 7000000") == 7600321);
+	assert_true(quiet_busy("cpu  1 20") == 0);
+	assert_true(quiet_busy("") == 0);
 }
 
 static void percentile_between_two(void **state)
@@ -300,6 +348,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(percentiles),
+		cmocka_unit_test(forgotten_turn_was_not),
+		cmocka_unit_test(quiet_is_what_takes_no_longer_than_ever),
+		cmocka_unit_test(busy_is_what_is_not_idle),
 		cmocka_unit_test(percentile_between_two),
 		cmocka_unit_test(one_sample),
 		cmocka_unit_test(outliers_by_tukey),

@@ -10,6 +10,7 @@
 #include "gate.h"
 #include "machine.h"
 #include "peer.h"
+#include "quiet.h"
 #include "result.h"
 #include "test.h"
 #include "verdict.h"
@@ -123,6 +124,77 @@ static void unrest_is_no_regression(void **state)
 	(void)state;
 	assert_float_equal(noise_threshold(&noises), 0.35, 1e-12);
 	assert_int_equal(verdict_of((struct interval){ 1.3, 1.25, 1.34 }, 0.35), VERDICT_NOISE);
+}
+
+/* Two ways to measure: one that is quiet, and one with company that is not. */
+static const struct cell_ops loud_ops = { .name = "loud", .what = "something loud" };
+
+#define LOUD "live/test"
+
+static void make_two_kinds(struct cells *cells, gsl_rng *rng, double loop, double loud,
+			   double handoff)
+{
+	struct cell *cell;
+
+	cells_free(cells);
+	make_cells(cells);
+	add_cell(cells, GROUP_REFERENCE, "reference", HANDOFF_CELL);
+	add_cell(cells, GROUP_MATRIX, "ronbus", LOUD);
+	cell = cells_find(cells, LOUD);
+	cell->ops = &loud_ops;
+	cell->sleeping = true;
+	make_times(samples_of(cells, REFERENCE_CELL), rng, 2, 4, 4, 0.001, 0.001);
+	make_times(samples_of(cells, HANDOFF_CELL), rng, handoff, 4, 4, 0.001, 0.001);
+	make_times(samples_of(cells, CELL), rng, loop, 10, 12, 0.001, 0.001);
+	make_times(samples_of(cells, LOUD), rng, loud, 10, 12, 0.001, 0.001);
+	for (size_t i = 0; i < cells->count; i++)
+		cell_summarize(&cells->cells[i]);
+}
+
+static void compare_kinds(struct cells *cells, const json_t *frozen, enum verdict loop,
+			  enum verdict loud)
+{
+	struct changes changes = { 0 };
+	size_t i;
+
+	frozen_compare(frozen, "test", cells, &changes);
+	for (i = 0; i < changes.count; i++) {
+		if (!strcmp(changes.changes[i].cell->name, CELL))
+			assert_int_equal(changes.changes[i].verdict, loop);
+		if (!strcmp(changes.changes[i].cell->name, LOUD))
+			assert_int_equal(changes.changes[i].verdict, loud);
+	}
+	changes_free(&changes);
+}
+
+/* Cells that are measured in another way, or without company, are not excused by what these do. */
+static void noise_is_of_a_kind(void **state)
+{
+	struct cells cells = { 0 };
+	gsl_rng *rng = dice(3);
+	json_t *frozen;
+
+	(void)state;
+	make_two_kinds(&cells, rng, 100, 1000, 50);
+	frozen = freeze(&cells);
+	make_two_kinds(&cells, rng, 110, 1100, 50);
+	compare_kinds(&cells, frozen, VERDICT_REGRESSED, VERDICT_REGRESSED);
+	/* Waking takes longer without ronbus, too. */
+	make_two_kinds(&cells, rng, 110, 1100, 60);
+	compare_kinds(&cells, frozen, VERDICT_REGRESSED, VERDICT_NOISE);
+	/* The halves of the loud one differ. */
+	make_two_kinds(&cells, rng, 110, 1100, 50);
+	cell_series(cells_find(&cells, LOUD), "publish")->summary.halves = 1.3;
+	compare_kinds(&cells, frozen, VERDICT_REGRESSED, VERDICT_NOISE);
+	/* Somebody else has had a CPU for a while. */
+	make_two_kinds(&cells, rng, 110, 1100, 50);
+	quiet.others = 0.2;
+	compare_kinds(&cells, frozen, VERDICT_REGRESSED, VERDICT_NOISE);
+	quiet.others = 0;
+	compare_kinds(&cells, frozen, VERDICT_REGRESSED, VERDICT_REGRESSED);
+	json_decref(frozen);
+	cells_free(&cells);
+	gsl_rng_free(rng);
 }
 
 static void intervals_and_threshold(void **state)
@@ -555,6 +627,7 @@ int main(void)
 		cmocka_unit_test(shift_is_an_improvement),
 		cmocka_unit_test(drift_is_no_regression),
 		cmocka_unit_test(unrest_is_no_regression),
+		cmocka_unit_test(noise_is_of_a_kind),
 		cmocka_unit_test(intervals_and_threshold),
 		cmocka_unit_test(verdicts_are_confirmed),
 		cmocka_unit_test(new_cells_have_no_verdict),
