@@ -235,8 +235,11 @@ static void take_rest(struct rest *rest)
 	rest->heap = mallinfo2().uordblks;
 }
 
-/* Threads of libc keep a little, sometimes; what is lost with every turn is soon more than that. */
-#define HEAP_SLACK 1024U
+/*
+ * Threads of libc keep a little, sometimes, some 120 bytes each; what is lost with every turn is more
+ * than that even where there are a hundred turns only.
+ */
+#define HEAP_SLACK 4096U
 
 static bool rests_as(const struct rest *before, struct rest *now)
 {
