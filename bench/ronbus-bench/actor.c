@@ -226,3 +226,34 @@ struct usage actors_join(struct actors *actors)
 
 	return actors_join_each(actors, got);
 }
+
+/* ---- a bus with actors ---------------------------------------------------------------- */
+
+bool stage_open(struct stage *stage, struct cell *cell, actor_fn fn)
+{
+	struct actors *actors = &stage->actors;
+
+	actors->buses[0] = bus_create(cell);
+	if (!actors->buses[0])
+		return false;
+	actors->nr_buses = 1;
+	actors->payload = cell->payload;
+	actors->sleeping = true;
+	actors->count = cell->subscribers;
+	actors_start(actors, fn);
+	topology_pin(&settings.cpus, 0);
+	must(ronbus_publisher(actors->buses[0], cell->pub_flags, &stage->pub), "publisher");
+	return true;
+}
+
+struct usage stage_end(struct stage *stage)
+{
+	ronbus_pub_close(stage->pub);
+	return actors_join(&stage->actors);
+}
+
+void stage_close(struct stage *stage, struct cell *cell)
+{
+	bus_count(cell, stage->actors.buses[0]);
+	ronbus_close(stage->actors.buses[0]);
+}

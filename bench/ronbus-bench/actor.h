@@ -9,7 +9,7 @@
 
 #include <sys/resource.h>
 
-#include "common.h"
+#include "cell.h"
 
 #define ACTORS_MOST 64U
 #define ACTOR_BUSES 2U
@@ -57,6 +57,7 @@ typedef void (*actor_fn)(struct actors *actors, unsigned int self);
  * @sleeping: sleep for messages instead of looking for them
  * @spread: over all CPUs but the first, instead of all on the second, where peers have theirs
  * @count: how many actors
+ * @context: what else they want to know
  * @shared: memory that all see
  * @threads: they, if they are threads
  * @pids: they, if they are processes
@@ -68,6 +69,7 @@ struct actors {
 	bool sleeping;
 	bool spread;
 	unsigned int count;
+	const void *context;
 	struct shared *shared;
 	struct handout *threads;
 	pid_t pids[ACTORS_MOST];
@@ -83,6 +85,32 @@ struct usage actors_join(struct actors *actors);
 
 /* The same; @got[i] is how many messages actor i received, if it counted them. */
 struct usage actors_join_each(struct actors *actors, uint64_t *got);
+
+/**
+ * struct stage - one bus, actors who subscribe to it, and its publisher: this thread
+ * @actors: the subscribers
+ * @pub: the publisher
+ */
+struct stage {
+	struct actors actors;
+	struct ronbus_pub *pub;
+};
+
+/**
+ * stage_open() - make the bus, start the actors, publish from the first CPU
+ * @stage: zeroed, but for @actors.spread and @actors.context
+ * @cell: what is measured
+ * @fn: what an actor does
+ *
+ * Return: whether that could be; if not, @cell->skipped says why.
+ */
+bool stage_open(struct stage *stage, struct cell *cell, actor_fn fn);
+
+/* The publisher leaves: that is the end of the bus. What the actors have used up. */
+struct usage stage_end(struct stage *stage);
+
+/* Count what was counted, and close the bus, which has ended. */
+void stage_close(struct stage *stage, struct cell *cell);
 
 /* What this thread has used up since it began. */
 struct usage usage_now(void);

@@ -22,16 +22,6 @@ enum {
 };
 
 /**
- * struct node - a bus and those who read it
- * @actors: the subscribers
- * @pub: the publisher
- */
-struct node {
-	struct actors actors;
-	struct ronbus_pub *pub;
-};
-
-/**
  * struct hand - a worker
  * @worker: its queue
  * @thread: it
@@ -112,24 +102,14 @@ static void role(struct actors *actors, unsigned int self)
 
 static void *dispatch_setup(struct cell *cell)
 {
-	struct node *node = calloc(1, sizeof(*node));
-	struct actors *actors = &node->actors;
+	struct stage *stage = calloc(1, sizeof(*stage));
 
-	if (!node)
+	if (!stage)
 		die("no memory");
-	*actors = (struct actors){ .nr_buses = 1,
-				   .payload = cell->payload,
-				   .sleeping = true,
-				   .count = cell->subscribers };
-	actors->buses[0] = bus_create(cell);
-	if (!actors->buses[0]) {
-		free(node);
-		return NULL;
-	}
-	actors_start(actors, cell->subscribers == WORKERS ? direct : role);
-	topology_pin(&settings.cpus, 0);
-	must(ronbus_publisher(actors->buses[0], cell->pub_flags, &node->pub), "publisher");
-	return node;
+	if (stage_open(stage, cell, cell->subscribers == WORKERS ? direct : role))
+		return stage;
+	free(stage);
+	return NULL;
 }
 
 static bool dispatch_turn(struct cell *cell, void *state)
@@ -137,7 +117,7 @@ static bool dispatch_turn(struct cell *cell, void *state)
 	struct message message = { 0 };
 	struct usage begin = usage_now(), used, of_readers;
 	struct timespec pause = { .tv_nsec = INTERVAL_NS };
-	struct node *node = state;
+	struct stage *stage = state;
 	double calls[BURSTS_A_TURN];
 	unsigned int burst, i;
 	uint64_t start;
@@ -146,13 +126,13 @@ static bool dispatch_turn(struct cell *cell, void *state)
 		nanosleep(&pause, NULL);
 		start = now_ns();
 		for (i = 0; i < cell->burst; i++)
-			must(ronbus_publish(node->pub, 0, message.words, cell->payload), "publish");
+			must(ronbus_publish(stage->pub, 0, message.words, cell->payload),
+			     "publish");
 		calls[burst] =
 			((double)(now_ns() - start) - settings.clock_ns) / (double)cell->burst;
 	}
 	used = usage_since(begin);
-	ronbus_pub_close(node->pub);
-	of_readers = actors_join(&node->actors);
+	of_readers = stage_end(stage);
 
 	for (i = 0; i < BURSTS_A_TURN; i++)
 		samples_add(&cell->series[PUBLISH].samples, calls[i]);
@@ -163,11 +143,10 @@ static bool dispatch_turn(struct cell *cell, void *state)
 
 static void dispatch_teardown(struct cell *cell, void *state)
 {
-	struct node *node = state;
+	struct stage *stage = state;
 
-	bus_count(cell, node->actors.buses[0]);
-	ronbus_close(node->actors.buses[0]);
-	free(node);
+	stage_close(stage, cell);
+	free(stage);
 }
 
 static const struct cell_ops dispatch_ops = {

@@ -18,8 +18,7 @@
 #define LOOKS_MOST 4000000000UL /* a minute, or some: nobody is to wait for ever */
 
 struct live {
-	struct actors actors;
-	struct ronbus_pub *pub;
+	struct stage stage;
 	__u64 number; /* of the last message */
 };
 
@@ -110,34 +109,25 @@ static void waiter(struct actors *actors, unsigned int self)
 static void *live_setup(struct cell *cell)
 {
 	struct live *live = calloc(1, sizeof(*live));
-	struct actors *actors = &live->actors;
 
 	if (!live)
 		die("no memory");
-	*actors = (struct actors){ .nr_buses = 1,
-				   .payload = cell->payload,
-				   .sleeping = true,
-				   .spread = true,
-				   .count = cell->subscribers };
-	actors->buses[0] = bus_create(cell);
-	if (!actors->buses[0]) {
-		free(live);
-		return NULL;
-	}
-	actors_start(actors, cell->op == OP_POLL ? poller : cell->op == OP_WAIT ? waiter : drainer);
-	topology_pin(&settings.cpus, 0);
-	must(ronbus_publisher(actors->buses[0], cell->pub_flags, &live->pub), "publisher");
-	return live;
+	live->stage.actors.spread = true;
+	if (stage_open(&live->stage, cell,
+		       cell->op == OP_POLL   ? poller
+		       : cell->op == OP_WAIT ? waiter
+					     : drainer))
+		return live;
+	free(live);
+	return NULL;
 }
 
 static void live_teardown(struct cell *cell, void *state)
 {
 	struct live *live = state;
 
-	ronbus_pub_close(live->pub);
-	actors_join(&live->actors);
-	bus_count(cell, live->actors.buses[0]);
-	ronbus_close(live->actors.buses[0]);
+	stage_end(&live->stage);
+	stage_close(&live->stage, cell);
 	free(live);
 }
 
@@ -148,13 +138,13 @@ static ALWAYS_INLINE void publish_some(struct live *live, size_t len, unsigned i
 	while (count--) {
 		message[0] = ++live->number;
 		forget();
-		ronbus_publish(live->pub, 0, message, len);
+		ronbus_publish(live->stage.pub, 0, message, len);
 	}
 }
 
 static NOINLINE void publish(struct live *live, unsigned int count)
 {
-	if (live->actors.payload == 8)
+	if (live->stage.actors.payload == 8)
 		publish_some(live, 8, count);
 	else
 		publish_some(live, 32, count);
@@ -174,8 +164,8 @@ static void wait_for_all(const struct live *live)
 	unsigned long looks = 0;
 	unsigned int i;
 
-	for (i = 0; i < live->actors.count; i++) {
-		const struct seat *seat = actors_seat(&live->actors, i);
+	for (i = 0; i < live->stage.actors.count; i++) {
+		const struct seat *seat = actors_seat(&live->stage.actors, i);
 
 		while (__atomic_load_n(&seat->number, __ATOMIC_ACQUIRE) != live->number) {
 			relax();

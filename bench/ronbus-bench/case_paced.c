@@ -31,14 +31,12 @@ enum {
 
 /**
  * struct pace - a bus, its publisher and its subscribers
- * @actors: the subscribers; first, for they are given this
- * @pub: the publisher
+ * @stage: they
  * @cell: what is measured
  * @latencies: as many for each subscriber as there are messages, in memory that all share
  */
 struct pace {
-	struct actors actors;
-	struct ronbus_pub *pub;
+	struct stage stage;
 	const struct cell *cell;
 	double *latencies;
 };
@@ -75,7 +73,7 @@ static int hear(void *arg, int what, const struct ronbus_msg *msg)
 
 static void listen_to_all(struct actors *actors, unsigned int self)
 {
-	const struct pace *pace = (const struct pace *)actors;
+	const struct pace *pace = actors->context;
 	const struct cell *cell = pace->cell;
 	struct listener listener = { .topics = bus_topics(cell, self),
 				     .latencies = pace->latencies + (size_t)self * cell->burst };
@@ -97,28 +95,20 @@ static void listen_to_all(struct actors *actors, unsigned int self)
 static void *paced_setup(struct cell *cell)
 {
 	struct pace *pace = calloc(1, sizeof(*pace));
-	struct actors *actors = &pace->actors;
 
 	if (!pace)
 		die("no memory");
-	*actors = (struct actors){ .nr_buses = 1,
-				   .payload = cell->payload,
-				   .sleeping = true,
-				   .count = cell->subscribers };
-	actors->buses[0] = bus_create(cell);
-	if (!actors->buses[0]) {
-		free(pace);
-		return NULL;
-	}
 	pace->cell = cell;
+	pace->stage.actors.context = pace;
 	pace->latencies = mmap(NULL, latencies_size(cell), PROT_READ | PROT_WRITE,
 			       MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (pace->latencies == MAP_FAILED)
 		die("no memory");
-	actors_start(actors, listen_to_all);
-	topology_pin(&settings.cpus, 0);
-	must(ronbus_publisher(actors->buses[0], cell->pub_flags, &pace->pub), "publisher");
-	return pace;
+	if (stage_open(&pace->stage, cell, listen_to_all))
+		return pace;
+	munmap(pace->latencies, latencies_size(cell));
+	free(pace);
+	return NULL;
 }
 
 /* Publishes @count messages, one each interval; returns the time of the calls, each in @calls. */
@@ -134,7 +124,7 @@ static double publish_paced(struct pace *pace, double *calls, unsigned int count
 			relax();
 		message.words[NUMBER] = i;
 		message.words[SENT_AT] = begin;
-		must(ronbus_publish(pace->pub, bus_topic(pace->cell, i), message.words,
+		must(ronbus_publish(pace->stage.pub, bus_topic(pace->cell, i), message.words,
 				    pace->cell->payload),
 		     "publish");
 		calls[i] = (double)(now_ns() - begin) - settings.clock_ns;
@@ -190,8 +180,8 @@ static bool paced_turn(struct cell *cell, void *state)
 	if (!calls)
 		die("no memory");
 	publishing = publish_paced(pace, calls, cell->burst);
-	ronbus_pub_close(pace->pub);
-	of_readers = actors_join_each(&pace->actors, got);
+	ronbus_pub_close(pace->stage.pub);
+	of_readers = actors_join_each(&pace->stage.actors, got);
 	others = settings.device ? of_readers.cpu_ns : used_by_others() - others;
 
 	series_add_latencies(&cell->series[PUBLISH], calls, cell->burst);
@@ -205,8 +195,7 @@ static void paced_teardown(struct cell *cell, void *state)
 {
 	struct pace *pace = state;
 
-	bus_count(cell, pace->actors.buses[0]);
-	ronbus_close(pace->actors.buses[0]);
+	stage_close(&pace->stage, cell);
 	munmap(pace->latencies, latencies_size(cell));
 	free(pace);
 }

@@ -21,8 +21,7 @@ enum {
 };
 
 struct audience {
-	struct actors actors;
-	struct ronbus_pub *pub;
+	struct stage stage;
 	uint64_t next; /* tick */
 };
 
@@ -44,22 +43,13 @@ static void sleeper(struct actors *actors, unsigned int self)
 static void *shape_c_setup(struct cell *cell)
 {
 	struct audience *audience = calloc(1, sizeof(*audience));
-	struct actors *actors = &audience->actors;
 
 	if (!audience)
 		die("no memory");
-	*actors = (struct actors){ .nr_buses = 1,
-				   .payload = cell->payload,
-				   .sleeping = true,
-				   .count = cell->subscribers };
-	actors->buses[0] = bus_create(cell);
-	if (!actors->buses[0]) {
+	if (!stage_open(&audience->stage, cell, sleeper)) {
 		free(audience);
 		return NULL;
 	}
-	actors_start(actors, sleeper);
-	topology_pin(&settings.cpus, 0);
-	must(ronbus_publisher(actors->buses[0], 0, &audience->pub), "publisher");
 	audience->next = now_ns() + INTERVAL_NS;
 	return audience;
 }
@@ -103,15 +93,16 @@ static void one_message(struct audience *audience, uint64_t number, double *call
 	uint64_t begin, end, last;
 
 	begin = now_ns();
-	must(ronbus_publish(audience->pub, 0, message.words, audience->actors.payload), "publish");
+	must(ronbus_publish(audience->stage.pub, 0, message.words, audience->stage.actors.payload),
+	     "publish");
 	end = now_ns();
 	*call = (double)(end - begin) - settings.clock_ns;
 	do {
 		sleep_to_tick(audience);
-		last = last_wake(&audience->actors, number);
+		last = last_wake(&audience->stage.actors, number);
 		if (ticks++ == TICKS_MOST)
 			die("a reader sleeps on");
-	} while (!last && audience->actors.count);
+	} while (!last && audience->stage.actors.count);
 	*wake = (double)(last - begin);
 }
 
@@ -130,9 +121,7 @@ static bool shape_c_turn(struct cell *cell, void *state)
 	for (i = 0; i < count; i++)
 		one_message(audience, 1 + warm + i, &calls[i], &wakes[i]);
 	used = usage_since(begin);
-	ronbus_pub_close(audience->pub);
-	audience->pub = NULL;
-	of_readers = actors_join(&audience->actors);
+	of_readers = stage_end(&audience->stage);
 
 	series_add_latencies(&cell->series[PUBLISH], calls, count);
 	if (cell->subscribers)
@@ -149,8 +138,7 @@ static void shape_c_teardown(struct cell *cell, void *state)
 {
 	struct audience *audience = state;
 
-	bus_count(cell, audience->actors.buses[0]);
-	ronbus_close(audience->actors.buses[0]);
+	stage_close(&audience->stage, cell);
 	free(audience);
 }
 
