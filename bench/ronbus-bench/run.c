@@ -99,10 +99,10 @@ static void visit(struct cell *cell)
 
 /*
  * Where the stack lies within a page is drawn once for a process. Where a line of it is as far into
- * its page as one of the ring or of a handle is, a store to one delays loads of the other, and a
- * publish takes twice the time: in that process, for that cell, in each turn. So each turn has its
- * stack elsewhere, and what is luck is seen within a run. Steps of about the golden section of a page
- * are spread evenly over it, however many there are.
+ * its page as one of the ring or of a handle is, a store to the one may hold up loads of the other: in
+ * that process, for that cell, in each turn. So each turn has its stack elsewhere, and what is luck is
+ * seen within a run. Steps of about the golden section of a page are spread evenly over it, however many
+ * there are.
  */
 #define LINE 64U
 #define LINES_A_PAGE 64U
