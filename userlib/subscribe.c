@@ -404,10 +404,7 @@ __RONBUS_PART void scan(struct ronbus_sub *sub, const struct ronbus_ring *ring)
 		others = ronbus_ring_others(ring, pos, &mine);
 		pos += others;
 	} while (others && pos - first <= ring->mask);
-	if (pos == first)
-		return;
-	RB_WRITE(&sub->self->cursor, pos);
-	__ronbus_bump(&sub->self->filtered, pos - first);
+	pass(sub, first, pos);
 }
 
 /* Whose message is it? 1: ours; 0: somebody else's; -1: it changed while we looked. */

@@ -120,6 +120,13 @@ json_t *frozen_load(const char *path, const json_t *machine, bool force)
 
 /* ---- finding samples ------------------------------------------------------------------ */
 
+static bool is_member(const json_t *object, const char *member, const char *value)
+{
+	const char *text = json_string_value(json_object_get(object, member));
+
+	return text && !strcmp(text, value);
+}
+
 /* The member of array @in of @object whose name is @name. */
 static const json_t *find(const json_t *object, const char *in, const char *name)
 {
@@ -128,9 +135,7 @@ static const json_t *find(const json_t *object, const char *in, const char *name
 
 	json_array_foreach(json_object_get(object, in), i, value)
 	{
-		const char *text = json_string_value(json_object_get(value, "name"));
-
-		if (text && !strcmp(text, name))
+		if (is_member(value, "name", name))
 			return value;
 	}
 	return NULL;
@@ -174,13 +179,6 @@ static double noise_now(const struct cells *cells, const char *what)
 	noise = noise_of(distances, n);
 	free(distances);
 	return noise;
-}
-
-static bool is_member(const json_t *object, const char *member, const char *value)
-{
-	const char *text = json_string_value(json_object_get(object, member));
-
-	return text && !strcmp(text, value);
 }
 
 static double noise_then(const json_t *frozen, const char *what)

@@ -89,6 +89,7 @@ enum pairing {
 };
 
 void samples_turn(struct samples *samples);
+
 /* As if the last turn had not been. */
 void samples_forget_turn(struct samples *samples);
 
