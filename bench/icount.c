@@ -127,7 +127,7 @@ static void bus_open(void)
 /* Everything has been read. */
 static void catch_up(void)
 {
-	RB_WRITE(&rig.self->cursor, ronbus_ring_tail(&rig.ring, 4 * CAPACITY));
+	RB_WRITE(&rig.self->cursor, ronbus_ring_tail(&rig.ring));
 }
 
 /* A message through the mapping, without the NOTIFY that ought to follow. */

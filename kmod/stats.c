@@ -149,7 +149,7 @@ int ronbus_gather(struct ronbus_bus *bus, u32 which, struct ronbus_stats *stats)
 	stats->subscribers = bus->members;
 	stats->publishers = bus->publishers;
 	stats->capacity = bus->ring.mask + 1;
-	stats->tail = ronbus_ring_tail(&bus->ring, stats->capacity + 64);
+	stats->tail = ronbus_ring_tail(&bus->ring);
 	if (ronbus_traced())
 		ronbus_trace_counters(bus, stats);
 	return 0;

@@ -328,7 +328,7 @@ static int enrol(struct ronbus_sub *sub, const struct ronbus_subscribe *args)
 	set_audience(sub, args->topics);
 	smp_mb(); /* barrier J, with J' and D in notify_audience(): join.pml */
 
-	sub->interest.joined = ronbus_ring_tail(&bus->ring, bus->ring.mask + 65);
+	sub->interest.joined = ronbus_ring_tail(&bus->ring);
 	err = start_position(bus, args, sub->interest.joined, &sub->start);
 	if (err) {
 		bus->members &= ~BIT_ULL(sub->index);

@@ -1305,7 +1305,7 @@ TEST_F(kfunc, counted)
 		ASSERT_EQ(0, fd_poll(s.m.fd, POLLIN));
 		ASSERT_EQ(1, publish_by_program(self, 0, LEN));
 		ASSERT_TRUE(wait_until(!subscriber_armed(&s)));
-		RB_WRITE(&s.m.self->cursor, ronbus_ring_tail(&s.m.ring, 100));
+		RB_WRITE(&s.m.self->cursor, ronbus_ring_tail(&s.m.ring));
 	}
 	EXPECT_BUS_AS_STATS(typed, self->bus);
 	EXPECT_BUS_AS_STATS(classic, self->bus);

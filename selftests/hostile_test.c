@@ -796,7 +796,7 @@ static void wander_for_ever(int bus, u64 random, u64 *calls)
 	page = (u64 *)s.m.self;
 	for (i = 0;; i++) {
 		struct ronbus_stats stats;
-		u64 tail = ronbus_ring_tail(&s.m.ring, 2 * SLOTS), cursor;
+		u64 tail = ronbus_ring_tail(&s.m.ring), cursor;
 
 		random = random_next(random);
 		switch ((random >> 40) % 6) {
@@ -857,7 +857,7 @@ static void arm_for_ever(int bus, u64 *calls)
 		fd_arm(s.m.fd);
 		RB_WRITE(&s.m.self->cursor, at - 1);
 		fd_arm(s.m.fd);
-		RB_WRITE(&s.m.self->cursor, ronbus_ring_tail(&s.m.ring, 2 * SLOTS));
+		RB_WRITE(&s.m.self->cursor, ronbus_ring_tail(&s.m.ring));
 		__atomic_fetch_add(calls, 1, __ATOMIC_RELAXED);
 	}
 }

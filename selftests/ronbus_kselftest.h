@@ -365,7 +365,7 @@ static inline int publisher_join(struct publisher *p, int bus, u32 flags)
 		return err;
 	}
 	if (p->id)
-		p->next = ronbus_ring_tail(&p->m.ring, p->m.info.capacity + 1);
+		p->next = ronbus_ring_tail(&p->m.ring);
 	return 0;
 }
 

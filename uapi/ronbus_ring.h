@@ -647,24 +647,57 @@ static inline void ronbus_ring_advance(const struct ronbus_ring *ring, __u64 pos
 }
 
 /**
- * ronbus_ring_tail() - the first position nobody has claimed
+ * ronbus_ring_reached() - has a position been claimed, or passed by
  * @ring: the ring
- * @budget: slots to look at
- *
- * Return: that position, or one before it if the budget did not suffice; a moment later it may be
- * claimed.
+ * @pos: the position
  */
-static inline __u64 ronbus_ring_tail(const struct ronbus_ring *ring, __u32 budget)
+static inline int ronbus_ring_reached(const struct ronbus_ring *ring, __u64 pos)
 {
-	__u64 pos = ronbus_ring_hint(ring);
+	const struct ronbus_words at = ronbus_ring_at(ring, pos);
+	__u64 lap = ronbus_ring_lap(ring, pos);
 
-	while (budget--) {
+	return ronbus_state_lap(RB_READ(at.state)) >= lap || RB_READ(at.hole) >= lap;
+}
+
+/* Positions after the hint that ronbus_ring_tail() looks at before it searches. */
+#define RONBUS_TAIL_LOOKS 8U
+
+/**
+ * ronbus_ring_tail() - the first position that nobody has reached
+ * @ring: the ring
+ *
+ * Publishers reach positions in order, so that what is reached ends once in a lap. The hint is
+ * mostly right. Where it is far behind, because a publisher stopped before it stored an old one or
+ * because somebody lies, a binary search finds the end: at most RONBUS_TAIL_LOOKS looks and the
+ * binary logarithm of the capacity, whatever the ring says.
+ *
+ * Return: that position; a moment later it may be claimed.
+ */
+static inline __u64 ronbus_ring_tail(const struct ronbus_ring *ring)
+{
+	__u64 pos = ronbus_ring_hint(ring), high;
+	__u32 looks;
+
+	for (looks = 0; looks < RONBUS_TAIL_LOOKS; looks++) {
+		const struct ronbus_words at = ronbus_ring_at(ring, pos);
 		/* It has no partner: readers look again at whatever they read. */
-		__u64 lap = ronbus_state_lap(RB_LOAD_ACQUIRE(ronbus_ring_at(ring, pos).state));
+		__u64 lap = ronbus_state_lap(RB_LOAD_ACQUIRE(at.state));
 
-		if (lap < ronbus_ring_lap(ring, pos))
-			break;
-		pos = ronbus_ring_pos(ring, lap, pos) + 1;
+		if (lap >= ronbus_ring_lap(ring, pos))
+			pos = ronbus_ring_pos(ring, lap, pos);
+		else if (RB_READ(at.hole) < ronbus_ring_lap(ring, pos))
+			return pos;
+		pos++;
+	}
+	/* The position before @pos is reached, and a lap later it was not. */
+	high = pos + ring->mask;
+	while (pos != high) {
+		const __u64 middle = pos + (high - pos) / 2;
+
+		if (ronbus_ring_reached(ring, middle))
+			pos = middle + 1;
+		else
+			high = middle;
 	}
 	return pos;
 }
@@ -991,21 +1024,8 @@ RB_PART __u32 ronbus_ring_run_wanted(const struct ronbus_ring *ring, __u64 pos,
 }
 
 /**
- * ronbus_ring_reached() - has a position been claimed, or passed by
- * @ring: the ring
- * @pos: the position
- */
-static inline int ronbus_ring_reached(const struct ronbus_ring *ring, __u64 pos)
-{
-	const struct ronbus_words at = ronbus_ring_at(ring, pos);
-	__u64 lap = ronbus_ring_lap(ring, pos);
-
-	return ronbus_state_lap(RB_READ(at.state)) >= lap || RB_READ(at.hole) >= lap;
-}
-
-/**
  * struct ronbus_ahead - what a subscriber has in front of it
- * @end: behind what has been looked at
+ * @end: the position after the last one that has been looked at
  * @messages: messages for it up to there
  * @more: it is overtaken, or there may be messages that have not been looked for
  */
@@ -1016,38 +1036,59 @@ struct ronbus_ahead {
 };
 
 /**
+ * ronbus_ring_ahead_more() - go on counting messages
+ * @ring: the ring
+ * @ahead: what has been counted so far, from @end on
+ * @interest: what the subscriber reads
+ * @messages: enough of them
+ * @budget: positions to look at
+ *
+ * Ends at the first position that nothing is to be read at yet, if nothing ends it before; to find
+ * that out takes nothing from the budget.
+ *
+ * Return: what is left of the budget.
+ */
+static inline __u32 ronbus_ring_ahead_more(const struct ronbus_ring *ring,
+					   struct ronbus_ahead *ahead,
+					   const struct ronbus_interest *interest, __u32 messages,
+					   __u32 budget)
+{
+	__u64 value;
+
+	for (; ahead->messages < messages; budget--, ahead->end++) {
+		enum ronbus_look look = ronbus_ring_look(ring, ahead->end, &value);
+
+		if (look == RONBUS_LOOK_EMPTY)
+			break;
+		if (look == RONBUS_LOOK_LAGGED || !budget) {
+			ahead->more = 1;
+			break;
+		}
+		if (look != RONBUS_LOOK_READY)
+			continue;
+		if (!interest->bit || ronbus_ring_wanted(ring, ahead->end, interest))
+			ahead->messages++;
+		else if (!ronbus_ring_unchanged(ring, ahead->end, value))
+			ahead->more = 1;
+	}
+	return budget;
+}
+
+/**
  * ronbus_ring_ahead() - count messages
  * @ring: the ring
  * @pos: where to begin
  * @interest: what the subscriber reads
  * @messages: enough of them
  * @budget: positions to look at
- *
- * Ends at the first position that nothing is to be read at yet, if nothing ends it before.
  */
 static inline struct ronbus_ahead ronbus_ring_ahead(const struct ronbus_ring *ring, __u64 pos,
 						    const struct ronbus_interest *interest,
 						    __u32 messages, __u32 budget)
 {
 	struct ronbus_ahead ahead = { pos, 0, 0 };
-	__u64 value;
 
-	for (; ahead.messages < messages; budget--, ahead.end++) {
-		enum ronbus_look look = ronbus_ring_look(ring, ahead.end, &value);
-
-		if (look == RONBUS_LOOK_EMPTY)
-			break;
-		if (look == RONBUS_LOOK_LAGGED || !budget) {
-			ahead.more = 1;
-			break;
-		}
-		if (look != RONBUS_LOOK_READY)
-			continue;
-		if (!interest->bit || ronbus_ring_wanted(ring, ahead.end, interest))
-			ahead.messages++;
-		else if (!ronbus_ring_unchanged(ring, ahead.end, value))
-			ahead.more = 1;
-	}
+	ronbus_ring_ahead_more(ring, &ahead, interest, messages, budget);
 	return ahead;
 }
 

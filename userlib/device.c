@@ -297,7 +297,7 @@ static void fill_pub(struct device_pub *device, const struct ronbus_publisher *r
 			 member->info.features);
 	pub->info = member->info_page;
 	pub->self = member->self;
-	pub->pos = ronbus_ring_tail(&pub->ring, ronbus_tail_budget(&pub->ring));
+	pub->pos = ronbus_ring_tail(&pub->ring);
 }
 
 static int device_publisher(struct ronbus *bus, unsigned int flags,
@@ -360,7 +360,7 @@ static int device_publish_block(struct ronbus_publisher_handle *handle,
 
 	/* The kernel took a position that was this publisher's next. */
 	if (!err && pub->how & RONBUS_HOW_EXCLUSIVE && !(pub->how & RONBUS_HOW_SYSCALL))
-		pub->pos = ronbus_ring_tail(&pub->ring, ronbus_tail_budget(&pub->ring));
+		pub->pos = ronbus_ring_tail(&pub->ring);
 	return err;
 }
 

@@ -225,7 +225,7 @@ void ronbus_dispatch_drain(struct ronbus_dispatch *dispatch)
 {
 	const struct ronbus_ring *ring = &dispatch->sub->ring;
 
-	stop_at(dispatch, ronbus_ring_tail(ring, ronbus_tail_budget(ring)));
+	stop_at(dispatch, ronbus_ring_tail(ring));
 }
 
 /* ---- opening and closing -------------------------------------------------------------- */

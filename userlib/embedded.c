@@ -1231,7 +1231,7 @@ static int embedded_stats(struct ronbus *base, struct ronbus_stats *stats)
 	}
 	stats->armed = RB_READ(&bus->info.armed);
 	stats->subscribers = members(bus);
-	stats->tail = ronbus_ring_tail(&bus->ring, ronbus_tail_budget(&bus->ring));
+	stats->tail = ronbus_ring_tail(&bus->ring);
 	stats->capacity = bus->info.capacity;
 	stats->publishers = bus->publishers;
 	if (sub) {
@@ -1326,7 +1326,7 @@ static int pub_join(struct embedded_pub *pub, unsigned int flags)
 
 	if (err)
 		return err;
-	pub->base.pub.pos = ronbus_ring_tail(&bus->ring, ronbus_tail_budget(&bus->ring));
+	pub->base.pub.pos = ronbus_ring_tail(&bus->ring);
 	if (!(flags & RONBUS_PUB_SYSCALL))
 		err = take_id(bus, &pub->base.pub.id);
 	if (err && flags & RONBUS_PUB_MAPPED_ONLY)
@@ -1574,7 +1574,7 @@ static int sub_join(struct embedded_sub *sub, const struct ronbus_subscribe *req
 	if (index == RONBUS_SUBSCRIBERS_MAX)
 		return -ENOSPC;
 	/* Before anybody writes for the newcomer. */
-	tail = ronbus_ring_tail(&bus->ring, ronbus_tail_budget(&bus->ring));
+	tail = ronbus_ring_tail(&bus->ring);
 	err = find_start(bus, req, tail, &sub->start);
 	if (err)
 		return err;

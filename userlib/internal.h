@@ -140,12 +140,6 @@ __u64 ronbus_now(void);
 /* Sleep until there is something to look at, as ronbus_wait() with a deadline. */
 int ronbus_wait_until(struct ronbus_sub *sub, __u64 deadline);
 
-/* Slots to look at for the tail of a ring that others move. */
-static inline __u32 ronbus_tail_budget(const struct ronbus_ring *ring)
-{
-	return 2 * ring->mask + 64;
-}
-
 /* How a publisher handle works on a bus of these features. */
 static inline __u32 ronbus_how_of_features(__u64 features)
 {

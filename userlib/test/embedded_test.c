@@ -53,7 +53,7 @@ static void publish_up_to(struct ronbus_pub *pub, int where)
 	__u64 value = 0;
 
 	/* Steps are seen in the inlines only, and they give up at a slot that is taken. */
-	ronbus_ring_advance(&pub->ring, ronbus_ring_tail(&pub->ring, 100));
+	ronbus_ring_advance(&pub->ring, ronbus_ring_tail(&pub->ring));
 	stop_at = where;
 	if (!setjmp(stopped)) {
 		ronbus_publish(pub, 0, &value, sizeof(value));

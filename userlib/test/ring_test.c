@@ -131,7 +131,7 @@ static void test_new_ring_is_empty(void **state)
 {
 	(void)state;
 	assert_int_equal(ronbus_ring_hint(&ring), CAPACITY);
-	assert_int_equal(ronbus_ring_tail(&ring, LOOKS), CAPACITY);
+	assert_int_equal(ronbus_ring_tail(&ring), CAPACITY);
 	for (__u64 pos = CAPACITY; pos < 2 * CAPACITY; pos++)
 		expect(pos, RONBUS_LOOK_EMPTY);
 }
@@ -183,11 +183,47 @@ static void test_late_hint_costs_looks_only(void **state)
 	for (int i = 0; i < 100; i++)
 		last = publish(1);
 	ring.head->head = CAPACITY;
-	assert_int_equal(ronbus_ring_tail(&ring, LOOKS), last + 1);
+	assert_int_equal(ronbus_ring_tail(&ring), last + 1);
 	ring.head->head = CAPACITY;
 	assert_int_equal(publish(1), last + 1);
+}
+
+/* However far behind the hint is, and with slots held from older laps on the way. */
+static void test_tail_is_found_from_any_hint(void **state)
+{
+	__u64 held = claim(3), last = 0;
+
+	(void)state;
+	for (__u32 i = 0; i < 5 * CAPACITY + 3; i++) {
+		last = publish(1);
+		for (__u64 hint = CAPACITY; hint <= last + 1; hint++) {
+			ring.head->head = hint;
+			assert_int_equal(ronbus_ring_tail(&ring), last + 1);
+		}
+		ring.head->head = last + 1;
+	}
+	finish(3, held);
+	for (__u32 i = 0; i < CAPACITY; i++)
+		last = publish(1);
 	ring.head->head = CAPACITY;
-	assert_true(ronbus_ring_tail(&ring, 1) <= last + 2);
+	assert_int_equal(ronbus_ring_tail(&ring), last + 1);
+}
+
+/* Whatever the words of the ring are: no more looks than the logarithm of the capacity. */
+static void test_tail_of_nonsense_is_bounded(void **state)
+{
+	static const __u64 words[] = { 0, ~0ULL, ~0xffULL, 1ULL << 63, 1 };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(words) / sizeof(*words); i++)
+		for (size_t h = 0; h < sizeof(words) / sizeof(*words); h++) {
+			for (__u64 pos = 0; pos < CAPACITY; pos++) {
+				*ronbus_ring_at(&ring, pos).state = words[i];
+				*ronbus_ring_at(&ring, pos).hole = words[h];
+			}
+			ring.head->head = words[h];
+			(void)ronbus_ring_tail(&ring); /* it returns */
+		}
 }
 
 static void test_copies_are_exact(void **state)
@@ -510,7 +546,7 @@ static void test_exclusive_goes_on_after_death(void **state)
 		expect_message(pos, 1);
 	}
 	ronbus_ring_begin(&ring, pos, 1); /* and dies */
-	assert_int_equal(ronbus_ring_tail(&ring, LOOKS), pos + 1);
+	assert_int_equal(ronbus_ring_tail(&ring), pos + 1);
 	assert_int_equal(ronbus_ring_repair(&ring, 1, 0, CAPACITY), 1);
 	expect(pos, RONBUS_LOOK_HOLE);
 	ronbus_ring_begin(&ring, pos + 1, 2);
@@ -575,7 +611,7 @@ static void test_garbage_is_survived(void **state)
 		default:
 			break;
 		}
-		(void)ronbus_ring_tail(&ring, 64);
+		(void)ronbus_ring_tail(&ring);
 		c = (struct ronbus_claim){ .pos = i & 2 ? pos : ronbus_ring_hint(&ring) };
 		if (!ronbus_ring_claim(&ring, &c, 1, 64))
 			finish(1, c.pos);
@@ -752,6 +788,8 @@ int main(void)
 		TEST(test_positions_follow_each_other),
 		TEST(test_commits_in_any_order),
 		TEST(test_late_hint_costs_looks_only),
+		TEST(test_tail_is_found_from_any_hint),
+		TEST(test_tail_of_nonsense_is_bounded),
 		TEST(test_copies_are_exact),
 		TEST(test_long_copies_are_exact),
 		TEST(test_lag_is_exact),

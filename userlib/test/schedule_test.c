@@ -100,7 +100,7 @@ static void publish(struct actor *me)
 	__u64 payload[PAYLOAD / 8];
 
 	if (exclusive) {
-		claim.pos = ronbus_ring_tail(&ring, 100);
+		claim.pos = ronbus_ring_tail(&ring);
 		ronbus_ring_begin(&ring, claim.pos, me->id);
 	} else if (ronbus_ring_claim(&ring, &claim, me->id, 100000)) {
 		check(claim.stalls > ring.mask, "a publisher gave up without a lap of stalls");

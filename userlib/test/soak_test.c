@@ -292,7 +292,7 @@ static __u64 tail(void)
 {
 	const struct ronbus_ring *ring = &soak.subs[0].sub->ring;
 
-	return ronbus_ring_tail(ring, 2 * ring->mask + 64);
+	return ronbus_ring_tail(ring);
 }
 
 static bool all_have_read(__u64 position)

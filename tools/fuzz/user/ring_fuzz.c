@@ -155,7 +155,6 @@ static void hostile_step(void)
 {
 	struct input *input = &run.input;
 	uint64_t hint;
-	__u32 budget;
 
 	switch (take8(input) % 8) {
 	case 0:
@@ -175,9 +174,8 @@ static void hostile_step(void)
 		break;
 	default:
 		hint = ronbus_ring_hint(&run.ring);
-		budget = (__u32)take_bytes(input, 2);
-		if (sane(hint) && sane(ronbus_ring_tail(&run.ring, budget)))
-			must(ronbus_ring_tail(&run.ring, budget) >= hint);
+		if (sane(hint) && sane(ronbus_ring_tail(&run.ring)))
+			must(ronbus_ring_tail(&run.ring) >= hint);
 		ronbus_ring_begin(&run.ring, take_value(input), take8(input) % 64);
 	}
 }
@@ -303,7 +301,7 @@ static void finish(void)
 
 	for (i = 1; i <= PUBLISHERS; i++)
 		ronbus_ring_repair(&run.ring, i, 0, run.ring.mask + 1);
-	tail = ronbus_ring_tail(&run.ring, 2 * run.ring.mask + 64);
+	tail = ronbus_ring_tail(&run.ring);
 	for (i = 0; i < READERS; i++) {
 		for (steps = 0; run.cursor[i] < tail; steps++) {
 			uint64_t pos = run.cursor[i];
