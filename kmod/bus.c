@@ -15,12 +15,14 @@
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 #include <linux/user_namespace.h>
+#include <linux/xarray.h>
 
 #include "compat.h"
 #include "internal.h"
 #include "trace.h"
 
-static LIST_HEAD(buses);
+/* All buses by number, which grows. */
+static DEFINE_XARRAY(buses);
 static unsigned int nr_buses;
 static u64 last_id;
 static DEFINE_MUTEX(ronbus_registry);
@@ -111,12 +113,11 @@ static int check_create(struct ronbus_create *args)
 static struct ronbus_bus *find(const char *name, const struct ipc_namespace *ns)
 {
 	struct ronbus_bus *bus;
+	unsigned long id;
 
 	lockdep_assert_held(&ronbus_registry);
 
-	list_for_each_entry(bus, &buses, node)
-		if (bus->ipc_ns == ns && !strcmp(bus->name, name))
-			return bus;
+	xa_for_each(&buses, id, bus) if (bus->ipc_ns == ns && !strcmp(bus->name, name)) return bus;
 	return NULL;
 }
 
@@ -130,16 +131,22 @@ static int enrol(struct ronbus_bus *bus)
 	} else if (nr_buses == RONBUS_BUSES_MAX) {
 		err = -ENOSPC;
 	} else {
-		list_add(&bus->node, &buses);
+		bus->id = last_id + 1;
+		err = xa_insert(&buses, bus->id, bus, GFP_KERNEL_ACCOUNT);
+	}
+	if (!err) {
 		nr_buses++;
-		bus->id = ++last_id;
+		last_id++;
 	}
 	mutex_unlock(&ronbus_registry);
 	return err;
 }
 
+/* By the last that holds its memory: its members, all of them together, or a visitor. */
 static void free_bus(struct ronbus_bus *bus)
 {
+	if (!refcount_dec_and_test(&bus->holders))
+		return;
 	ronbus_ipc_ns_put(bus->ipc_ns);
 	ronbus_blocks_free(bus);
 	ronbus_region_free(&bus->mem);
@@ -186,6 +193,7 @@ int ronbus_bus_create(struct ronbus_create *args, struct ronbus_bus **busp)
 	if (!bus)
 		return -ENOMEM;
 	kref_init(&bus->ref);
+	refcount_set(&bus->holders, 1);
 	mutex_init(&bus->lock);
 	spin_lock_init(&bus->wake_lock);
 	INIT_LIST_HEAD(&bus->pubs);
@@ -281,7 +289,7 @@ static void release_bus(struct kref *ref)
 {
 	struct ronbus_bus *bus = container_of(ref, struct ronbus_bus, ref);
 
-	list_del(&bus->node);
+	xa_erase(&buses, bus->id);
 	nr_buses--;
 	mutex_unlock(&ronbus_registry);
 	ronbus_trace_bus_ends(bus);
@@ -297,20 +305,39 @@ void ronbus_bus_put(struct ronbus_bus *bus)
 	kref_put_mutex(&bus->ref, release_bus, &ronbus_registry);
 }
 
+/* The first bus from number @id on, its memory held for a visit that ends with free_bus(). */
+static struct ronbus_bus *visit(unsigned long id, unsigned long last)
+{
+	struct ronbus_bus *bus;
+
+	mutex_lock(&ronbus_registry);
+	bus = xa_find(&buses, &id, last, XA_PRESENT);
+	if (bus)
+		refcount_inc(&bus->holders);
+	mutex_unlock(&ronbus_registry);
+	return bus;
+}
+
 /**
  * ronbus_bus_each() - visit all buses
  * @fn: what to do with each; it may take its lock
  * @stats: passed on
+ *
+ * Others create, attach and leave meanwhile: a bus whose members go during the visit gives up its
+ * name at once, and its memory after the visit.
  */
 void ronbus_bus_each(void (*fn)(struct ronbus_bus *bus, struct ronbus_stats *stats),
 		     struct ronbus_stats *stats)
 {
 	struct ronbus_bus *bus;
+	u64 next = 0;
 
-	mutex_lock(&ronbus_registry);
-	list_for_each_entry(bus, &buses, node)
+	while ((bus = visit(next, ULONG_MAX))) {
 		fn(bus, stats);
-	mutex_unlock(&ronbus_registry);
+		next = bus->id + 1;
+		free_bus(bus);
+		cond_resched();
+	}
 }
 
 /**
@@ -329,16 +356,13 @@ int ronbus_bus_counters(u64 id, u32 which, struct ronbus_counters *counters)
 
 	if (!stats)
 		return -ENOMEM;
-	mutex_lock(&ronbus_registry);
-	list_for_each_entry(bus, &buses, node) {
-		if (bus->id != id)
-			continue;
+	bus = visit(id, id);
+	if (bus) {
 		mutex_lock(&bus->lock);
 		err = ronbus_gather(bus, which, stats);
 		mutex_unlock(&bus->lock);
-		break;
+		free_bus(bus);
 	}
-	mutex_unlock(&ronbus_registry);
 	if (!err)
 		*counters = stats->counters;
 	kfree(stats);

@@ -8,6 +8,11 @@
  * publisher enters the kernel for it. The least of these positions is wake_next in the info page,
  * at which publishers look where they look at armed. A timer runs from the first message.
  *
+ * Counting is the subscriber's business: when it arms it looks at what is there, for as long as
+ * that takes, without a lock. A publisher that comes by goes on from there, and looks at few
+ * positions; where these do not tell whether there is enough, it wakes the subscriber, which counts
+ * again. So a subscriber cannot make a publisher pay more than a wake-up.
+ *
  * Once there was enough, or the timer has gone off, what was there then is due: it is something to
  * see until it has been read.
  */
@@ -20,125 +25,182 @@
 
 #define NOT_DEFERRED (~0ULL)
 
-/* How often to begin again while others publish, before it is woken after all. */
-#define TRIES 8
-
 static bool deferred(const struct ronbus_sub *sub)
 {
 	return READ_ONCE(sub->coalesce.wake_at) != NOT_DEFERRED;
 }
 
+static u64 least_wake_at(struct ronbus_bus *bus)
+{
+	u64 least = NOT_DEFERRED;
+	unsigned int i;
+
+	lockdep_assert_held(&bus->wake_lock);
+
+	rcu_read_lock();
+	for (i = 0; i < RONBUS_SUBSCRIBERS_MAX; i++) {
+		const struct ronbus_sub *sub = rcu_dereference(bus->subs[i]);
+
+		if (sub)
+			least = min(least, READ_ONCE(sub->coalesce.wake_at));
+	}
+	rcu_read_unlock();
+	return least;
+}
+
 static void set_wake_at(struct ronbus_sub *sub, u64 at)
 {
 	struct ronbus_bus *bus = sub->bus;
-	u64 next = NOT_DEFERRED;
-	unsigned int i;
+	u64 was = sub->coalesce.wake_at;
 
-	if (!deferred(sub) && at == NOT_DEFERRED)
+	lockdep_assert_held(&sub->lock);
+
+	if (at == was)
 		return;
-	rcu_read_lock();
 	spin_lock(&bus->wake_lock);
 	WRITE_ONCE(sub->coalesce.wake_at, at);
-	for (i = 0; i < RONBUS_SUBSCRIBERS_MAX; i++) {
-		const struct ronbus_sub *other = rcu_dereference(bus->subs[i]);
-
-		if (other)
-			next = min(next, READ_ONCE(other->coalesce.wake_at));
-	}
-	WRITE_ONCE(bus->page->wake_next, next);
+	if (at < bus->page->wake_next)
+		WRITE_ONCE(bus->page->wake_next, at);
+	else if (was == bus->page->wake_next)
+		WRITE_ONCE(bus->page->wake_next, least_wake_at(bus));
 	spin_unlock(&bus->wake_lock);
-	rcu_read_unlock();
 }
 
-/* Of which message it is the timer is told by where it is read. */
+/* The cursor that the timer was started at tells which message it runs for. */
 static void start_timer(struct ronbus_sub *sub)
 {
 	struct ronbus_coalescing *c = &sub->coalesce;
-	u64 first = READ_ONCE(sub->self->cursor);
 
-	if (hrtimer_active(&c->timer) && c->first == first)
+	if (hrtimer_is_queued(&c->timer) && c->timed == c->from)
 		return;
-	c->first = first;
+	c->timed = c->from;
 	hrtimer_start(&c->timer, ns_to_ktime(c->delay), HRTIMER_MODE_REL_SOFT);
 }
 
-/* Is it to be woken for what is there? */
-static bool enough(struct ronbus_sub *sub, bool late, struct ronbus_ahead *ahead)
+/* In the subscriber's own context, and without its lock: it looks for as long as it takes. */
+static struct ronbus_ahead count(const struct ronbus_sub *sub, u64 from, u32 messages)
 {
-	struct ronbus_coalescing *c = &sub->coalesce;
-	u64 cursor = READ_ONCE(sub->self->cursor);
-	/* Before the ring: barrier E', with E in ronbus_bus_end_if_due(): end.pml */
-	bool ended = smp_load_acquire(&sub->bus->page->status) & RONBUS_STATUS_ENDED;
-
-	lockdep_assert_held(&c->lock);
-
-	*ahead = ronbus_ring_ahead(&sub->bus->ring, cursor, &sub->interest, max(c->messages, 1U),
-				   RONBUS_COALESCE_LOOKS);
-	if (ended || ahead->more)
-		return true;
-	if (!ahead->messages)
-		return false;
-	if (ahead->messages >= c->messages || late)
-		c->due = ahead->end;
-	return cursor < c->due;
+	return ronbus_ring_ahead(&sub->bus->ring, from, &sub->interest, max(messages, 1U),
+				 RONBUS_COALESCE_LOOKS);
 }
 
 /*
- * Where there may be enough. If the next message is being written (@busy) there may be more behind
+ * Go on counting, with what is left of a budget. If the subscriber has read meanwhile, what was
+ * counted is no longer before it.
+ */
+static void count_on(struct ronbus_sub *sub, u32 *looks)
+{
+	struct ronbus_coalescing *c = &sub->coalesce;
+	u64 cursor = READ_ONCE(sub->self->cursor);
+
+	lockdep_assert_held(&sub->lock);
+
+	if (cursor != c->from) {
+		c->from = cursor;
+		c->ahead = (struct ronbus_ahead){ .end = cursor };
+	}
+	*looks = ronbus_ring_ahead_more(&sub->bus->ring, &c->ahead, &sub->interest,
+					max(c->messages, 1U), *looks);
+}
+
+/* Is it to be woken for what has been counted? */
+static bool enough(struct ronbus_sub *sub)
+{
+	struct ronbus_coalescing *c = &sub->coalesce;
+
+	lockdep_assert_held(&sub->lock);
+
+	if (c->ahead.more)
+		return true;
+	if (!c->ahead.messages)
+		return false;
+	if (c->ahead.messages >= c->messages)
+		c->due = c->ahead.end;
+	return c->from < c->due;
+}
+
+static bool ended(const struct ronbus_sub *sub)
+{
+	/* Before the ring: barrier E', with E in ronbus_bus_end_if_due(): end.pml */
+	return smp_load_acquire(&sub->bus->page->status) & RONBUS_STATUS_ENDED;
+}
+
+/*
+ * Where there may be enough. If the next message is being written (@busy) there may be more after
  * it: then whoever writes it is to come here.
  */
-static u64 expected(const struct ronbus_sub *sub, const struct ronbus_ahead *ahead, bool busy)
+static u64 expected(const struct ronbus_coalescing *c, bool busy)
 {
-	if (!ahead->messages)
+	if (!c->ahead.messages)
 		return NOT_DEFERRED;
 	if (busy)
-		return ahead->end + 1;
-	return ahead->end + sub->coalesce.messages - ahead->messages;
+		return c->ahead.end + 1;
+	return c->ahead.end + c->messages - c->ahead.messages;
 }
 
 /*
  * Somebody relies on being woken, and is not armed. Returns whether there is a reason to do it now;
  * if not, it is armed or deferred.
  */
-static bool settle(struct ronbus_sub *sub, bool late)
+static bool settle(struct ronbus_sub *sub, u32 *looks)
 {
-	struct ronbus_ahead ahead, again;
+	struct ronbus_coalescing *c = &sub->coalesce;
+	struct ronbus_ring *ring = &sub->bus->ring;
 	unsigned int tries;
-	int busy;
+	bool busy;
+	u64 end;
 
-	for (tries = 0; tries < TRIES && !enough(sub, late, &ahead); tries++) {
-		busy = ronbus_ring_claimed(&sub->bus->ring, ahead.end);
-		set_wake_at(sub, expected(sub, &ahead, busy));
-		if (ahead.messages)
+	count_on(sub, looks);
+	for (tries = 0; tries < RONBUS_ARM_TRIES && !enough(sub) && !ended(sub); tries++) {
+		end = c->ahead.end;
+		busy = ronbus_ring_claimed(ring, end);
+		set_wake_at(sub, expected(c, busy));
+		if (c->ahead.messages)
 			start_timer(sub);
 		else
 			ronbus_sub_set_armed(sub, busy);
 		smp_mb(); /* barrier D', with D in ronbus_ring_commit_last(): coalesce.pml */
-		if (!enough(sub, late, &again) && again.end == ahead.end &&
-		    ronbus_ring_claimed(&sub->bus->ring, ahead.end) == busy)
+		count_on(sub, looks);
+		if (!enough(sub) && !ended(sub) && c->ahead.end == end &&
+		    ronbus_ring_claimed(ring, end) == busy)
 			return false;
-		/* If it has been taken, whoever did so is waiting for our lock. */
-		if (!ahead.messages && !ronbus_sub_take_armed(sub))
+		/* If the bit has been taken, whoever did so is waiting for our lock. */
+		if (!deferred(sub) && !ronbus_sub_take_armed(sub))
 			return false;
 	}
 	set_wake_at(sub, NOT_DEFERRED);
-	hrtimer_try_to_cancel(&sub->coalesce.timer);
+	/* A subscriber that is woken to count may find that there is not enough yet. */
+	if (!c->ahead.more)
+		hrtimer_try_to_cancel(&c->timer);
 	return true;
+}
+
+/*
+ * Time is up. What is there by now is due; to count it is left to the subscriber. If it has read
+ * all that was counted, the timer was for nothing.
+ */
+static bool settle_late(struct ronbus_sub *sub)
+{
+	struct ronbus_coalescing *c = &sub->coalesce;
+	u32 looks = RONBUS_NOTIFY_LOOKS;
+	bool relied = deferred(sub);
+
+	if (READ_ONCE(sub->self->cursor) >= c->ahead.end)
+		return relied && settle(sub, &looks);
+	c->due = max(c->ahead.end, ronbus_ring_tail(&sub->bus->ring));
+	set_wake_at(sub, NOT_DEFERRED);
+	return relied;
 }
 
 static enum hrtimer_restart expired(struct hrtimer *timer)
 {
 	struct ronbus_sub *sub = container_of(timer, struct ronbus_sub, coalesce.timer);
-	struct ronbus_ahead ahead;
 	unsigned long flags;
-	bool due = false;
+	bool due;
 
-	spin_lock_irqsave(&sub->coalesce.lock, flags);
-	if (deferred(sub))
-		due = settle(sub, true);
-	else
-		enough(sub, true, &ahead);
-	spin_unlock_irqrestore(&sub->coalesce.lock, flags);
+	spin_lock_irqsave(&sub->lock, flags);
+	due = !sub->dead && settle_late(sub);
+	spin_unlock_irqrestore(&sub->lock, flags);
 	if (due)
 		ronbus_wake(sub, RONBUS_WAKE_TIMER);
 	return HRTIMER_NORESTART;
@@ -152,88 +214,95 @@ void ronbus_coalesce_init(struct ronbus_sub *sub)
 {
 	struct ronbus_coalescing *c = &sub->coalesce;
 
-	spin_lock_init(&c->lock);
 	c->wake_at = NOT_DEFERRED;
 	hrtimer_init(&c->timer, CLOCK_MONOTONIC, HRTIMER_MODE_REL_SOFT);
 	c->timer.function = expired;
 }
 
 /**
- * ronbus_coalesce_end() - nobody is to be woken any more
- * @sub: the subscriber, no longer found in its bus; who has found it before may still come
+ * ronbus_coalesce_end() - a subscriber is no longer deferred, and never will be again
+ * @sub: the subscriber, dead, its lock held
  */
 void ronbus_coalesce_end(struct ronbus_sub *sub)
 {
-	spin_lock_irq(&sub->coalesce.lock);
-	WRITE_ONCE(sub->coalesce.messages, 0);
 	set_wake_at(sub, NOT_DEFERRED);
-	spin_unlock_irq(&sub->coalesce.lock);
-	hrtimer_cancel(&sub->coalesce.timer);
 }
 
 /**
  * ronbus_coalesce_ready() - is there enough for a subscriber to see
- * @sub: a subscriber that coalesces
+ * @sub: a subscriber that coalesces, in its own context
  */
 bool ronbus_coalesce_ready(struct ronbus_sub *sub)
 {
-	struct ronbus_ahead ahead;
+	struct ronbus_coalescing *c = &sub->coalesce;
+	u64 from = READ_ONCE(sub->self->cursor);
+	struct ronbus_ahead ahead = count(sub, from, READ_ONCE(c->messages));
 	unsigned long flags;
 	bool ready;
 
-	spin_lock_irqsave(&sub->coalesce.lock, flags);
-	ready = enough(sub, false, &ahead);
-	/* Who only looks, now and then, shall see it in time too. */
+	spin_lock_irqsave(&sub->lock, flags);
+	c->from = from;
+	c->ahead = ahead;
+	ready = enough(sub) || ended(sub);
+	/* A subscriber that only looks, now and then, shall see it in time too. */
 	if (!ready && ahead.messages)
 		start_timer(sub);
-	spin_unlock_irqrestore(&sub->coalesce.lock, flags);
+	spin_unlock_irqrestore(&sub->lock, flags);
 	return ready;
 }
 
 /**
  * ronbus_coalesce_arm() - arm or defer a subscriber, unless there is enough
- * @sub: a subscriber that coalesces
+ * @sub: a subscriber that coalesces, just counted by ronbus_coalesce_ready()
  * @relied: returned: somebody else relied on being woken
  *
  * Return: whether there is enough.
  */
 bool ronbus_coalesce_arm(struct ronbus_sub *sub, bool *relied)
 {
+	u32 looks = RONBUS_NOTIFY_LOOKS;
 	unsigned long flags;
 	bool ready;
 
-	spin_lock_irqsave(&sub->coalesce.lock, flags);
+	spin_lock_irqsave(&sub->lock, flags);
 	*relied = ronbus_sub_take_armed(sub) || deferred(sub);
-	ready = settle(sub, false);
-	spin_unlock_irqrestore(&sub->coalesce.lock, flags);
+	ready = settle(sub, &looks);
+	spin_unlock_irqrestore(&sub->lock, flags);
 	return ready;
 }
 
-static bool put_off(struct ronbus_sub *sub, bool armed)
+/*
+ * Whoever took the armed bit of a subscriber, or found it deferred up to a position that has been
+ * reached, asks whether it is to be woken. Nobody wakes a subscriber that has left; one that does
+ * not coalesce (any more) is woken for the bit.
+ */
+static bool put_off(struct ronbus_sub *sub, bool armed, u32 *looks)
 {
 	struct ronbus_coalescing *c = &sub->coalesce;
 	unsigned long flags;
-	bool off = true;
+	bool off;
 
-	spin_lock_irqsave(&c->lock, flags);
-	if (armed || deferred(sub)) {
-		off = !settle(sub, false);
+	spin_lock_irqsave(&sub->lock, flags);
+	off = sub->dead || !(armed || deferred(sub));
+	if (!off && c->messages > 1) {
+		off = !settle(sub, looks);
 		if (off)
 			atomic64_inc(&c->deferred);
 	}
-	spin_unlock_irqrestore(&c->lock, flags);
+	spin_unlock_irqrestore(&sub->lock, flags);
 	return off;
 }
 
 /**
  * ronbus_coalesce_put_off() - put the waking of a subscriber off
- * @sub: a subscriber whose armed bit the caller took
+ * @sub: a subscriber whose armed bit the caller took, found under RCU
+ * @looks: what the caller may still look at
  *
  * Return: whether it is not to be woken now.
  */
-bool ronbus_coalesce_put_off(struct ronbus_sub *sub)
+bool ronbus_coalesce_put_off(struct ronbus_sub *sub, u32 *looks)
 {
-	return READ_ONCE(sub->coalesce.messages) > 1 && put_off(sub, true);
+	return READ_ONCE(sub->coalesce.messages) > 1 && put_off(sub, true, looks);
 }
 
 static bool undefer(struct ronbus_sub *sub)
@@ -241,21 +310,23 @@ static bool undefer(struct ronbus_sub *sub)
 	unsigned long flags;
 	bool was;
 
-	spin_lock_irqsave(&sub->coalesce.lock, flags);
+	spin_lock_irqsave(&sub->lock, flags);
 	was = deferred(sub);
 	set_wake_at(sub, NOT_DEFERRED);
-	spin_unlock_irqrestore(&sub->coalesce.lock, flags);
+	spin_unlock_irqrestore(&sub->lock, flags);
 	return was;
 }
 
 /**
  * ronbus_coalesce_notify() - wake those whose waking was put off, if it is time
  * @bus: the bus
- * @cause: why; who has enough, if it is for data
+ * @cause: why; if it is for data, those that have enough
+ * @looks: what the caller may still look at
  *
  * Return: how many were woken.
  */
-unsigned int ronbus_coalesce_notify(struct ronbus_bus *bus, enum ronbus_wake_cause cause)
+unsigned int ronbus_coalesce_notify(struct ronbus_bus *bus, enum ronbus_wake_cause cause,
+				    u32 *looks)
 {
 	unsigned int i, woken = 0;
 
@@ -269,7 +340,7 @@ unsigned int ronbus_coalesce_notify(struct ronbus_bus *bus, enum ronbus_wake_cau
 			continue;
 		if (cause == RONBUS_WAKE_DATA) {
 			if (!ronbus_coalesce_reached(bus, READ_ONCE(sub->coalesce.wake_at)) ||
-			    put_off(sub, false))
+			    put_off(sub, false, looks))
 				continue;
 		} else if (!undefer(sub) || cause == RONBUS_WAKE_CLOSE) {
 			continue; /* of the end they have been told */
@@ -283,14 +354,19 @@ unsigned int ronbus_coalesce_notify(struct ronbus_bus *bus, enum ronbus_wake_cau
 static void set(struct ronbus_sub *sub, const struct ronbus_coalesce *args)
 {
 	struct ronbus_coalescing *c = &sub->coalesce;
+	u64 from = READ_ONCE(sub->self->cursor);
+	struct ronbus_ahead ahead = count(sub, from, args->messages);
+	u32 looks = RONBUS_NOTIFY_LOOKS;
 	bool woken;
 
-	spin_lock_irq(&c->lock);
+	spin_lock_irq(&sub->lock);
 	WRITE_ONCE(c->messages, args->messages);
 	c->delay = args->delay_ns;
+	c->from = from;
+	c->ahead = ahead;
 	hrtimer_try_to_cancel(&c->timer);
-	woken = deferred(sub) && settle(sub, false);
-	spin_unlock_irq(&c->lock);
+	woken = deferred(sub) && settle(sub, &looks);
+	spin_unlock_irq(&sub->lock);
 	if (woken)
 		ronbus_wake(sub, RONBUS_WAKE_DATA);
 }

@@ -13,6 +13,7 @@
 #include <linux/mm.h>
 #include <linux/nsproxy.h>
 #include <linux/proc_ns.h>
+#include <linux/time_namespace.h>
 #include <linux/version.h>
 
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 1, 0)
@@ -79,6 +80,29 @@ static inline void io_uring_cmd_mark_cancelable(struct io_uring_cmd *cmd, unsign
 #endif
 #ifndef __bpf_kfunc
 #define __bpf_kfunc __used noinline
+#endif
+
+/*
+ * What a time of CLOCK_MONOTONIC is here that the caller's time namespace shows with an offset. The
+ * kernel's own conversion is not exported. RONBUS_WAIT_FOREVER, and what is later than a clock can
+ * say, stay.
+ */
+#ifdef CONFIG_TIME_NS
+static inline u64 ronbus_deadline_here(u64 deadline)
+{
+	s64 offset = timespec64_to_ns(&current->nsproxy->time_ns->offsets.monotonic);
+
+	if (!offset || deadline > KTIME_MAX)
+		return deadline;
+	if (offset > 0)
+		return deadline > offset ? deadline - offset : 0;
+	return min_t(u64, deadline - offset, KTIME_MAX);
+}
+#else
+static inline u64 ronbus_deadline_here(u64 deadline)
+{
+	return deadline;
+}
 #endif
 
 /* put_ipc_ns() is not exported everywhere; what namespace files call to let go is reachable. */

@@ -3,17 +3,18 @@
  * What the parts of the module share.
  *
  * Lifetime. A bus is held by its bus fds, publishers and subscribers, one reference each, and is
- * freed with the last of them; a mapping holds its fd. Nothing here looks at processes: death is
+ * freed with the last of them, or when nobody visits it from the registry any more; a mapping holds
+ * its fd. Nothing here looks at processes: death is
  * the kernel closing what the dead had open.
  *
  * Locking. ronbus_registry (bus.c) guards the list of buses. bus->lock guards membership: subs,
  * pubs, audience, status, retired counters; and which block is whose. sub->read_lock makes a
  * read(2) of one message one step. pub->lock does the same for a publish by system call.
- * sub->event_lock guards the registered eventfd, sub->coalesce.lock a subscriber's waking,
- * bus->wake_lock the word wake_next. They nest in no other way than bus->lock inside the
- * registry's, where all buses are visited, or inside pub->lock, where a block is taken;
- * coalesce.lock inside bus->lock, when a subscriber leaves; wake_lock inside coalesce.lock; and
- * event_lock inside RCU.
+ * sub->lock makes arming, deferring and leaving one step each, sub->event_lock guards the
+ * registered eventfd, bus->wake_lock the word wake_next. They nest in no other way than bus->lock
+ * inside pub->lock, where a block is taken; sub->lock inside bus->lock, when a subscriber leaves;
+ * wake_lock inside sub->lock; and event_lock inside RCU. None but pub->lock and read_lock, which
+ * belong to one member, is held where user space can make us wait.
  * Waking looks up subscribers under RCU only, so that it may be done from anywhere.
  */
 #ifndef _RONBUS_INTERNAL_H
@@ -26,10 +27,12 @@
 #include <linux/list.h>
 #include <linux/mm_types.h>
 #include <linux/mutex.h>
+#include <linux/refcount.h>
 #include <linux/spinlock.h>
 #include <linux/uaccess.h>
 #include <linux/uidgid.h>
 #include <linux/wait.h>
+#include <linux/workqueue.h>
 
 #include "../uapi/ronbus.h"
 #include "../uapi/ronbus_blocks.h"
@@ -64,10 +67,10 @@ struct ronbus_region {
 
 /**
  * struct ronbus_bus - a bus
- * @ref: one for each bus fd, publisher and subscriber
- * @id: its number, never used again
+ * @ref: one for each bus fd, publisher and subscriber; the last takes it out of the registry
+ * @holders: of its memory: all of @ref together, and who visits it from the registry
+ * @id: its number in the registry, never used again
  * @wake_lock: of wake_next in the info page
- * @node: in the registry
  * @ipc_ns: namespace of the name, and whose user namespace the capabilities are asked in
  * @name: empty for a bus without
  * @uid: owner
@@ -102,8 +105,8 @@ struct ronbus_region {
  */
 struct ronbus_bus {
 	struct kref ref;
+	refcount_t holders;
 	u64 id;
-	struct list_head node;
 	struct ipc_namespace *ipc_ns;
 	char name[RONBUS_NAME_SIZE];
 	kuid_t uid;
@@ -173,35 +176,40 @@ struct ronbus_pub {
 };
 
 /**
- * struct ronbus_coalescing - for how many messages a subscriber is woken
- * @lock: of all that follows
+ * struct ronbus_coalescing - for how many messages a subscriber is woken; under the lock of it
  * @messages: how many; read without the lock as well
  * @delay: how long after the first, in nanoseconds
- * @wake_at: once this is claimed there may be enough; read without the lock as well
+ * @wake_at: once the position before this one is reached there may be enough; changes under
+ *	bus->wake_lock as well, and is read without either
  * @due: what is before this position need not be more
- * @first: where the message is whose timer it is
+ * @from: the cursor that @ahead was counted from
+ * @ahead: what has been counted
+ * @timed: the cursor that the timer was started at
  * @timer: from the first message
  * @deferred: notifications that did not wake it
  */
 struct ronbus_coalescing {
-	spinlock_t lock;
 	u32 messages;
 	u64 delay;
 	u64 wake_at;
 	u64 due;
-	u64 first;
+	u64 from;
+	struct ronbus_ahead ahead;
+	u64 timed;
 	struct hrtimer timer;
 	atomic64_t deferred;
 };
 
 /**
  * struct ronbus_sub - a subscriber
- * @bus: its bus
+ * @bus: its bus, held until the subscriber leaves
  * @index: its bit in every mask
  * @access: what its bus fd could do
  * @start: position of its first read
  * @interest: which messages it reads; changes under bus->lock
- * @coalesce: for how many of them it is woken
+ * @lock: makes arming, deferring and leaving one step each
+ * @dead: it has left: nobody arms, defers or times it any more; under @lock
+ * @coalesce: for how many messages it is woken
  * @self_mem: memory of its own page
  * @self: the page; untrusted, with the cursor that says where it reads
  * @queue: who sleeps for it
@@ -217,7 +225,14 @@ struct ronbus_coalescing {
  * @traced_lags: lags that were traced, under bus->lock
  * @traced_lost: lost positions, likewise
  * @traced_suppressed: suppressed wake-ups, likewise
- * @rcu: frees it when nobody can be waking it any more
+ * @free_work: frees it, with its page, after a grace period
+ *
+ * Lifetime. The program's calls reach it through its file, until the file is released: then it
+ * leaves. Publishers reach it through bus->subs under RCU; who found it there may still look at all
+ * of it, its page included, until the grace period that follows has passed, but finds it @dead. Its
+ * timer is cancelled when it leaves, and cannot be started on a dead subscriber. Pending commands
+ * of io_uring hold the file. STATS and tracing reach it under bus->lock. An eventfd is let go of
+ * when the subscriber leaves, under @event_lock.
  */
 struct ronbus_sub {
 	struct ronbus_bus *bus;
@@ -225,6 +240,8 @@ struct ronbus_sub {
 	u32 access;
 	u64 start;
 	struct ronbus_interest interest;
+	spinlock_t lock;
+	bool dead;
 	struct ronbus_coalescing coalesce;
 	struct ronbus_region self_mem;
 	struct ronbus_self *self;
@@ -241,7 +258,7 @@ struct ronbus_sub {
 	u64 traced_lags;
 	u64 traced_lost;
 	u64 traced_suppressed;
-	struct rcu_head rcu;
+	struct rcu_work free_work;
 };
 
 /* bus.c */
@@ -279,6 +296,7 @@ static __always_inline int ronbus_put_args(void __user *to, unsigned int cmd, co
 	return ronbus_put_args_sized(to, cmd, args, size);
 }
 
+extern struct workqueue_struct *ronbus_workqueue;
 int ronbus_reserve_fd(struct file *file, unsigned int cmd, void __user *to, const void *args,
 		      size_t size);
 int ronbus_install(struct file *file, unsigned int cmd, void __user *to, const void *args,
@@ -287,6 +305,7 @@ long ronbus_query_ioctl(unsigned int cmd, void __user *arg);
 
 /* map.c */
 int ronbus_region_alloc(struct ronbus_region *region, size_t bytes);
+void ronbus_region_uncharge(struct ronbus_region *region);
 void ronbus_region_free(struct ronbus_region *region);
 size_t ronbus_region_bytes(const struct ronbus_region *region);
 int ronbus_region_map(const struct ronbus_region *region, struct vm_area_struct *vma,
@@ -320,11 +339,13 @@ enum ronbus_ready {
 };
 
 unsigned int ronbus_sub_ready(struct ronbus_sub *sub);
-void ronbus_sub_set_armed(struct ronbus_sub *sub, bool busy);
+bool ronbus_sub_set_armed(struct ronbus_sub *sub, bool busy);
 bool ronbus_sub_take_armed(struct ronbus_sub *sub);
 void ronbus_wake(struct ronbus_sub *sub, enum ronbus_wake_cause cause);
 unsigned int ronbus_sub_arm(struct ronbus_sub *sub);
-int ronbus_sub_wait(struct ronbus_sub *sub, u64 deadline);
+bool ronbus_sub_crowded(struct ronbus_sub *sub);
+int ronbus_sub_wait(struct ronbus_sub *sub, u64 deadline, int cancels);
+void ronbus_sub_end(struct ronbus_sub *sub);
 void ronbus_sub_cancel(struct ronbus_sub *sub);
 int ronbus_sub_set_eventfd(struct ronbus_sub *sub, int fd);
 unsigned int ronbus_notify(struct ronbus_bus *bus, u64 mask, enum ronbus_wake_cause cause);
@@ -334,8 +355,9 @@ void ronbus_coalesce_init(struct ronbus_sub *sub);
 void ronbus_coalesce_end(struct ronbus_sub *sub);
 bool ronbus_coalesce_ready(struct ronbus_sub *sub);
 bool ronbus_coalesce_arm(struct ronbus_sub *sub, bool *relied);
-bool ronbus_coalesce_put_off(struct ronbus_sub *sub);
-unsigned int ronbus_coalesce_notify(struct ronbus_bus *bus, enum ronbus_wake_cause cause);
+bool ronbus_coalesce_put_off(struct ronbus_sub *sub, u32 *looks);
+unsigned int ronbus_coalesce_notify(struct ronbus_bus *bus, enum ronbus_wake_cause cause,
+				    u32 *looks);
 long ronbus_coalesce_ioctl(struct ronbus_sub *sub, unsigned int cmd, void __user *arg);
 
 /* Has the position before @next been claimed, or one that would be behind it passed by? */

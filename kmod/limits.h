@@ -21,8 +21,26 @@
 /* Positions that are looked at for a message a subscriber wants, before it shall look itself. */
 #define RONBUS_READY_LOOKS 64
 
-/* Positions looked at for the messages that RONBUS_F_COALESCE waits for: they are enough then. */
+/*
+ * Positions that a subscriber looks at for the messages that RONBUS_F_COALESCE waits for: they are
+ * enough then.
+ */
 #define RONBUS_COALESCE_LOOKS 2048
+
+/*
+ * Positions that a notification looks at for all subscribers whose waking it might put off. Those
+ * that it cannot decide about are woken, and look themselves.
+ */
+#define RONBUS_NOTIFY_LOOKS 64
+
+/* Times that arming begins again while publishers go on. Then there is something to look at. */
+#define RONBUS_ARM_TRIES 8
+
+/* Threads, pollers and commands of io_uring that wait for one subscriber at once. */
+#define RONBUS_WAITERS_MAX 64
+
+/* Positions that read(2) steps over before it looks whether it is to end or to sleep. */
+#define RONBUS_READ_CHUNK 1024
 
 /* Slots a publish looks at in all, beyond what an honest ring can make it look at. */
 #define RONBUS_CLAIM_LOOKS(capacity) (4 * (capacity) + 4096)

@@ -220,16 +220,29 @@ static struct miscdevice control_device = {
 	.mode = 0600,
 };
 
+/* Frees what could be reached under RCU. */
+struct workqueue_struct *ronbus_workqueue;
+
 static int __init ronbus_init(void)
 {
+	int err;
+
+	ronbus_workqueue = alloc_workqueue(KBUILD_MODNAME, WQ_UNBOUND, 0);
+	if (!ronbus_workqueue)
+		return -ENOMEM;
 	ronbus_bpf_init();
-	return misc_register(&control_device);
+	err = misc_register(&control_device);
+	if (err)
+		destroy_workqueue(ronbus_workqueue);
+	return err;
 }
 module_init(ronbus_init);
 
 static void __exit ronbus_exit(void)
 {
 	misc_deregister(&control_device);
+	rcu_barrier(); /* what is to be freed after a grace period is in the workqueue then */
+	destroy_workqueue(ronbus_workqueue);
 }
 module_exit(ronbus_exit);
 

@@ -98,6 +98,19 @@ err_user:
 }
 
 /**
+ * ronbus_region_uncharge() - take back the charge of a region that will be freed soon
+ * @region: from ronbus_region_alloc(), or zeroed
+ */
+void ronbus_region_uncharge(struct ronbus_region *region)
+{
+	if (!region->user)
+		return;
+	atomic_long_sub(region->nr, &region->user->locked_vm);
+	free_uid(region->user);
+	region->user = NULL;
+}
+
+/**
  * ronbus_region_free() - free a region and take back its charge
  * @region: from ronbus_region_alloc(), or zeroed
  */
@@ -105,8 +118,7 @@ void ronbus_region_free(struct ronbus_region *region)
 {
 	if (!region->addr)
 		return;
-	atomic_long_sub(region->nr, &region->user->locked_vm);
-	free_uid(region->user);
+	ronbus_region_uncharge(region);
 	vunmap(region->addr);
 	region->addr = NULL;
 	free_pages_of(region);

@@ -13,6 +13,7 @@
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 
+#include "compat.h"
 #include "internal.h"
 #include "trace.h"
 
@@ -22,6 +23,8 @@ static __poll_t sub_poll(struct file *file, struct poll_table_struct *table)
 	__poll_t events = 0;
 	unsigned int ready;
 
+	if (!poll_does_not_wait(table) && ronbus_sub_crowded(sub))
+		return EPOLLERR;
 	/* Into the queue first: barrier Q', with Q in ronbus_sub_arm(): wake.pml */
 	poll_wait(file, &sub->queue, table);
 	ready = ronbus_sub_arm(sub);
@@ -32,10 +35,18 @@ static __poll_t sub_poll(struct file *file, struct poll_table_struct *table)
 	return events;
 }
 
+/* What user space can make last is interrupted, frozen and scheduled in between. */
+static int between_steps(u32 steps)
+{
+	if (steps % RONBUS_READ_CHUNK)
+		return 0;
+	cond_resched();
+	return signal_pending(current) ? -ERESTARTSYS : 0;
+}
+
 /*
- * The next message, if it fits. Holes, lag and messages for others on the way are stepped over;
- * what was lost is told with the message behind it. One lap of steps is all an honest ring can ask
- * for.
+ * The next message, if it fits. Holes, lag and messages for others on the way are skipped; what was
+ * lost is told with the message after it. One lap of steps is all an honest ring can ask for.
  *
  * Return: bytes copied, 0 if there is nothing, or an error with the message still to be read.
  */
@@ -45,12 +56,16 @@ static ssize_t take_record(struct ronbus_sub *sub, char __user *to, size_t space
 	struct ronbus_self *self = sub->self;
 	struct ronbus_record *record = sub->bounce;
 	u64 pos = READ_ONCE(self->cursor);
-	u32 steps = ring->mask + 64;
+	u32 steps, last = ring->mask + 64;
 	struct ronbus_words at;
 	size_t size;
 	u64 value;
+	int err;
 
-	for (; steps; steps--) {
+	for (steps = 1; steps <= last; steps++) {
+		err = between_steps(steps);
+		if (err)
+			return err;
 		switch (ronbus_ring_look(ring, pos, &value)) {
 		case RONBUS_LOOK_EMPTY:
 			return 0;
@@ -117,13 +132,18 @@ static ssize_t take_records(struct ronbus_sub *sub, char __user *to, size_t spac
 static ssize_t sub_read(struct file *file, char __user *to, size_t space, loff_t *ppos)
 {
 	struct ronbus_sub *sub = file->private_data;
+	bool nonblock = file->f_flags & O_NONBLOCK;
+	int cancels = atomic_read(&sub->cancels);
 	unsigned int ready;
 	ssize_t ret;
 
 	if (!space)
 		return 0;
 	for (;;) {
-		if (mutex_lock_interruptible(&sub->read_lock))
+		/* Another reader may hold the lock for as long as its memory takes to be there. */
+		if (nonblock && !mutex_trylock(&sub->read_lock))
+			return -EAGAIN;
+		if (!nonblock && mutex_lock_interruptible(&sub->read_lock))
 			return -ERESTARTSYS;
 		/* Asked before the ring is read: what was published before the end is read. */
 		ready = ronbus_sub_ready(sub);
@@ -132,9 +152,12 @@ static ssize_t sub_read(struct file *file, char __user *to, size_t space, loff_t
 
 		if (ret || ready == RONBUS_READY_ENDED)
 			return ret;
-		if (file->f_flags & O_NONBLOCK)
+		if (nonblock)
 			return -EAGAIN;
-		ret = ronbus_sub_wait(sub, RONBUS_WAIT_FOREVER);
+		/* A ring may say for ever that there is something, and nothing can be read. */
+		if (signal_pending(current))
+			return -ERESTARTSYS;
+		ret = ronbus_sub_wait(sub, RONBUS_WAIT_FOREVER, cancels);
 		if (ret)
 			return ret;
 	}
@@ -150,7 +173,8 @@ static long wait_ioctl(struct ronbus_sub *sub, unsigned int cmd, void __user *ar
 		return err;
 	if (args.flags || args.pad)
 		return -EINVAL;
-	return ronbus_sub_wait(sub, args.deadline);
+	return ronbus_sub_wait(sub, ronbus_deadline_here(args.deadline),
+			       atomic_read(&sub->cancels));
 }
 
 static long eventfd_ioctl(struct ronbus_sub *sub, unsigned int cmd, void __user *arg)
@@ -304,6 +328,19 @@ static int start_position(const struct ronbus_bus *bus, const struct ronbus_subs
 	return -EINVAL;
 }
 
+/* A subscriber is no longer found. Those that found it before are done after a grace period. */
+static void withdraw(struct ronbus_sub *sub)
+{
+	struct ronbus_bus *bus = sub->bus;
+
+	lockdep_assert_held(&bus->lock);
+
+	bus->members &= ~BIT_ULL(sub->index);
+	set_audience(sub, 0);
+	RCU_INIT_POINTER(bus->subs[sub->index], NULL);
+	ronbus_sub_end(sub);
+}
+
 /*
  * Among the audience first, then where to begin: a message published from here on is either for
  * the newcomer or was on its way before.
@@ -322,7 +359,6 @@ static int enrol(struct ronbus_sub *sub, const struct ronbus_subscribe *args)
 		sub->interest.bit = BIT_ULL(sub->index);
 	sub->interest.topics = args->topics;
 	sub->interest.asked = args->topics;
-	clear_bit(sub->index, (unsigned long *)&bus->page->armed);
 	rcu_assign_pointer(bus->subs[sub->index], sub);
 	bus->members |= BIT_ULL(sub->index);
 	set_audience(sub, args->topics);
@@ -331,9 +367,7 @@ static int enrol(struct ronbus_sub *sub, const struct ronbus_subscribe *args)
 	sub->interest.joined = ronbus_ring_tail(&bus->ring);
 	err = start_position(bus, args, sub->interest.joined, &sub->start);
 	if (err) {
-		bus->members &= ~BIT_ULL(sub->index);
-		set_audience(sub, 0);
-		RCU_INIT_POINTER(bus->subs[sub->index], NULL);
+		withdraw(sub);
 		return err;
 	}
 	WRITE_ONCE(sub->self->cursor, sub->start);
@@ -343,13 +377,25 @@ static int enrol(struct ronbus_sub *sub, const struct ronbus_subscribe *args)
 	return 0;
 }
 
-/* A publisher may be waking it for a grace period more. What it does not touch goes now. */
+static void free_late(struct work_struct *work)
+{
+	struct ronbus_sub *sub = container_of(to_rcu_work(work), struct ronbus_sub, free_work);
+
+	ronbus_region_free(&sub->self_mem);
+	kfree(sub->bounce);
+	kfree(sub);
+}
+
+/*
+ * A publisher may be waking it for a grace period more, and look at its page. Its memory counts
+ * against the user's limit no longer than the user has it.
+ */
 static void free_sub(struct ronbus_sub *sub)
 {
 	ronbus_sub_set_eventfd(sub, -1);
-	ronbus_region_free(&sub->self_mem);
-	kfree(sub->bounce);
-	kfree_rcu(sub, rcu);
+	ronbus_region_uncharge(&sub->self_mem);
+	INIT_RCU_WORK(&sub->free_work, free_late);
+	queue_rcu_work(ronbus_workqueue, &sub->free_work);
 }
 
 static void leave(struct ronbus_sub *sub)
@@ -358,11 +404,7 @@ static void leave(struct ronbus_sub *sub)
 
 	mutex_lock(&bus->lock);
 	ronbus_trace_sub_leaves(sub);
-	bus->members &= ~BIT_ULL(sub->index);
-	set_audience(sub, 0);
-	RCU_INIT_POINTER(bus->subs[sub->index], NULL);
-	clear_bit(sub->index, (unsigned long *)&bus->page->armed);
-	ronbus_coalesce_end(sub);
+	withdraw(sub);
 	ronbus_retire(bus, NULL, sub);
 	mutex_unlock(&bus->lock);
 
@@ -426,6 +468,7 @@ struct file *ronbus_sub_join(struct ronbus_bus *bus, u32 access, struct ronbus_s
 	sub->bus = bus;
 	sub->access = access;
 	init_waitqueue_head(&sub->queue);
+	spin_lock_init(&sub->lock);
 	spin_lock_init(&sub->event_lock);
 	ronbus_coalesce_init(sub);
 	mutex_init(&sub->read_lock);

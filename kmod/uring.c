@@ -118,9 +118,12 @@ static enum hrtimer_restart expired(struct hrtimer *timer)
 static int begin_wait(struct ronbus_sub *sub, struct io_uring_cmd *cmd, u64 deadline,
 		      unsigned int issue_flags)
 {
-	struct uring_wait *wait = kzalloc(sizeof(*wait), GFP_KERNEL_ACCOUNT);
+	struct uring_wait *wait;
 	int err;
 
+	if (ronbus_sub_crowded(sub))
+		return -EBUSY;
+	wait = kzalloc(sizeof(*wait), GFP_KERNEL_ACCOUNT);
 	if (!wait)
 		return -ENOMEM;
 	*wait_of(cmd) = wait;
@@ -149,7 +152,7 @@ static int begin_wait(struct ronbus_sub *sub, struct io_uring_cmd *cmd, u64 dead
 static int wait_cmd(struct ronbus_sub *sub, struct io_uring_cmd *cmd, unsigned int issue_flags)
 {
 	const struct ronbus_wait *args = ronbus_uring_payload(cmd);
-	u64 deadline = READ_ONCE(args->deadline);
+	u64 deadline = ronbus_deadline_here(READ_ONCE(args->deadline));
 	int err;
 
 	if (READ_ONCE(args->flags) || READ_ONCE(args->pad))
@@ -160,7 +163,7 @@ static int wait_cmd(struct ronbus_sub *sub, struct io_uring_cmd *cmd, unsigned i
 		return -ETIMEDOUT;
 	if (issue_flags & IO_URING_F_NONBLOCK)
 		return RONBUS_URING_PENDING ? begin_wait(sub, cmd, deadline, issue_flags) : -EAGAIN;
-	err = ronbus_sub_wait(sub, deadline);
+	err = ronbus_sub_wait(sub, deadline, atomic_read(&sub->cancels));
 	return err == -ERESTARTSYS ? -ECANCELED : err; /* a worker gets no other signals */
 }
 
@@ -179,7 +182,7 @@ static int cancel_cmd(struct ronbus_sub *sub, struct io_uring_cmd *cmd)
  * @cmd: the command
  * @issue_flags: of io_uring
  *
- * Return: 0, -EINVAL, -ENOMEM, -ETIMEDOUT, -ECANCELED; -ENOTTY for a command that is none.
+ * Return: 0, -EINVAL, -EBUSY, -ENOMEM, -ETIMEDOUT, -ECANCELED; -ENOTTY for a command that is none.
  */
 int ronbus_sub_uring_cmd(struct io_uring_cmd *cmd, unsigned int issue_flags)
 {

@@ -32,53 +32,46 @@ static unsigned long *blocked_word(const struct ronbus_bus *bus)
 	return (unsigned long *)&bus->page->blocked;
 }
 
-/*
- * For who chooses topics: 0 if there is something at the cursor or behind it, else the position
- * where nothing is yet. Not to be woken for every few messages of others is worth stepping over
- * that many; to say that there is something is never wrong.
+/**
+ * struct seen - what a look that goes on has seen
+ * @end: nothing is to be read up to this position, where nothing is yet
+ * @looks: what may still be looked at
  */
-static u64 find_wanted(const struct ronbus_sub *sub)
+struct seen {
+	u64 end;
+	u32 looks;
+};
+
+static struct seen nothing_seen(const struct ronbus_sub *sub)
+{
+	return (struct seen){ READ_ONCE(sub->self->cursor), RONBUS_READY_LOOKS };
+}
+
+/*
+ * A subscriber that chooses topics is not to be woken for every few messages of others, so that
+ * many are stepped over; to say that there is something is never wrong.
+ */
+static bool has_data(const struct ronbus_sub *sub, struct seen *seen)
 {
 	const struct ronbus_ring *ring = &sub->bus->ring;
-	u64 pos = READ_ONCE(sub->self->cursor), value;
-	unsigned int looks;
-
-	for (looks = 0; looks < RONBUS_READY_LOOKS; looks++, pos++) {
-		switch (ronbus_ring_look(ring, pos, &value)) {
-		case RONBUS_LOOK_EMPTY:
-			return pos;
-		case RONBUS_LOOK_LAGGED:
-			return 0;
-		case RONBUS_LOOK_READY:
-			if (ronbus_ring_wanted(ring, pos, &sub->interest) ||
-			    !ronbus_ring_unchanged(ring, pos, value))
-				return 0;
-			break;
-		case RONBUS_LOOK_HOLE:
-			break;
-		}
-	}
-	return 0;
-}
-
-static bool something(const struct ronbus_sub *sub)
-{
+	struct ronbus_ahead ahead = { .end = seen->end };
 	u64 value;
 
-	if (sub->interest.bit)
-		return !find_wanted(sub);
-	return ronbus_ring_look(&sub->bus->ring, READ_ONCE(sub->self->cursor), &value) !=
-	       RONBUS_LOOK_EMPTY;
+	if (!sub->interest.bit)
+		return ronbus_ring_look(ring, seen->end, &value) != RONBUS_LOOK_EMPTY;
+	seen->looks = ronbus_ring_ahead_more(ring, &ahead, &sub->interest, 1, seen->looks);
+	seen->end = ahead.end;
+	return ahead.messages || ahead.more;
 }
 
-static unsigned int look(const struct ronbus_sub *sub)
+static unsigned int look(const struct ronbus_sub *sub, struct seen *seen)
 {
 	unsigned int ready = 0;
 
 	/* Before the ring: barrier E', with E in ronbus_bus_end_if_due(): end.pml */
 	if (smp_load_acquire(&sub->bus->page->status) & RONBUS_STATUS_ENDED)
 		ready |= RONBUS_READY_ENDED;
-	if (something(sub))
+	if (has_data(sub, seen))
 		ready |= RONBUS_READY_DATA;
 	return ready;
 }
@@ -87,32 +80,46 @@ static unsigned int look(const struct ronbus_sub *sub)
  * ronbus_sub_ready() - is there something for a subscriber to see
  * @sub: the subscriber; where it reads is what its own page says, right or wrong
  *
+ * In the subscriber's context.
+ *
  * Return: set of &enum ronbus_ready.
  */
 unsigned int ronbus_sub_ready(struct ronbus_sub *sub)
 {
+	struct seen seen = nothing_seen(sub);
+
 	if (unlikely(READ_ONCE(sub->coalesce.messages) > 1) && !ronbus_coalesce_ready(sub))
 		return 0;
-	return look(sub);
+	return look(sub, &seen);
 }
 
 /**
  * ronbus_sub_set_armed() - set the bit of a subscriber that has nothing to read
- * @sub: the subscriber
+ * @sub: the subscriber, its lock held
  * @busy: the next message is being written
  *
- * A full barrier and another look must follow.
+ * If it is, it may be for others, whose publisher would wake only them, and there may be one for
+ * this subscriber after it, whose publisher has woken it in vain: then any publisher is to wake it.
+ *
+ * A full barrier. Another look must follow.
+ *
+ * Return: whether the bit was set already: somebody else relies on it.
  */
-void ronbus_sub_set_armed(struct ronbus_sub *sub, bool busy)
+bool ronbus_sub_set_armed(struct ronbus_sub *sub, bool busy)
 {
-	if (sub->interest.bit && busy)
-		set_bit(sub->index, blocked_word(sub->bus));
-	set_bit(sub->index, armed_word(sub->bus));
+	unsigned long *blocked = blocked_word(sub->bus);
+
+	lockdep_assert_held(&sub->lock);
+
+	if (test_bit(sub->index, blocked) != busy)
+		assign_bit(sub->index, blocked, busy);
+	/* barrier D', with D in ronbus_ring_commit_last(): wake.pml, interest.pml, coalesce.pml */
+	return test_and_set_bit(sub->index, armed_word(sub->bus));
 }
 
 /**
  * ronbus_sub_take_armed() - take the bit of a subscriber away
- * @sub: the subscriber
+ * @sub: the subscriber, its lock held
  *
  * Return: whether it was set.
  */
@@ -120,26 +127,6 @@ bool ronbus_sub_take_armed(struct ronbus_sub *sub)
 {
 	/* Callers wake, or look: barrier Q, with Q' where sleepers enter the queue: wake.pml */
 	return test_and_clear_bit(sub->index, armed_word(sub->bus));
-}
-
-/*
- * Armed, and nothing up to some position. If a message is being written there, it may be for
- * others, whose publisher would wake only them, and there may be one for us behind it, whose
- * publisher has woken us in vain. So then any publisher is to wake us.
- */
-static unsigned int look_behind(struct ronbus_sub *sub)
-{
-	u64 pos = find_wanted(sub);
-
-	if (!pos)
-		return RONBUS_READY_DATA;
-	if (!ronbus_ring_claimed(&sub->bus->ring, pos)) {
-		clear_bit(sub->index, blocked_word(sub->bus));
-		return 0;
-	}
-	set_bit(sub->index, blocked_word(sub->bus));
-	smp_mb__after_atomic(); /* barrier D', with D in ronbus_ring_commit_last(): interest.pml */
-	return ronbus_sub_ready(sub);
 }
 
 static void signal_eventfd(struct ronbus_sub *sub)
@@ -154,20 +141,50 @@ static void signal_eventfd(struct ronbus_sub *sub)
 	spin_unlock_irqrestore(&sub->event_lock, flags);
 }
 
-static unsigned int arm_coalescing(struct ronbus_sub *sub)
+/* The next message, which nothing is to be read of yet, is being written. */
+static bool next_is_busy(const struct ronbus_sub *sub, const struct seen *seen)
+{
+	return sub->interest.bit && ronbus_ring_claimed(&sub->bus->ring, seen->end);
+}
+
+/*
+ * Arm a subscriber that has seen nothing. Under its lock, since another context that arms at the
+ * same time may find the next message being written that this one found unclaimed, and must not
+ * lose the bit in blocked that it set. Returns what there is after all.
+ */
+static unsigned int arm_bit(struct ronbus_sub *sub, struct seen *seen, bool *relied)
+{
+	unsigned int tries, ready = 0;
+	unsigned long flags;
+	bool busy;
+	u64 end;
+
+	spin_lock_irqsave(&sub->lock, flags);
+	for (tries = 0; tries < RONBUS_ARM_TRIES && !ready; tries++) {
+		end = seen->end;
+		busy = next_is_busy(sub, seen);
+		/* barrier D', with D in ronbus_ring_commit_last(): wake.pml, interest.pml */
+		if (ronbus_sub_set_armed(sub, busy) && !tries)
+			*relied = true;
+		ready = look(sub, seen);
+		if (!ready && seen->end == end && next_is_busy(sub, seen) == busy)
+			goto armed;
+	}
+	/* If the bit has been taken, whoever did so wakes those that relied on it. */
+	*relied &= ronbus_sub_take_armed(sub);
+	ready = ready ?: RONBUS_READY_DATA;
+armed:
+	spin_unlock_irqrestore(&sub->lock, flags);
+	return ready;
+}
+
+static unsigned int arm_coalescing(struct ronbus_sub *sub, struct seen *seen, bool *relied)
 {
 	unsigned int ready;
-	bool relied;
 
-	if (!ronbus_coalesce_arm(sub, &relied)) {
-		trace_ronbus_arm(sub);
+	if (!ronbus_coalesce_arm(sub, relied))
 		return 0;
-	}
-	/* As below: barrier Q, with Q' where sleepers enter the queue: wake.pml */
-	if (relied && wq_has_sleeper(&sub->queue))
-		wake_up_poll(&sub->queue, EPOLLIN | EPOLLRDNORM);
-	ready = look(sub);
-	trace_ronbus_ready(sub);
+	ready = look(sub, seen);
 	return ready ?: RONBUS_READY_DATA; /* another thread may have read it by now */
 }
 
@@ -181,49 +198,64 @@ static unsigned int arm_coalescing(struct ronbus_sub *sub)
  */
 unsigned int ronbus_sub_arm(struct ronbus_sub *sub)
 {
-	unsigned int ready = ronbus_sub_ready(sub);
+	bool coalescing = READ_ONCE(sub->coalesce.messages) > 1, relied = false;
+	struct seen seen = nothing_seen(sub);
+	unsigned int ready;
 
 	ronbus_trace_sub(sub);
-	if (ready)
-		goto out;
-
-	atomic64_inc(&sub->waits);
-	if (ronbus_traced())
-		atomic64_set(&sub->armed_at, ktime_get_ns());
-	if (READ_ONCE(sub->coalesce.messages) > 1)
-		return arm_coalescing(sub);
-	set_bit(sub->index, armed_word(sub->bus));
-	smp_mb__after_atomic(); /* barrier D', with D in ronbus_ring_commit_last(): wake.pml */
-	ready = look(sub);
-	if (!ready && sub->interest.bit)
-		ready = look_behind(sub);
+	ready = coalescing ? ronbus_sub_ready(sub) : look(sub, &seen);
 	if (!ready) {
-		trace_ronbus_arm(sub);
-		return 0;
+		atomic64_inc(&sub->waits);
+		if (ronbus_traced())
+			atomic64_set(&sub->armed_at, ktime_get_ns());
+		ready = coalescing ? arm_coalescing(sub, &seen, &relied)
+				   : arm_bit(sub, &seen, &relied);
+		if (!ready) {
+			trace_ronbus_arm(sub);
+			return 0;
+		}
 	}
-
 	/*
-	 * Not going to sleep after all. Another thread may be asleep on the same bit, and a
-	 * publisher that finds it clear would leave it to us. First the bit, then who sleeps:
-	 * barrier Q, with Q' where sleepers enter the queue: wake.pml
+	 * Not going to sleep after all. Others may rely on the same bit, and a publisher that finds
+	 * it clear leaves them to us. First the bit, then the queue: barrier Q, with Q' where
+	 * sleepers enter the queue: wake.pml
 	 */
-	if (test_and_clear_bit(sub->index, armed_word(sub->bus)) && wq_has_sleeper(&sub->queue))
-		wake_up_poll(&sub->queue, EPOLLIN | EPOLLRDNORM);
-out:
+	if (relied) {
+		if (wq_has_sleeper(&sub->queue))
+			wake_up_poll(&sub->queue, EPOLLIN | EPOLLRDNORM);
+		signal_eventfd(sub);
+	}
 	trace_ronbus_ready(sub);
 	return ready;
+}
+
+/**
+ * ronbus_sub_crowded() - do as many wait for a subscriber as may
+ * @sub: the subscriber
+ *
+ * Who wakes it pays for each of them, with interrupts off.
+ */
+bool ronbus_sub_crowded(struct ronbus_sub *sub)
+{
+	unsigned int waiters = 0;
+	struct list_head *entry;
+
+	spin_lock_irq(&sub->queue.lock);
+	list_for_each(entry, &sub->queue.head) if (++waiters == RONBUS_WAITERS_MAX) break;
+	spin_unlock_irq(&sub->queue.lock);
+	return waiters == RONBUS_WAITERS_MAX;
 }
 
 /**
  * ronbus_sub_wait() - sleep until there is something to see
  * @sub: the subscriber
  * @deadline: CLOCK_MONOTONIC in nanoseconds, or RONBUS_WAIT_FOREVER
+ * @cancels: sub->cancels when the call began that waits
  *
- * Return: 0, -ETIMEDOUT, -ECANCELED or -ERESTARTSYS.
+ * Return: 0, -ETIMEDOUT, -ECANCELED, -EBUSY or -ERESTARTSYS.
  */
-int ronbus_sub_wait(struct ronbus_sub *sub, u64 deadline)
+int ronbus_sub_wait(struct ronbus_sub *sub, u64 deadline, int cancels)
 {
-	int cancels = atomic_read(&sub->cancels);
 	ktime_t expires = min_t(u64, deadline, KTIME_MAX);
 	ktime_t *timeout = deadline == RONBUS_WAIT_FOREVER ? NULL : &expires;
 	DEFINE_WAIT(wait);
@@ -232,6 +264,8 @@ int ronbus_sub_wait(struct ronbus_sub *sub, u64 deadline)
 	/* Only a look: nobody will sleep, so nobody need be woken. */
 	if (deadline <= ktime_get_ns())
 		return ronbus_sub_ready(sub) ? 0 : -ETIMEDOUT;
+	if (ronbus_sub_crowded(sub))
+		return ronbus_sub_ready(sub) ? 0 : -EBUSY;
 
 	for (;;) {
 		/*
@@ -271,6 +305,25 @@ void ronbus_sub_cancel(struct ronbus_sub *sub)
 	wake_up_all(&sub->queue);
 }
 
+/**
+ * ronbus_sub_end() - a subscriber leaves: nobody arms, defers or times it any more
+ * @sub: the subscriber, no longer found in its bus, whose lock is held; publishers that found it
+ *	before may still come
+ */
+void ronbus_sub_end(struct ronbus_sub *sub)
+{
+	lockdep_assert_held(&sub->bus->lock);
+
+	spin_lock_irq(&sub->lock);
+	sub->dead = true;
+	ronbus_coalesce_end(sub);
+	spin_unlock_irq(&sub->lock);
+	hrtimer_cancel(&sub->coalesce.timer);
+	/* They stay clear, for the next subscriber with this index. */
+	clear_bit(sub->index, armed_word(sub->bus));
+	clear_bit(sub->index, blocked_word(sub->bus));
+}
+
 static u64 armed_for(struct ronbus_sub *sub)
 {
 	/* As a barrier it has no partner: a time that is off by one wake-up harms nobody. */
@@ -280,22 +333,22 @@ static u64 armed_for(struct ronbus_sub *sub)
 }
 
 /**
- * ronbus_wake() - wake who sleeps for a subscriber, or polls it, and signal its eventfd
+ * ronbus_wake() - wake those who sleep for a subscriber, or poll it, and signal its eventfd
  * @sub: the subscriber
  * @cause: why
  *
- * By the one who took its bit, or ended its being deferred.
+ * By the one who took its bit, or ended its being deferred. Of the waiters that want to be woken
+ * one at a time (EPOLLEXCLUSIVE) one is told of a message; all are told of the end.
  */
 void ronbus_wake(struct ronbus_sub *sub, enum ronbus_wake_cause cause)
 {
-	__poll_t events = EPOLLIN | EPOLLRDNORM;
+	bool end = cause == RONBUS_WAKE_CLOSE;
+	__poll_t events = EPOLLIN | EPOLLRDNORM | (end ? EPOLLHUP : 0);
 
-	if (cause == RONBUS_WAKE_CLOSE)
-		events |= EPOLLHUP;
 	atomic64_inc(&sub->wakes[cause]);
 	if (trace_ronbus_wake_enabled())
 		trace_ronbus_wake(sub, cause, armed_for(sub));
-	wake_up_poll(&sub->queue, events);
+	__wake_up(&sub->queue, TASK_NORMAL, end ? 0 : 1, poll_to_key(events));
 	signal_eventfd(sub);
 }
 
@@ -307,13 +360,14 @@ void ronbus_wake(struct ronbus_sub *sub, enum ronbus_wake_cause cause)
  *
  * With EDGE_NOTIFY only those that are armed, and each by one caller. Without it everybody in
  * @mask. The end of the bus is told to everybody, for there is no later occasion. At most 64 steps
- * whatever @mask says.
+ * whatever @mask says, and RONBUS_NOTIFY_LOOKS looks at the ring for all of those that coalesce.
  *
  * Return: how many were woken.
  */
 unsigned int ronbus_notify(struct ronbus_bus *bus, u64 mask, enum ronbus_wake_cause cause)
 {
 	bool edge = bus->features & RONBUS_F_EDGE_NOTIFY && cause != RONBUS_WAKE_CLOSE;
+	u32 looks = RONBUS_NOTIFY_LOOKS;
 	unsigned int woken = 0;
 
 	rcu_read_lock();
@@ -328,17 +382,17 @@ unsigned int ronbus_notify(struct ronbus_bus *bus, u64 mask, enum ronbus_wake_ca
 		if (!won && edge)
 			continue;
 		/*
-		 * Behind that: whose bit it was may have left, and another have come in his place,
-		 * who is the one to be woken. join.pml, MUT_LOOKUP.
+		 * Look the subscriber up only after its bit is clear: the index may have been
+		 * used again, and the new owner must be woken. join.pml, MUT_LOOKUP.
 		 */
 		sub = rcu_dereference(bus->subs[i]);
-		if (!sub || (cause == RONBUS_WAKE_DATA && ronbus_coalesce_put_off(sub)))
+		if (!sub || (cause == RONBUS_WAKE_DATA && ronbus_coalesce_put_off(sub, &looks)))
 			continue;
 		ronbus_wake(sub, cause);
 		woken++;
 	}
 	if (bus->features & RONBUS_F_COALESCE)
-		woken += ronbus_coalesce_notify(bus, cause);
+		woken += ronbus_coalesce_notify(bus, cause, &looks);
 	rcu_read_unlock();
 	return woken;
 }
