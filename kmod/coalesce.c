@@ -181,13 +181,15 @@ static bool settle(struct ronbus_sub *sub, u32 *looks)
  */
 static bool settle_late(struct ronbus_sub *sub)
 {
+	const struct ronbus_ring *ring = &sub->bus->ring;
 	struct ronbus_coalescing *c = &sub->coalesce;
 	u32 looks = RONBUS_NOTIFY_LOOKS;
 	bool relied = deferred(sub);
 
 	if (READ_ONCE(sub->self->cursor) >= c->ahead.end)
 		return relied && settle(sub, &looks);
-	c->due = max(c->ahead.end, ronbus_ring_tail(&sub->bus->ring));
+	/* Not later than a lap, whatever the ring says: a publisher's lie is not to last. */
+	c->due = max(c->ahead.end, min(ronbus_ring_tail(ring), c->from + ring->mask + 1));
 	set_wake_at(sub, NOT_DEFERRED);
 	return relied;
 }
@@ -241,11 +243,14 @@ bool ronbus_coalesce_ready(struct ronbus_sub *sub)
 	bool ready;
 
 	spin_lock_irqsave(&sub->lock, flags);
-	c->from = from;
-	c->ahead = ahead;
+	/* Another context may have counted further meanwhile. */
+	if (from != c->from || ahead.end >= c->ahead.end) {
+		c->from = from;
+		c->ahead = ahead;
+	}
 	ready = enough(sub) || ended(sub);
 	/* A subscriber that only looks, now and then, shall see it in time too. */
-	if (!ready && ahead.messages)
+	if (!ready && c->ahead.messages)
 		start_timer(sub);
 	spin_unlock_irqrestore(&sub->lock, flags);
 	return ready;
@@ -305,7 +310,13 @@ bool ronbus_coalesce_put_off(struct ronbus_sub *sub, u32 *looks)
 	return READ_ONCE(sub->coalesce.messages) > 1 && put_off(sub, true, looks);
 }
 
-static bool undefer(struct ronbus_sub *sub)
+/**
+ * ronbus_coalesce_undefer() - end the deferring of a subscriber
+ * @sub: the subscriber
+ *
+ * Return: whether it was deferred: it is to be woken then.
+ */
+bool ronbus_coalesce_undefer(struct ronbus_sub *sub)
 {
 	unsigned long flags;
 	bool was;
@@ -342,7 +353,7 @@ unsigned int ronbus_coalesce_notify(struct ronbus_bus *bus, enum ronbus_wake_cau
 			if (!ronbus_coalesce_reached(bus, READ_ONCE(sub->coalesce.wake_at)) ||
 			    put_off(sub, false, looks))
 				continue;
-		} else if (!undefer(sub) || cause == RONBUS_WAKE_CLOSE) {
+		} else if (!ronbus_coalesce_undefer(sub) || cause == RONBUS_WAKE_CLOSE) {
 			continue; /* of the end they have been told */
 		}
 		ronbus_wake(sub, cause);

@@ -212,7 +212,9 @@ struct ronbus_coalescing {
  * @coalesce: for how many messages it is woken
  * @self_mem: memory of its own page
  * @self: the page; untrusted, with the cursor that says where it reads
- * @queue: who sleeps for it
+ * @queue: sleepers, pollers and commands of io_uring that wait for it
+ * @crowded: there are more of them than a publisher is to wake itself
+ * @crowd_work: wakes them then
  * @event_lock: see above
  * @eventfd: signalled when it is woken, or NULL
  * @read_lock: one read(2) at a time
@@ -228,11 +230,11 @@ struct ronbus_coalescing {
  * @free_work: frees it, with its page, after a grace period
  *
  * Lifetime. The program's calls reach it through its file, until the file is released: then it
- * leaves. Publishers reach it through bus->subs under RCU; who found it there may still look at all
- * of it, its page included, until the grace period that follows has passed, but finds it @dead. Its
- * timer is cancelled when it leaves, and cannot be started on a dead subscriber. Pending commands
- * of io_uring hold the file. STATS and tracing reach it under bus->lock. An eventfd is let go of
- * when the subscriber leaves, under @event_lock.
+ * leaves. Publishers reach it through bus->subs under RCU; one that found it there may still look at
+ * all of it, its page included, until the grace period that follows has passed, but finds it @dead.
+ * Its timer and @crowd_work are cancelled when it leaves, and not begun when it is dead. Pending
+ * commands of io_uring hold the file. STATS and tracing reach it under bus->lock. Its eventfd is let
+ * go of when it leaves, under @event_lock.
  */
 struct ronbus_sub {
 	struct ronbus_bus *bus;
@@ -246,6 +248,8 @@ struct ronbus_sub {
 	struct ronbus_region self_mem;
 	struct ronbus_self *self;
 	wait_queue_head_t queue;
+	bool crowded;
+	struct work_struct crowd_work;
 	spinlock_t event_lock;
 	struct eventfd_ctx *eventfd;
 	struct mutex read_lock;
@@ -341,10 +345,13 @@ enum ronbus_ready {
 unsigned int ronbus_sub_ready(struct ronbus_sub *sub);
 bool ronbus_sub_set_armed(struct ronbus_sub *sub, bool busy);
 bool ronbus_sub_take_armed(struct ronbus_sub *sub);
+void ronbus_sub_look_again(struct ronbus_sub *sub);
 void ronbus_wake(struct ronbus_sub *sub, enum ronbus_wake_cause cause);
 unsigned int ronbus_sub_arm(struct ronbus_sub *sub);
 bool ronbus_sub_crowded(struct ronbus_sub *sub);
+void ronbus_sub_polled(struct ronbus_sub *sub);
 int ronbus_sub_wait(struct ronbus_sub *sub, u64 deadline, int cancels);
+void ronbus_sub_init(struct ronbus_sub *sub);
 void ronbus_sub_end(struct ronbus_sub *sub);
 void ronbus_sub_cancel(struct ronbus_sub *sub);
 int ronbus_sub_set_eventfd(struct ronbus_sub *sub, int fd);
@@ -355,6 +362,7 @@ void ronbus_coalesce_init(struct ronbus_sub *sub);
 void ronbus_coalesce_end(struct ronbus_sub *sub);
 bool ronbus_coalesce_ready(struct ronbus_sub *sub);
 bool ronbus_coalesce_arm(struct ronbus_sub *sub, bool *relied);
+bool ronbus_coalesce_undefer(struct ronbus_sub *sub);
 bool ronbus_coalesce_put_off(struct ronbus_sub *sub, u32 *looks);
 unsigned int ronbus_coalesce_notify(struct ronbus_bus *bus, enum ronbus_wake_cause cause,
 				    u32 *looks);

@@ -36,7 +36,10 @@
 /* Times that arming begins again while publishers go on. Then there is something to look at. */
 #define RONBUS_ARM_TRIES 8
 
-/* Threads, pollers and commands of io_uring that wait for one subscriber at once. */
+/*
+ * Threads and commands of io_uring that wait for one subscriber at once. There may be more that
+ * poll it: then a worker wakes them in the publisher's place.
+ */
 #define RONBUS_WAITERS_MAX 64
 
 /* Positions that read(2) steps over before it looks whether it is to end or to sleep. */

@@ -23,10 +23,10 @@ static __poll_t sub_poll(struct file *file, struct poll_table_struct *table)
 	__poll_t events = 0;
 	unsigned int ready;
 
-	if (!poll_does_not_wait(table) && ronbus_sub_crowded(sub))
-		return EPOLLERR;
 	/* Into the queue first: barrier Q', with Q in ronbus_sub_arm(): wake.pml */
 	poll_wait(file, &sub->queue, table);
+	if (!poll_does_not_wait(table))
+		ronbus_sub_polled(sub);
 	ready = ronbus_sub_arm(sub);
 	if (ready & RONBUS_READY_DATA)
 		events |= EPOLLIN | EPOLLRDNORM;
@@ -220,14 +220,18 @@ static void set_audience(struct ronbus_sub *sub, u64 topics)
 /* Asked for first, since who is in an audience may be sent to at once. */
 static u64 set_topics(struct ronbus_sub *sub, u64 topics)
 {
-	u64 generation;
+	u64 generation, added;
 
 	mutex_lock(&sub->bus->lock);
+	added = topics & ~sub->interest.topics;
 	WRITE_ONCE(sub->interest.asked, sub->interest.asked | topics);
 	WRITE_ONCE(sub->interest.topics, topics);
 	set_audience(sub, topics);
 	generation = sub->bus->page->generation;
 	mutex_unlock(&sub->bus->lock);
+	/* What was there when it joined may be for it now, and a thread asleep in front of it. */
+	if (added)
+		ronbus_sub_look_again(sub);
 	return generation;
 }
 
@@ -392,6 +396,7 @@ static void free_late(struct work_struct *work)
  */
 static void free_sub(struct ronbus_sub *sub)
 {
+	cancel_work_sync(&sub->crowd_work);
 	ronbus_sub_set_eventfd(sub, -1);
 	ronbus_region_uncharge(&sub->self_mem);
 	INIT_RCU_WORK(&sub->free_work, free_late);
@@ -467,10 +472,7 @@ struct file *ronbus_sub_join(struct ronbus_bus *bus, u32 access, struct ronbus_s
 		return ERR_PTR(-ENOMEM);
 	sub->bus = bus;
 	sub->access = access;
-	init_waitqueue_head(&sub->queue);
-	spin_lock_init(&sub->lock);
-	spin_lock_init(&sub->event_lock);
-	ronbus_coalesce_init(sub);
+	ronbus_sub_init(sub);
 	mutex_init(&sub->read_lock);
 
 	err = -ENOMEM;

@@ -118,12 +118,9 @@ static enum hrtimer_restart expired(struct hrtimer *timer)
 static int begin_wait(struct ronbus_sub *sub, struct io_uring_cmd *cmd, u64 deadline,
 		      unsigned int issue_flags)
 {
-	struct uring_wait *wait;
+	struct uring_wait *wait = kzalloc(sizeof(*wait), GFP_KERNEL_ACCOUNT);
 	int err;
 
-	if (ronbus_sub_crowded(sub))
-		return -EBUSY;
-	wait = kzalloc(sizeof(*wait), GFP_KERNEL_ACCOUNT);
 	if (!wait)
 		return -ENOMEM;
 	*wait_of(cmd) = wait;
@@ -136,6 +133,11 @@ static int begin_wait(struct ronbus_sub *sub, struct io_uring_cmd *cmd, u64 dead
 	init_waitqueue_func_entry(&wait->entry, woken);
 	/* barrier Q', with Q in ronbus_sub_arm(): wake.pml, uring.pml */
 	add_wait_queue(&sub->queue, &wait->entry);
+	if (ronbus_sub_crowded(sub)) {
+		remove_wait_queue(&sub->queue, &wait->entry);
+		kfree(wait);
+		return -EBUSY;
+	}
 
 	err = settle(wait);
 	if (err != -EIOCBQUEUED) {

@@ -44,7 +44,7 @@ struct seen {
 
 static struct seen nothing_seen(const struct ronbus_sub *sub)
 {
-	return (struct seen){ READ_ONCE(sub->self->cursor), RONBUS_READY_LOOKS };
+	return (struct seen){ READ_ONCE(sub->self->cursor), RONBUS_READY_LOOKS - 1 };
 }
 
 /*
@@ -119,7 +119,7 @@ bool ronbus_sub_set_armed(struct ronbus_sub *sub, bool busy)
 
 /**
  * ronbus_sub_take_armed() - take the bit of a subscriber away
- * @sub: the subscriber, its lock held
+ * @sub: the subscriber
  *
  * Return: whether it was set.
  */
@@ -139,6 +139,64 @@ static void signal_eventfd(struct ronbus_sub *sub)
 	if (sub->eventfd)
 		ronbus_eventfd_signal(sub->eventfd);
 	spin_unlock_irqrestore(&sub->event_lock, flags);
+}
+
+/**
+ * ronbus_sub_crowded() - do more wait for a subscriber than may
+ * @sub: the subscriber
+ *
+ * A publisher that wakes it pays for each of them, with interrupts off. A waiter asks when it is
+ * in the queue: of those that enter at the same time none is overlooked.
+ */
+bool ronbus_sub_crowded(struct ronbus_sub *sub)
+{
+	unsigned int waiters = 0;
+	struct wait_queue_entry *entry;
+
+	spin_lock_irq(&sub->queue.lock);
+	list_for_each_entry(entry, &sub->queue.head, entry)
+		if (++waiters > RONBUS_WAITERS_MAX)
+			break;
+	spin_unlock_irq(&sub->queue.lock);
+	return waiters > RONBUS_WAITERS_MAX;
+}
+
+/**
+ * ronbus_sub_polled() - somebody who polls has entered the queue
+ * @sub: the subscriber
+ *
+ * It cannot be refused. If it is one too many, publishers no longer wake the queue themselves.
+ */
+void ronbus_sub_polled(struct ronbus_sub *sub)
+{
+	if (ronbus_sub_crowded(sub))
+		WRITE_ONCE(sub->crowded, true);
+}
+
+static void wake_crowd(struct work_struct *work)
+{
+	struct ronbus_sub *sub = container_of(work, struct ronbus_sub, crowd_work);
+	bool end = READ_ONCE(sub->bus->page->status) & RONBUS_STATUS_ENDED;
+
+	if (!ronbus_sub_crowded(sub))
+		WRITE_ONCE(sub->crowded, false);
+	__wake_up(&sub->queue, TASK_NORMAL, 0,
+		  poll_to_key(EPOLLIN | EPOLLRDNORM | (end ? EPOLLHUP : 0)));
+}
+
+/* The queue, of which one that wants to be woken alone, or all. */
+static void wake_queue(struct ronbus_sub *sub, __poll_t events, bool all)
+{
+	unsigned long flags;
+
+	if (likely(!READ_ONCE(sub->crowded))) {
+		__wake_up(&sub->queue, TASK_NORMAL, !all, poll_to_key(events));
+		return;
+	}
+	spin_lock_irqsave(&sub->lock, flags);
+	if (!sub->dead)
+		queue_work(ronbus_workqueue, &sub->crowd_work);
+	spin_unlock_irqrestore(&sub->lock, flags);
 }
 
 /* The next message, which nothing is to be read of yet, is being written. */
@@ -222,28 +280,11 @@ unsigned int ronbus_sub_arm(struct ronbus_sub *sub)
 	 */
 	if (relied) {
 		if (wq_has_sleeper(&sub->queue))
-			wake_up_poll(&sub->queue, EPOLLIN | EPOLLRDNORM);
+			wake_queue(sub, EPOLLIN | EPOLLRDNORM, false);
 		signal_eventfd(sub);
 	}
 	trace_ronbus_ready(sub);
 	return ready;
-}
-
-/**
- * ronbus_sub_crowded() - do as many wait for a subscriber as may
- * @sub: the subscriber
- *
- * Who wakes it pays for each of them, with interrupts off.
- */
-bool ronbus_sub_crowded(struct ronbus_sub *sub)
-{
-	unsigned int waiters = 0;
-	struct list_head *entry;
-
-	spin_lock_irq(&sub->queue.lock);
-	list_for_each(entry, &sub->queue.head) if (++waiters == RONBUS_WAITERS_MAX) break;
-	spin_unlock_irq(&sub->queue.lock);
-	return waiters == RONBUS_WAITERS_MAX;
 }
 
 /**
@@ -258,14 +299,13 @@ int ronbus_sub_wait(struct ronbus_sub *sub, u64 deadline, int cancels)
 {
 	ktime_t expires = min_t(u64, deadline, KTIME_MAX);
 	ktime_t *timeout = deadline == RONBUS_WAIT_FOREVER ? NULL : &expires;
+	bool entered = false;
 	DEFINE_WAIT(wait);
 	int err = 0;
 
 	/* Only a look: nobody will sleep, so nobody need be woken. */
 	if (deadline <= ktime_get_ns())
 		return ronbus_sub_ready(sub) ? 0 : -ETIMEDOUT;
-	if (ronbus_sub_crowded(sub))
-		return ronbus_sub_ready(sub) ? 0 : -EBUSY;
 
 	for (;;) {
 		/*
@@ -273,6 +313,9 @@ int ronbus_sub_wait(struct ronbus_sub *sub, u64 deadline, int cancels)
 		 * would end the wait of a worker of io_uring.
 		 */
 		prepare_to_wait(&sub->queue, &wait, TASK_INTERRUPTIBLE | TASK_FREEZABLE);
+		if (!entered && ronbus_sub_crowded(sub))
+			err = -EBUSY;
+		entered = true;
 		if (ronbus_sub_arm(sub)) {
 			err = 0; /* even if time was up: what is there is not lost */
 			break;
@@ -303,6 +346,19 @@ void ronbus_sub_cancel(struct ronbus_sub *sub)
 	 * who is in it is woken. cancel.pml
 	 */
 	wake_up_all(&sub->queue);
+}
+
+/**
+ * ronbus_sub_init() - nobody waits for a new subscriber yet
+ * @sub: the subscriber, zeroed
+ */
+void ronbus_sub_init(struct ronbus_sub *sub)
+{
+	spin_lock_init(&sub->lock);
+	init_waitqueue_head(&sub->queue);
+	INIT_WORK(&sub->crowd_work, wake_crowd);
+	spin_lock_init(&sub->event_lock);
+	ronbus_coalesce_init(sub);
 }
 
 /**
@@ -348,7 +404,7 @@ void ronbus_wake(struct ronbus_sub *sub, enum ronbus_wake_cause cause)
 	atomic64_inc(&sub->wakes[cause]);
 	if (trace_ronbus_wake_enabled())
 		trace_ronbus_wake(sub, cause, armed_for(sub));
-	__wake_up(&sub->queue, TASK_NORMAL, end ? 0 : 1, poll_to_key(events));
+	wake_queue(sub, events, end);
 	signal_eventfd(sub);
 }
 
@@ -395,6 +451,18 @@ unsigned int ronbus_notify(struct ronbus_bus *bus, u64 mask, enum ronbus_wake_ca
 		woken += ronbus_coalesce_notify(bus, cause, &looks);
 	rcu_read_unlock();
 	return woken;
+}
+
+/**
+ * ronbus_sub_look_again() - wake those that rely on a subscriber's being woken, if any
+ * @sub: the subscriber, which reads other messages than when they looked
+ */
+void ronbus_sub_look_again(struct ronbus_sub *sub)
+{
+	bool armed = ronbus_sub_take_armed(sub);
+
+	if (ronbus_coalesce_undefer(sub) || armed)
+		ronbus_wake(sub, RONBUS_WAKE_DATA);
 }
 
 /**
