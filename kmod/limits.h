@@ -15,7 +15,7 @@
 #define RONBUS_BLOCKS_BYTES_MAX SZ_64M
 
 /* Slots a publisher looks at, and a repair walks over, before others may have the CPU. */
-#define RONBUS_CLAIM_CHUNK 256
+#define RONBUS_CLAIM_CHUNK 64
 #define RONBUS_REPAIR_CHUNK 1024
 
 /* Positions that are looked at for a message a subscriber wants, before it shall look itself. */

@@ -53,21 +53,33 @@ static __always_inline int try_put(struct ronbus_bus *bus, struct ronbus_claim *
 	return err;
 }
 
+/*
+ * After a chunk of looks without a slot: may there be another chunk? A publisher that looks at one
+ * slot after the other never catches up with many that publish; the tail does.
+ */
+static noinline int look_on(const struct ronbus_bus *bus, struct ronbus_claim *claim, u32 *looks)
+{
+	if (claim->stalls > bus->ring.mask || *looks < RONBUS_CLAIM_CHUNK)
+		return -EAGAIN;
+	if (fatal_signal_pending(current))
+		return -EINTR;
+	*looks -= RONBUS_CLAIM_CHUNK;
+	claim->pos = max(claim->pos, ronbus_ring_tail(&bus->ring));
+	cond_resched();
+	return 0;
+}
+
 /* Inline, since a batch calls it for each message. */
 static __always_inline int put_message(struct ronbus_bus *bus, u64 audience, u32 topic,
 				       const void *data, u32 len, bool last)
 {
 	u32 looks = RONBUS_CLAIM_LOOKS(bus->ring.mask + 1);
 	struct ronbus_claim claim = { .pos = ronbus_ring_hint(&bus->ring) };
+	int err = 0;
 
-	while (try_put(bus, &claim, audience, topic, data, len, last)) {
-		if (claim.stalls > bus->ring.mask || looks < RONBUS_CLAIM_CHUNK)
-			return -EAGAIN;
-		looks -= RONBUS_CLAIM_CHUNK;
-		claim.pos = max(claim.pos, ronbus_ring_hint(&bus->ring));
-		cond_resched();
-	}
-	return 0;
+	while (!err && try_put(bus, &claim, audience, topic, data, len, last))
+		err = look_on(bus, &claim, &looks);
+	return err;
 }
 
 /**
@@ -78,14 +90,14 @@ static __always_inline int put_message(struct ronbus_bus *bus, u64 audience, u32
  * @data: it
  * @len: bytes of it, no more than a slot has
  *
- * Whoever it interrupts may hold slots: those are passed by. No more slots are looked at than may
- * be without a break.
+ * What it interrupts may hold slots: those are passed by. No more slots are looked at than may be
+ * without a break, from the tail on: a hint that is far behind would never be mended from here.
  *
  * Return: 0 or -EAGAIN.
  */
 int ronbus_put_now(struct ronbus_bus *bus, u64 audience, u32 topic, const void *data, u32 len)
 {
-	struct ronbus_claim claim = { .pos = ronbus_ring_hint(&bus->ring) };
+	struct ronbus_claim claim = { .pos = ronbus_ring_tail(&bus->ring) };
 
 	return try_put(bus, &claim, audience, topic, data, len, true) ? -EAGAIN : 0;
 }
@@ -120,12 +132,14 @@ static void notify_audience(struct ronbus_bus *bus, u32 topic, u64 audience)
 		ronbus_notify(bus, mask, RONBUS_WAKE_DATA);
 }
 
-static void gave_up(struct ronbus_pub *pub)
+/* A message is given up, with -EAGAIN, or its publisher is being killed, with -EINTR. */
+static void gave_up(struct ronbus_pub *pub, int err)
 {
 	/* Before it gave up it may have made holes, and somebody sleep in front of one. */
 	smp_mb(); /* barrier D, with D' in ronbus_sub_arm(): ring.pml, wake.pml */
 	ronbus_notify(pub->bus, ~0ULL, RONBUS_WAKE_DATA);
-	ronbus_count_atomic(&pub->self->dropped, 1);
+	if (err == -EAGAIN)
+		ronbus_count_atomic(&pub->self->dropped, 1);
 }
 
 /**
@@ -135,14 +149,14 @@ static void gave_up(struct ronbus_pub *pub)
  * @topic: its topic
  * @len: bytes of it
  *
- * Return: 0 or -EAGAIN.
+ * Return: 0, -EAGAIN or -EINTR.
  */
 int ronbus_put_bounce(struct ronbus_pub *pub, u64 audience, u32 topic, u32 len)
 {
 	int err = put_message(pub->bus, audience, topic, pub->bounce, len, true);
 
 	if (err)
-		gave_up(pub);
+		gave_up(pub, err);
 	else
 		notify_audience(pub->bus, topic, audience);
 	return err;
@@ -193,8 +207,8 @@ static int put_batch(struct ronbus_pub *pub, const struct ronbus_vec __user *uve
 		smp_mb(); /* barrier D, with D' in ronbus_sub_arm(): wake.pml */
 		notify_audience(pub->bus, topic, audience);
 	}
-	if (err == -EAGAIN)
-		gave_up(pub);
+	if (err == -EAGAIN || err == -EINTR)
+		gave_up(pub, err);
 	return done ? done : err;
 }
 

@@ -951,6 +951,49 @@ TEST_F(kfunc, drop)
 	subscriber_leave(&s);
 }
 
+/*
+ * No more than 64 slots are looked at, for it may be an interrupt that waits: what holds fewer is
+ * passed by. A hint that a publisher turned back does not make the way longer.
+ */
+TEST_F(kfunc, looks_at_a_few_slots)
+{
+	const u32 slots = 4096;
+	struct ronbus_claim claim;
+	struct publisher holder;
+	struct subscriber s;
+	int bus, pub;
+	u32 i;
+
+	bus = bus_create(self->control, (struct ronbus_create){ .features = RONBUS_F_EDGE_NOTIFY,
+								.capacity = slots,
+								.payload = LEN });
+	ASSERT_LE(0, bus);
+	pub = fd_publisher(bus, RONBUS_PUBLISHER_BPF, &self->number);
+	ASSERT_LE(0, pub);
+	ASSERT_EQ(0, subscriber_join(&s, bus, RONBUS_START_LATEST, 0));
+	ASSERT_EQ(0, publisher_join(&holder, bus, RONBUS_PUBLISHER_MAPPED));
+	/* The first 64 slots of a lap are held when the next lap begins. */
+	claim.pos = ronbus_ring_hint(&holder.m.ring);
+	for (i = 0; i < 64; i++, claim.pos++) {
+		ASSERT_EQ(0, publisher_claim(&holder, &claim));
+	}
+	RB_WRITE(&holder.m.ring.head->head, claim.pos);
+	ASSERT_EQ(slots - 64, publish_numbers(&holder, 0, slots - 64, LEN, 64));
+	EXPECT_EQ(-EAGAIN, publish_by_program(self, 0, LEN));
+	/* It marked them as passed by, and so there are fewer for the next one. */
+	EXPECT_EQ(1, publish_by_program(self, 0, LEN));
+	/* The next lap but with one less. */
+	ronbus_ring_commit(&holder.m.ring, slots + 63, holder.id);
+	ASSERT_EQ(slots - 65, publish_numbers(&holder, 0, slots - 65, LEN, 64));
+	EXPECT_EQ(1, publish_by_program(self, 0, LEN));
+	RB_WRITE(&holder.m.ring.head->head, 2 * slots + 100);
+	EXPECT_EQ(1, publish_by_program(self, 0, LEN));
+	publisher_leave(&holder);
+	subscriber_leave(&s);
+	close(pub);
+	close(bus);
+}
+
 static void *sleep_in_wait(void *arg)
 {
 	return (void *)(long)fd_wait(*(int *)arg, now_ns() + WATCHDOG);

@@ -514,6 +514,67 @@ TEST_F(held, first_of_a_lap)
 	}
 }
 
+/* ---- the longest way there is ----------------------------------------------------------- */
+
+#define MANY (1U << 18)
+
+/* Every slot is held from the lap before @lap, and the hint says that @lap begins. */
+static void hold_all(struct publisher *p, u64 lap)
+{
+	u64 pos;
+
+	for (pos = 0; pos < MANY; pos++)
+		RB_WRITE(ronbus_ring_at(&p->m.ring, pos).state,
+			 RONBUS_STATE(lap - 1, p->id, RONBUS_KIND_BUSY));
+	RB_WRITE(&p->m.ring.head->head, lap * MANY);
+}
+
+static u64 passed_by(struct publisher *p, u64 pos)
+{
+	return RB_READ(ronbus_ring_at(&p->m.ring, pos).hole);
+}
+
+/*
+ * Where all slots are held a publisher looks at each of them before it gives up. Killed on the way,
+ * it does not look at the rest, and has given up nothing.
+ */
+TEST(killed_while_it_looks)
+{
+	int control = OPEN_CONTROL(), bus, pub;
+	struct ronbus_stats stats;
+	struct publisher holder;
+	u32 round, early = 0;
+
+	bus = bus_create(control, (struct ronbus_create){ .capacity = MANY, .payload = 8 });
+	ASSERT_LE(0, bus);
+	ASSERT_EQ(0, publisher_join(&holder, bus, RONBUS_PUBLISHER_MAPPED));
+	ASSERT_LE(0, fd_subscribe(bus, RONBUS_START_LATEST, 0, NULL));
+	pub = fd_publisher(bus, 0, NULL);
+	ASSERT_LE(0, pub);
+	for (round = 1; round <= 20; round++) {
+		u64 lap = round + 1, number = 0;
+		struct ronbus_vec vec = { .data = (uintptr_t)&number, .len = sizeof(number) };
+		pid_t pid;
+
+		hold_all(&holder, lap);
+		pid = fork();
+		ASSERT_LE(0, pid);
+		if (!pid)
+			_exit(fd_publish(pub, 0, &vec, 1, NULL) == -EAGAIN ? 0 : 1);
+		ASSERT_TRUE(spin_until(passed_by(&holder, 0) == lap));
+		ASSERT_EQ(0, kill(pid, SIGKILL));
+		child_status(pid);
+		early += passed_by(&holder, MANY - 1) != lap;
+	}
+	EXPECT_LT(0, early);
+	ASSERT_EQ(0, fd_stats(bus, RONBUS_STATS_BUS, &stats));
+	EXPECT_EQ(20 - early, stats.counters.dropped_total);
+	publisher_leave(&holder);
+	close(pub);
+	close(bus);
+	close(control);
+}
+
 /* ---- who may publish -------------------------------------------------------------------- */
 
 FIXTURE(join)
