@@ -163,17 +163,6 @@ static int check_publish(const struct ronbus_pub *pub, const struct ronbus_publi
 	return 0;
 }
 
-/* Threads that publish through the mapping count in the same page, without the lock. */
-static void count_published(struct ronbus_pub *pub, u64 audience)
-{
-	const struct ronbus_bus *bus = pub->bus;
-
-	ronbus_count_atomic(&pub->self->messages_for[hweight64(audience)], 1);
-	if (bus->features & RONBUS_F_INTEREST)
-		ronbus_count_atomic(&pub->self->interest_skips,
-				    hweight64(READ_ONCE(bus->page->members) & ~audience));
-}
-
 static int publish_block(struct ronbus_pub *pub, struct ronbus_publish_block *args)
 {
 	u64 audience;
@@ -188,7 +177,7 @@ static int publish_block(struct ronbus_pub *pub, struct ronbus_publish_block *ar
 	if (!err && audience)
 		err = put_block(pub, args, audience);
 	if (!err) {
-		count_published(pub, audience);
+		ronbus_count_published(pub, 1, audience);
 		trace_ronbus_publish(pub, args->topic, 1, args->receivers);
 	}
 	mutex_unlock(&pub->lock);

@@ -72,11 +72,6 @@ static void wake_soon(struct ronbus_pub *pub, u64 mask)
 	irq_work_queue(&pub->wake_work); /* a full barrier, if it is queued already */
 }
 
-static void count(__u64 *counter, u64 add)
-{
-	atomic64_add(add, (atomic64_t *)counter);
-}
-
 /**
  * bpf_ronbus_publish() - publish a message
  * @publisher: number of a publisher made with RONBUS_PUBLISHER_BPF
@@ -108,16 +103,13 @@ __bpf_kfunc int bpf_ronbus_publish(u32 publisher, u32 topic, const void *data, u
 	audience = READ_ONCE(pub->bus->page->audience[topic]);
 	ret = audience ? ronbus_put_now(pub->bus, audience, topic, data, data__sz) : 0;
 	if (ret) {
-		count(&pub->self->dropped, 1);
+		ronbus_count_atomic(&pub->self->dropped, 1);
 		wake_soon(pub, ~0ULL); /* as put_batch() does */
 		goto out;
 	}
 	wake_soon(pub, audience ? ronbus_sleepers(pub->bus, topic, audience) : 0);
 	ret = hweight64(audience);
-	count(&pub->self->messages_for[ret], 1);
-	if (pub->bus->features & RONBUS_F_INTEREST)
-		count(&pub->self->interest_skips,
-		      hweight64(READ_ONCE(pub->bus->page->members) & ~audience));
+	ronbus_count_published(pub, 1, audience);
 	trace_ronbus_publish(pub, topic, 1, ret);
 out:
 	rcu_read_unlock();

@@ -323,6 +323,7 @@ struct file *ronbus_pub_join(struct ronbus_bus *bus, u32 access, struct ronbus_p
 void ronbus_pub_joined(struct file *file);
 int ronbus_put_now(struct ronbus_bus *bus, u64 audience, u32 topic, const void *data, u32 len);
 u64 ronbus_sleepers(const struct ronbus_bus *bus, u32 topic, u64 audience);
+void ronbus_count_published(struct ronbus_pub *pub, u32 accepted, u64 audience);
 int ronbus_publish(struct ronbus_pub *pub, struct ronbus_publish *args, bool nonblock);
 
 int ronbus_put_bounce(struct ronbus_pub *pub, u64 audience, u32 topic, u32 len);
@@ -409,7 +410,7 @@ static inline void ronbus_count(__u64 *counter, u64 add)
 	WRITE_ONCE(*counter, READ_ONCE(*counter) + add);
 }
 
-/* The same where threads of a mapped publisher count at the same time. */
+/* The same where several count at the same time: threads of a publisher, BPF programs. */
 static inline void ronbus_count_atomic(__u64 *counter, u64 add)
 {
 	atomic64_add(add, (atomic64_t *)counter);

@@ -212,18 +212,29 @@ static int put_batch(struct ronbus_pub *pub, const struct ronbus_vec __user *uve
 	return done ? done : err;
 }
 
-static void count_published(struct ronbus_pub *pub, u32 accepted, u64 audience)
+/**
+ * ronbus_count_published() - count messages in the page of their publisher
+ * @pub: the publisher
+ * @accepted: how many
+ * @audience: whom each was for
+ *
+ * Threads that publish through a mapping of the same fd count in the same page, and so do BPF
+ * programs on every CPU.
+ */
+void ronbus_count_published(struct ronbus_pub *pub, u32 accepted, u64 audience)
 {
 	const struct ronbus_bus *bus = pub->bus;
 	struct ronbus_self *self = pub->self;
 	u32 receivers = hweight64(audience);
 
-	ronbus_count(&self->messages_for[receivers], accepted);
+	ronbus_count_atomic(&self->messages_for[receivers], accepted);
 	if (bus->features & RONBUS_F_INTEREST)
-		ronbus_count(&self->interest_skips,
-			     accepted * hweight64(READ_ONCE(bus->page->members) & ~audience));
+		ronbus_count_atomic(&self->interest_skips,
+				    accepted *
+					    hweight64(READ_ONCE(bus->page->members) & ~audience));
 	if (receivers && accepted > 1 && bus->features & RONBUS_F_BATCH)
-		ronbus_count(&self->batch_len[min(ilog2(accepted), RONBUS_BATCH_BUCKETS - 1)], 1);
+		ronbus_count_atomic(
+			&self->batch_len[min(ilog2(accepted), RONBUS_BATCH_BUCKETS - 1)], 1);
 }
 
 /**
@@ -255,7 +266,7 @@ int ronbus_publish(struct ronbus_pub *pub, struct ronbus_publish *args, bool non
 	args->receivers = hweight64(audience);
 	ret = put_batch(pub, u64_to_user_ptr(args->vec), args->count, args->topic, audience);
 	if (ret > 0) {
-		count_published(pub, ret, audience);
+		ronbus_count_published(pub, ret, audience);
 		trace_ronbus_publish(pub, args->topic, ret, args->receivers);
 	}
 	mutex_unlock(&pub->lock);

@@ -414,6 +414,56 @@ TEST_F(stats, own_pages)
 }
 
 /* Who leaves takes nothing back. */
+/**
+ * struct counting - what two that count at the same time tell each other
+ * @page: the child has its mapping
+ * @stop: it is to end
+ * @counted: what it counted
+ */
+struct counting {
+	u32 page;
+	u32 stop;
+	u64 counted;
+};
+
+/* A thread that publishes through a mapping counts in the same page as the kernel does. */
+static int count_for_ever(int pub, struct counting *shared)
+{
+	struct ronbus_self *page = fd_map(pub, 4096, PROT_READ | PROT_WRITE, RONBUS_MMAP_SELF);
+	u64 n = 0;
+
+	if (page == MAP_FAILED)
+		return 1;
+	RB_WRITE(&shared->page, 1);
+	for (; !RB_READ(&shared->stop); n++)
+		__atomic_fetch_add(&page->messages_for[1], 1, __ATOMIC_RELAXED);
+	RB_WRITE(&shared->counted, n);
+	return 0;
+}
+
+TEST_F(stats, two_that_count)
+{
+	struct counting *shared = shared_memory(sizeof(*shared));
+	u64 number = 0, n;
+	struct ronbus_vec vec = { .data = (uintptr_t)&number, .len = sizeof(number) };
+	struct ronbus_stats stats;
+	pid_t pid;
+
+	ASSERT_NE(NULL, shared);
+	pid = fork();
+	ASSERT_LE(0, pid);
+	if (!pid)
+		_exit(count_for_ever(self->pub.m.fd, shared));
+	ASSERT_TRUE(wait_until(RB_READ(&shared->page)));
+	for (n = 0; n < 20000; n++) {
+		ASSERT_EQ(1, fd_publish(self->pub.m.fd, 0, &vec, 1, NULL));
+	}
+	RB_WRITE(&shared->stop, 1);
+	ASSERT_EQ(0, child_status(pid));
+	ASSERT_EQ(0, fd_stats(self->bus, RONBUS_STATS_BUS, &stats));
+	EXPECT_EQ(n + shared->counted, stats.counters.published_total);
+}
+
 TEST_F(stats, members_that_left)
 {
 	struct subscriber other;
