@@ -20,11 +20,10 @@ static int charge(struct user_struct *user, unsigned long pages)
 	unsigned long limit = rlimit(RLIMIT_MEMLOCK) >> PAGE_SHIFT;
 	long sum, old = atomic_long_read(&user->locked_vm);
 
-	if (capable(CAP_IPC_LOCK))
-		limit = LONG_MAX;
 	do {
 		sum = old + pages;
-		if (sum > limit)
+		/* Asked last: whoever is refused a capability is in the audit log. */
+		if (sum > limit && !capable(CAP_IPC_LOCK))
 			return -ENOMEM;
 	} while (!atomic_long_try_cmpxchg(&user->locked_vm, &old, sum)); /* a sum: no partner */
 	return 0;

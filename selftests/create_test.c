@@ -1053,6 +1053,46 @@ TEST_F(create, memory_of_members_is_charged)
 	close(bus);
 }
 
+/* Has this process made use of a capability? PF_SUPERPRIV, in its flags. */
+static bool used_capability(void)
+{
+	char text[1024] = "", *at;
+	unsigned int flags = 0;
+	int fd = open("/proc/self/stat", O_RDONLY | O_CLOEXEC);
+
+	if (read(fd, text, sizeof(text) - 1) > 0 && (at = strrchr(text, ')')))
+		sscanf(at + 2, "%*c %*d %*d %*d %*d %*d %u", &flags);
+	close(fd);
+	return flags & 0x100;
+}
+
+/* Which is asked for only where it is needed: who has none would fill a log of refusals. */
+TEST_F(create, memory_below_the_limit_asks_for_nothing)
+{
+	struct rlimit limit = { 1 << 30, 1 << 30 };
+	pid_t pid;
+
+	if (geteuid())
+		SKIP(return, "needs CAP_IPC_LOCK");
+	ASSERT_EQ(0, setrlimit(RLIMIT_MEMLOCK, &limit));
+	pid = fork();
+	ASSERT_LE(0, pid);
+	if (!pid) {
+		int bus = CREATE(0);
+
+		EXPECT_LE(0, bus);
+		EXPECT_LE(0, fd_publisher(bus, 0, NULL));
+		EXPECT_LE(0, fd_subscribe(bus, RONBUS_START_LATEST, 0, NULL));
+		EXPECT_FALSE(used_capability());
+		limit.rlim_cur = 0;
+		ASSERT_EQ(0, setrlimit(RLIMIT_MEMLOCK, &limit));
+		EXPECT_LE(0, CREATE(0));
+		EXPECT_TRUE(used_capability());
+		_exit(0);
+	}
+	EXPECT_EQ(0, child_status(pid));
+}
+
 TEST_F(create, memory_of_the_privileged_is_not)
 {
 	struct rlimit limit = { 0 };
