@@ -170,7 +170,7 @@ static int publish_block(struct ronbus_pub *pub, struct ronbus_publish_block *ar
 
 	if (mutex_lock_interruptible(&pub->lock))
 		return -ERESTARTSYS;
-	audience = READ_ONCE(pub->bus->page->audience[args->topic]);
+	audience = ronbus_bus_audience(pub->bus, args->topic);
 	args->receivers = hweight64(audience);
 	if (copy_from_user(pub->bounce, u64_to_user_ptr(args->event), args->event_len))
 		err = -EFAULT;

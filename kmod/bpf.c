@@ -100,7 +100,7 @@ __bpf_kfunc int bpf_ronbus_publish(u32 publisher, u32 topic, const void *data, u
 	if (data__sz > pub->bus->ring.payload)
 		goto out;
 
-	audience = READ_ONCE(pub->bus->page->audience[topic]);
+	audience = ronbus_bus_audience(pub->bus, topic);
 	ret = audience ? ronbus_put_now(pub->bus, audience, topic, data, data__sz) : 0;
 	if (ret) {
 		ronbus_count_atomic(&pub->self->dropped, 1);

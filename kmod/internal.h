@@ -27,6 +27,7 @@
 #include <linux/list.h>
 #include <linux/mm_types.h>
 #include <linux/mutex.h>
+#include <linux/nospec.h>
 #include <linux/refcount.h>
 #include <linux/spinlock.h>
 #include <linux/uaccess.h>
@@ -277,6 +278,12 @@ void ronbus_bus_each(void (*fn)(struct ronbus_bus *bus, struct ronbus_stats *sta
 int ronbus_bus_counters(u64 id, u32 which, struct ronbus_counters *counters);
 void ronbus_autotune_warn(struct ronbus_bus *bus, enum ronbus_autotune_reason reason);
 extern const struct file_operations ronbus_bus_fops;
+
+/* Whom a message of a topic is for now. The topic is a program's, and below RONBUS_TOPICS_MAX. */
+static inline u64 ronbus_bus_audience(const struct ronbus_bus *bus, u32 topic)
+{
+	return READ_ONCE(bus->page->audience[array_index_nospec(topic, RONBUS_TOPICS_MAX)]);
+}
 
 /* main.c */
 #define RONBUS_CMD(cmd) ((cmd) & ~IOCSIZE_MASK)

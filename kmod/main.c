@@ -9,6 +9,7 @@
 #include <linux/file.h>
 #include <linux/miscdevice.h>
 #include <linux/module.h>
+#include <linux/nospec.h>
 #include <linux/uaccess.h>
 
 #include "../uapi/ronbus_events.h" /* not used: compiled, so that modules can */
@@ -189,6 +190,7 @@ static long attach_ioctl(unsigned int cmd, void __user *arg)
 	err = ronbus_bus_attach(&args, &bus);
 	if (err)
 		return err;
+	args.access = array_index_nospec(args.access, ARRAY_SIZE(file_access));
 	return ronbus_install(bus_file(bus, file_access[args.access]), cmd, NULL, NULL, 0);
 }
 

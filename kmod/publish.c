@@ -120,8 +120,7 @@ u64 ronbus_sleepers(const struct ronbus_bus *bus, u32 topic, u64 audience)
 	if (bus->features & RONBUS_F_EDGE_NOTIFY)
 		/* barrier J', with J in enrol(): join.pml */
 		mask = smp_load_acquire(&bus->page->armed);
-	return mask &
-	       (audience | READ_ONCE(bus->page->audience[topic]) | READ_ONCE(bus->page->blocked));
+	return mask & (audience | ronbus_bus_audience(bus, topic) | READ_ONCE(bus->page->blocked));
 }
 
 static void notify_audience(struct ronbus_bus *bus, u32 topic, u64 audience)
@@ -262,7 +261,7 @@ int ronbus_publish(struct ronbus_pub *pub, struct ronbus_publish *args, bool non
 		return -EBUSY;
 	if (!nonblock && mutex_lock_interruptible(&pub->lock))
 		return -ERESTARTSYS;
-	audience = READ_ONCE(pub->bus->page->audience[args->topic]);
+	audience = ronbus_bus_audience(pub->bus, args->topic);
 	args->receivers = hweight64(audience);
 	ret = put_batch(pub, u64_to_user_ptr(args->vec), args->count, args->topic, audience);
 	if (ret > 0) {

@@ -7,6 +7,7 @@
 #include <linux/err.h>
 #include <linux/kernel.h>
 #include <linux/log2.h>
+#include <linux/nospec.h>
 #include <linux/seq_file.h>
 #include <linux/slab.h>
 
@@ -114,6 +115,9 @@ static int gather_sub(struct ronbus_bus *bus, u32 index, struct ronbus_stats *st
 
 	if (index >= RONBUS_SUBSCRIBERS_MAX)
 		return -EINVAL;
+	/* Tracing takes it from there. */
+	index = array_index_nospec(index, RONBUS_SUBSCRIBERS_MAX);
+	stats->which = index;
 	sub = rcu_dereference_protected(bus->subs[index], lockdep_is_held(&bus->lock));
 	if (!sub)
 		return -ENOENT;
