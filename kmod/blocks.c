@@ -5,11 +5,17 @@
  *
  * Which block is next, and which one is being written, is the kernel's own; of user space's memory
  * only pins are looked at, and all that they can do is to have a block of their own bus left alone.
+ *
+ * The lock of the bus guards the choice of a block, which takes no longer than a few words. A block
+ * that was chosen is marked as being written: whoever has it closes it, looks for pins, fills it and
+ * opens it without the lock.
  */
 #include <linux/bitmap.h>
 #include <linux/err.h>
 #include <linux/log2.h>
 #include <linux/pagemap.h>
+#include <linux/rcupdate.h>
+#include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 
@@ -69,77 +75,136 @@ void ronbus_blocks_free(struct ronbus_bus *bus)
 	bitmap_free(bus->blocks_written);
 }
 
+/*
+ * Of a closed block. A subscriber that joins meanwhile cannot pin it any more, and one that leaves
+ * meanwhile reads nothing, so all that is needed is that the pages stay.
+ */
 static bool pinned(const struct ronbus_bus *bus, u32 block)
 {
+	bool found = false;
 	unsigned int i;
 
-	for (i = 0; i < RONBUS_SUBSCRIBERS_MAX; i++) {
-		const struct ronbus_sub *sub =
-			rcu_dereference_protected(bus->subs[i], lockdep_is_held(&bus->lock));
+	for (i = 0; i < RONBUS_SUBSCRIBERS_MAX && !found; i++) {
+		const struct ronbus_sub *sub;
 
-		if (sub && ronbus_blocks_pinned(sub->self, block))
-			return true;
+		rcu_read_lock();
+		sub = rcu_dereference(bus->subs[i]);
+		found = sub && ronbus_blocks_pinned(sub->self, block);
+		rcu_read_unlock();
 	}
-	return false;
+	return found;
 }
 
-/*
- * The oldest block that nobody has pinned, for the caller to write. No more blocks can be pinned
- * than there are words for pins, so that many are asked and one; who pins and unpins at random can
- * make that too few for his own bus.
- */
-static int take(struct ronbus_bus *bus)
+static u32 block_after(const struct ronbus_bus *bus, u32 block)
 {
-	u32 block, left = bus->blocks.count, tries;
+	return block + 1 < bus->blocks.count ? block + 1 : 0;
+}
+
+/* The oldest block that nobody writes: now the caller does, or looks whether it may. */
+static int choose(struct ronbus_bus *bus)
+{
+	const u32 count = bus->blocks.count;
+	u32 block;
 
 	mutex_lock(&bus->lock);
-	tries = RONBUS_PINS_MAX * hweight64(bus->members) + 1;
-	for (; left && tries; left--) {
-		block = bus->blocks_next;
-		bus->blocks_next = block + 1 < bus->blocks.count ? block + 1 : 0;
-		if (test_bit(block, bus->blocks_written))
-			continue;
-		ronbus_blocks_close(&bus->blocks, block);
-		if (!pinned(bus, block)) {
-			__set_bit(block, bus->blocks_written);
-			mutex_unlock(&bus->lock);
-			return block;
-		}
-		bus->blocks_pinned++;
-		tries--;
+	block = find_next_zero_bit(bus->blocks_written, count, bus->blocks_next);
+	if (block == count)
+		block = find_first_zero_bit(bus->blocks_written, count);
+	if (block < count) {
+		__set_bit(block, bus->blocks_written);
+		bus->blocks_next = block_after(bus, block);
+	} else {
+		bus->blocks_dropped++;
 	}
-	bus->blocks_dropped++;
 	mutex_unlock(&bus->lock);
-	return -ENOBUFS;
+	return block < count ? block : -ENOBUFS;
 }
 
-/* It was published, or it was not: then it is the next to be taken, for nobody needs it. */
-static void done(struct ronbus_bus *bus, u32 block, bool published)
+/* It is pinned, and was perhaps the last one that there was to look at. */
+static void pass_over(struct ronbus_bus *bus, u32 block, bool last)
 {
 	mutex_lock(&bus->lock);
 	__clear_bit(block, bus->blocks_written);
-	if (published) {
-		bus->blocks_published++;
-	} else {
-		ronbus_blocks_close(&bus->blocks, block);
-		bus->blocks_next = block;
-	}
+	bus->blocks_pinned++;
+	bus->blocks_dropped += last;
 	mutex_unlock(&bus->lock);
 }
 
-static int put_block(struct ronbus_pub *pub, struct ronbus_publish_block *args, u64 audience)
-{
-	const char __user *data = u64_to_user_ptr(args->data);
-	struct ronbus_bus *bus = pub->bus;
-	int block, err = -EFAULT;
+/* As many blocks can be pinned as there are words for pins: one more is looked at. */
+#define LOOKS_MAX (RONBUS_SUBSCRIBERS_MAX * RONBUS_PINS_MAX + 1)
 
-	/* Before a block is taken from the message that has it: most of what cannot be read. */
-	if (fault_in_readable(data, args->len))
+/*
+ * The oldest block that nobody has pinned, for the caller to write. Where pins come and go at random
+ * so many looks may be too few, which costs messages of that bus only.
+ */
+static int take(struct ronbus_bus *bus)
+{
+	u32 left = min_t(u32, bus->blocks.count, LOOKS_MAX);
+	int block;
+
+	for (;;) {
+		block = choose(bus);
+		if (block < 0)
+			return block;
+		ronbus_blocks_close(&bus->blocks, block);
+		if (!pinned(bus, block))
+			return block;
+		pass_over(bus, block, !--left);
+		if (!left)
+			return -ENOBUFS;
+		if (fatal_signal_pending(current))
+			return -EINTR;
+		cond_resched();
+	}
+}
+
+/*
+ * It was published, or it was not: then nobody needs it, and it is the next to be taken. Unless
+ * others have been taken since; the next one is older than those, and stays the next.
+ */
+static void done(struct ronbus_bus *bus, u32 block, bool published)
+{
+	if (!published)
+		ronbus_blocks_close(&bus->blocks, block);
+	mutex_lock(&bus->lock);
+	__clear_bit(block, bus->blocks_written);
+	if (published)
+		bus->blocks_published++;
+	else if (bus->blocks_next == block_after(bus, block))
+		bus->blocks_next = block;
+	mutex_unlock(&bus->lock);
+}
+
+/* From a copy, if there is one. Nothing here waits for memory of the program: a block is held. */
+static int fill(void *block, const struct ronbus_publish_block *args, const void *copy)
+{
+	const void __user *data = u64_to_user_ptr(args->data);
+	unsigned long left;
+
+	if (copy) {
+		memcpy(block, copy, args->len);
+		return 0;
+	}
+	if (!access_ok(data, args->len))
 		return -EFAULT;
+	pagefault_disable();
+	left = __copy_from_user_inatomic(block, data, args->len);
+	pagefault_enable();
+	return left ? -EFAULT : 0;
+}
+
+/* -EFAULT: there is no copy, and the data is not where it can be had at once. */
+static int put_now(struct ronbus_pub *pub, struct ronbus_publish_block *args, u64 audience,
+		   const void *copy)
+{
+	struct ronbus_bus *bus = pub->bus;
+	int block, err;
+
 	block = take(bus);
 	if (block < 0)
 		return block;
-	if (!copy_from_user(ronbus_blocks_at(&bus->blocks, block), data, args->len)) {
+	err = fill(ronbus_blocks_at(&bus->blocks, block), args, copy);
+	if (!err) {
 		args->ref.block = block;
 		args->ref.len = args->len;
 		args->ref.generation = ronbus_blocks_open(&bus->blocks, block);
@@ -147,6 +212,32 @@ static int put_block(struct ronbus_pub *pub, struct ronbus_publish_block *args, 
 		err = ronbus_put_bounce(pub, audience, args->topic, args->event_len + REF_SIZE);
 	}
 	done(bus, block, !err);
+	return err;
+}
+
+/*
+ * While a block is held nothing is waited for that a program can keep from happening, as it can with
+ * the pages of its own memory. Mostly they are there. Otherwise the data is copied before a block is
+ * taken.
+ */
+static int put_block(struct ronbus_pub *pub, struct ronbus_publish_block *args, u64 audience)
+{
+	const char __user *data = u64_to_user_ptr(args->data);
+	void *copy;
+	int err;
+
+	/* Before a block is taken from the message that has it: most of what cannot be read. */
+	if (fault_in_readable(data, args->len))
+		return -EFAULT;
+	err = put_now(pub, args, audience, NULL);
+	if (err != -EFAULT)
+		return err;
+	copy = kvmalloc(args->len, RONBUS_GFP);
+	if (!copy)
+		return -ENOMEM;
+	if (!copy_from_user(copy, data, args->len))
+		err = put_now(pub, args, audience, copy);
+	kvfree(copy);
 	return err;
 }
 

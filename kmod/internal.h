@@ -102,7 +102,7 @@ struct ronbus_region {
  * @blocks_next: where the next one is looked for
  * @blocks_published: blocks published
  * @blocks_dropped: messages for which there was none
- * @blocks_pinned: blocks passed over
+ * @blocks_pinned: blocks that were pinned when one was needed
  */
 struct ronbus_bus {
 	struct kref ref;
@@ -315,6 +315,8 @@ int ronbus_install(struct file *file, unsigned int cmd, void __user *to, const v
 long ronbus_query_ioctl(unsigned int cmd, void __user *arg);
 
 /* map.c */
+/* Where memory is short, the one who asks is told: nobody is killed for it. */
+#define RONBUS_GFP (GFP_KERNEL_ACCOUNT | __GFP_NOWARN | __GFP_RETRY_MAYFAIL)
 int ronbus_region_alloc(struct ronbus_region *region, size_t bytes);
 void ronbus_region_uncharge(struct ronbus_region *region);
 void ronbus_region_free(struct ronbus_region *region);

@@ -36,18 +36,15 @@ static void free_pages_of(struct ronbus_region *region)
 	kvfree(region->pages);
 }
 
-/* Where memory is short, the one who asks is told: nobody is killed for it. */
-#define GFP_REGION (GFP_KERNEL_ACCOUNT | __GFP_NOWARN | __GFP_RETRY_MAYFAIL)
-
 static int alloc_pages_of(struct ronbus_region *region, unsigned int nr)
 {
 	region->nr = 0;
-	region->pages = kvcalloc(nr, sizeof(*region->pages), GFP_REGION);
+	region->pages = kvcalloc(nr, sizeof(*region->pages), RONBUS_GFP);
 	if (!region->pages)
 		return -ENOMEM;
 
 	while (region->nr < nr) {
-		struct page *page = alloc_page(GFP_REGION | __GFP_ZERO);
+		struct page *page = alloc_page(RONBUS_GFP | __GFP_ZERO);
 
 		if (!page || fatal_signal_pending(current)) {
 			if (page)

@@ -5,12 +5,14 @@
  * Mirrors:
  *
  *	publisher	take		take() of kmod/blocks.c, block_take() of the embedded transport
- *			write, open	put_block(), embedded_publish_block()
+ *			write, open	put_now(), embedded_publish_block()
  *			done		done(), block_done()
  *	subscriber	pin, unpin	ronbus_blocks_pin(), ronbus_blocks_unpin()
  *			leave		leave() of kmod/subscribe.c, embedded_sub_close()
  *
- * Publishers with a few messages each share fewer blocks. A subscriber takes any message that was
+ * Publishers with a few messages each share fewer blocks. The kernel chooses a block with the lock and
+ * marks it as being written; it closes it, looks for pins and fills it without, and lets it go again
+ * if it is pinned. The embedded transport keeps the lock meanwhile, so that less can come in between. A subscriber takes any message that was
  * ever published, which is all that lapping can do to it, pins its block, reads it twice, and lets
  * go; at any step it may die, that is, leave with its pins as they are. A publisher that cannot copy
  * its data gives its block back.
@@ -33,7 +35,9 @@
  *	MUT_CHECK	a reader does not look at the generation
  *	MUT_SCAN	nobody looks for pins
  *	MUT_WRITTEN	a block that is being written is taken
+ *	MUT_MARK	a block is marked as being written only when no pin was found
  *	MUT_DONE	a block that could not be filled is not given back
+ *	MUT_PASS	a block that is pinned is not let go
  *	MUT_LEAVE	pins of who has left count
  *	MUT_WAIT	a block is kept until all have read it
  */
@@ -56,6 +60,7 @@
 byte generation[BLOCKS];
 byte content[BLOCKS]; /* of which message, from 1 */
 bool written[BLOCKS];
+byte writers[BLOCKS]; /* who writes it, whatever the mark says */
 byte next_block;
 byte pins[SUBS * PINS]; /* the block and 1 */
 bool member[SUBS] = true;
@@ -74,7 +79,7 @@ bool torn, twice, waited, leaked;
 inline lock() { atomic { !locked -> locked = true } }
 inline unlock() { locked = false }
 
-/* With the lock: is the block pinned? Word by word, as others go on. */
+/* Is the block pinned? Word by word, as others go on. */
 inline scan(block, found) {
 	found = false;
 #ifndef MUT_SCAN
@@ -108,7 +113,6 @@ next:
 	:: message == first + MSGS -> goto end
 	:: else
 	fi;
-	lock();
 	tries = 0;
 	spared = true;
 take:
@@ -117,21 +121,36 @@ take:
 		/* Each block had to be left alone, for a reason. */
 		waited = !spared;
 		assert(!waited);
-		unlock();
 		message++;
 		goto next
 	:: else
 	fi;
-	atomic { block = next_block; next_block = (next_block + 1) % BLOCKS; tries++ };
+	lock();
+	atomic {
+		block = next_block;
+		w = 0;
+		do
 #ifndef MUT_WRITTEN
+		:: w < BLOCKS && written[block] -> block = (block + 1) % BLOCKS; w++
+		:: !(w < BLOCKS && written[block]) -> break
+#else
+		:: break
+#endif
+		od;
+		tries++
+	}
 	if
-	:: written[block] -> goto take
+	:: w == BLOCKS -> unlock(); message++; goto next
 	:: else
 	fi;
+	next_block = (block + 1) % BLOCKS;
+#ifndef MUT_MARK
+	written[block] = true;
 #endif
+	unlock();
 #ifdef MUT_WAIT
 	if
-	:: unread[block] -> spared = false; goto take
+	:: unread[block] -> spared = false; goto pass
 	:: else
 	fi;
 #endif
@@ -147,19 +166,36 @@ take:
 	scan(block, found);
 #endif
 	if
-	:: found -> goto take
+	:: found ->
+#ifdef MUT_WAIT
+pass:
+#endif
+#ifndef MUT_PASS
+		lock();
+		written[block] = false;
+		unlock();
+#endif
+		goto take
 	:: else
 	fi;
-	atomic { twice = written[block]; assert(!twice) };
+#ifdef MUT_MARK
 	written[block] = true;
-	unlock();
+#endif
+	atomic { twice = writers[block] > 0; assert(!twice); writers[block]++ };
 
 	content[block] = TORN;
 	if
 	:: content[block] = message;
 	:: lock(); /* it cannot be copied */
+		writers[block]--;
 #ifndef MUT_DONE
-		atomic { written[block] = false; next_block = block };
+		atomic {
+			written[block] = false;
+			if
+			:: next_block == (block + 1) % BLOCKS -> next_block = block
+			:: else
+			fi
+		};
 #endif
 		unlock();
 		message++;
@@ -175,6 +211,7 @@ take:
 		message++
 	};
 	lock();
+	writers[block]--;
 	written[block] = false;
 	unlock();
 	goto next;

@@ -545,7 +545,8 @@ enum ronbus_autotune_reason {
  * @interest_skips_total: subscribers spared a message by their choice of topics (publishers)
  * @ready_mask_width: messages by the logarithm of how many subscribers each was for (publishers)
  * @blocks_published_total: messages published with a block (kernel)
- * @blocks_dropped_total: messages given up because every block was pinned (kernel)
+ * @blocks_dropped_total: messages given up because every block was pinned or being written
+ *	(kernel)
  * @blocks_pinned_total: blocks that were passed over, being pinned, when one was needed (kernel)
  * @coalesce_deferred_total: notifications that did not wake a subscriber yet, since it wants more
  *	messages than were there (kernel)

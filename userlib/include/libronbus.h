@@ -464,8 +464,8 @@ void ronbus_sub_close(struct ronbus_sub *sub);
  * Large or rare data on a bus with RONBUS_F_BLOCKS. It is copied once, into a block, and the message
  * says where it is; readers pin the block and read it in place. Blocks are used in turn, so that a
  * message that is old enough has lost its block, as it loses its slot; what is pinned stays. A bus
- * that has as many blocks as slots, and as many more as are pinned at a time, has the block of every
- * message that is in the ring.
+ * that has as many blocks as slots, and as many more as are pinned or being written at a time, has
+ * the block of every message that is in the ring.
  */
 
 /**
@@ -493,8 +493,9 @@ struct ronbus_block {
  * &struct ronbus_block_ref behind it.
  *
  * Return: how many subscribers the message is for, 0 meaning that nothing was written; -ENOBUFS:
- * dropped, since every block is pinned; -EMSGSIZE: one of them is too long; -EINVAL: no such topic,
- * or no data; -EOPNOTSUPP: the bus has no blocks; -EAGAIN: as ronbus_publish(); -EFAULT.
+ * dropped, since every block is pinned or being written; -EMSGSIZE: one of them is too long;
+ * -EINVAL: no such topic, or no data; -EOPNOTSUPP: the bus has no blocks; -EAGAIN: as
+ * ronbus_publish(); -EFAULT; -ENOMEM.
  */
 int ronbus_publish_block(struct ronbus_pub *pub, unsigned int topic, const void *event,
 			 size_t event_len, const void *data, size_t len);
