@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <sys/epoll.h>
+#include <sys/utsname.h>
 
 #include "ronbus_kselftest.h"
 
@@ -120,34 +121,41 @@ TEST_F(waiters, no_more_than_so_many)
 	io_uring_queue_exit(&ring);
 }
 
-/* The same with commands of io_uring alone, that are pending or have a worker each. */
+/* Linux before 6.7 has so few workers sleep in place of pending commands that none is refused. */
+static bool commands_pend(void)
+{
+	struct utsname name;
+	int major, minor;
+
+	return !uname(&name) && sscanf(name.release, "%d.%d", &major, &minor) == 2 &&
+	       (major > 6 || (major == 6 && minor >= 7));
+}
+
+static void done(struct __test_metadata *_metadata, struct io_uring *ring, int res)
+{
+	struct __kernel_timespec limit = { .tv_sec = WATCHDOG / SEC };
+	struct io_uring_cqe *cqe;
+
+	ASSERT_EQ(0, io_uring_wait_cqe_timeout(ring, &cqe, &limit));
+	EXPECT_EQ(res, cqe->res);
+	io_uring_cqe_seen(ring, cqe);
+}
+
+/* The same with commands of io_uring alone. */
 TEST_F(waiters, no_more_commands_than_so_many)
 {
+	int i, refused = commands_pend() ? 16 : 0;
 	struct io_uring ring;
-	int i, busy = 0;
 
 	ASSERT_EQ(0, io_uring_queue_init(128, &ring, 0));
 	for (i = 0; i < WAITERS + 16; i++)
 		submit_wait(&ring, self->s.m.fd, RONBUS_WAIT_FOREVER);
 	ASSERT_EQ(WAITERS + 16, io_uring_submit(&ring));
-	while (busy < 16) {
-		struct __kernel_timespec soon = { .tv_sec = WATCHDOG / SEC };
-		struct io_uring_cqe *cqe;
-
-		ASSERT_EQ(0, io_uring_wait_cqe_timeout(&ring, &cqe, &soon));
-		EXPECT_EQ(-EBUSY, cqe->res);
-		io_uring_cqe_seen(&ring, cqe);
-		busy++;
-	}
+	for (i = 0; i < refused; i++)
+		done(_metadata, &ring, -EBUSY);
 	ASSERT_EQ(1, publish_number(&self->pub, 1));
-	for (i = 0; i < WAITERS; i++) {
-		struct __kernel_timespec soon = { .tv_sec = WATCHDOG / SEC };
-		struct io_uring_cqe *cqe;
-
-		ASSERT_EQ(0, io_uring_wait_cqe_timeout(&ring, &cqe, &soon));
-		EXPECT_EQ(0, cqe->res);
-		io_uring_cqe_seen(&ring, cqe);
-	}
+	for (; i < WAITERS + 16; i++)
+		done(_metadata, &ring, 0);
 	io_uring_queue_exit(&ring);
 }
 
