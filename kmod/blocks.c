@@ -7,8 +7,8 @@
  * only pins are looked at, and all that they can do is to have a block of their own bus left alone.
  *
  * The lock of the bus guards the choice of a block, which takes no longer than a few words. A block
- * that was chosen is marked as being written: whoever has it closes it, looks for pins, fills it and
- * opens it without the lock.
+ * that was chosen is marked as being written: the publisher that has it closes it, looks for pins,
+ * fills it and opens it without the lock.
  */
 #include <linux/bitmap.h>
 #include <linux/err.h>
@@ -134,8 +134,8 @@ static void pass_over(struct ronbus_bus *bus, u32 block, bool last)
 #define LOOKS_MAX (RONBUS_SUBSCRIBERS_MAX * RONBUS_PINS_MAX + 1)
 
 /*
- * The oldest block that nobody has pinned, for the caller to write. Where pins come and go at random
- * so many looks may be too few, which costs messages of that bus only.
+ * The oldest block that nobody has pinned, for the caller to write. Where pins come and go at
+ * random so many looks may be too few, which costs messages of that bus only.
  */
 static int take(struct ronbus_bus *bus)
 {
@@ -216,9 +216,9 @@ static int put_now(struct ronbus_pub *pub, struct ronbus_publish_block *args, u6
 }
 
 /*
- * While a block is held nothing is waited for that a program can keep from happening, as it can with
- * the pages of its own memory. Mostly they are there. Otherwise the data is copied before a block is
- * taken.
+ * While a block is held nothing is waited for that a program can keep from happening, as it can
+ * with the pages of its own memory. Mostly they are there. Otherwise the data is copied before a
+ * block is taken.
  */
 static int put_block(struct ronbus_pub *pub, struct ronbus_publish_block *args, u64 audience)
 {

@@ -326,6 +326,7 @@ int ronbus_region_map(const struct ronbus_region *region, struct vm_area_struct 
 extern const struct vm_operations_struct ronbus_vm_ops;
 int ronbus_vm_may_split(struct vm_area_struct *vma, unsigned long addr);
 int ronbus_vm_mremap(struct vm_area_struct *vma);
+int ronbus_vm_access(struct vm_area_struct *vma, unsigned long addr, void *buf, int len, int write);
 
 /* publish.c */
 struct file *ronbus_pub_join(struct ronbus_bus *bus, u32 access, struct ronbus_publisher *args);

@@ -137,10 +137,51 @@ int ronbus_vm_mremap(struct vm_area_struct *vma)
 	return -EINVAL;
 }
 
+/**
+ * ronbus_vm_access() - let a debugger read a mapping, which it can do in no other way
+ * @vma: the mapping
+ * @addr: where
+ * @buf: filled
+ * @len: bytes of it
+ * @write: refused: what may be written, the program writes
+ *
+ * Return: how many bytes were read, or -EACCES.
+ */
+int ronbus_vm_access(struct vm_area_struct *vma, unsigned long addr, void *buf, int len, int write)
+{
+	const struct ronbus_region *region = vma->vm_private_data;
+	size_t at = addr - vma->vm_start;
+	int i;
+
+	if (write)
+		return -EACCES;
+	len = min_t(size_t, len, ronbus_region_bytes(region) - at);
+	for (i = 0; i < len; i++)
+		((char *)buf)[i] = READ_ONCE(((const char *)region->addr)[at + i]);
+	return len;
+}
+
 const struct vm_operations_struct ronbus_vm_ops = {
 	.may_split = ronbus_vm_may_split,
 	.mremap = ronbus_vm_mremap,
+	.access = ronbus_vm_access,
 };
+
+/*
+ * By number, and as nobody's pages: what has only the addresses of the program gets no hold of
+ * them. A page that is pinned, for io_uring or for a pipe, could be written when the mapping and the
+ * fd that it was made from are long gone.
+ */
+static int insert_pages(const struct ronbus_region *region, struct vm_area_struct *vma)
+{
+	unsigned long addr = vma->vm_start;
+	unsigned int i;
+
+	for (i = 0; i < region->nr; i++, addr += PAGE_SIZE)
+		if (vmf_insert_pfn(vma, addr, page_to_pfn(region->pages[i])) != VM_FAULT_NOPAGE)
+			return -ENOMEM;
+	return 0;
+}
 
 /**
  * ronbus_region_map() - map a region into a program
@@ -150,7 +191,7 @@ const struct vm_operations_struct ronbus_vm_ops = {
  *
  * VM_MAYWRITE goes where writing is refused, so that mprotect(2) cannot bring it back. A child does
  * not inherit the mapping: its parent's death has to be seen, and two readers of one cursor help
- * nobody. madvise(MADV_DOFORK) can undo that, so nothing but tidiness rests on it.
+ * nobody. VM_IO keeps madvise(2) from undoing that.
  *
  * Return: 0; -EINVAL for a wrong length or a private mapping; -EACCES for an access that is not
  * to be had; -ENOMEM.
@@ -162,8 +203,9 @@ int ronbus_region_map(const struct ronbus_region *region, struct vm_area_struct 
 	if (vma->vm_flags & VM_EXEC || (vma->vm_flags & VM_WRITE && !writable))
 		return -EACCES;
 
-	vm_flags_mod(vma, VM_DONTEXPAND | VM_DONTDUMP | VM_DONTCOPY,
+	vm_flags_mod(vma, VM_IO | VM_PFNMAP | VM_DONTEXPAND | VM_DONTDUMP | VM_DONTCOPY,
 		     VM_MAYEXEC | (vma->vm_flags & VM_WRITE ? 0 : VM_MAYWRITE));
 	vma->vm_ops = &ronbus_vm_ops;
-	return vm_map_pages_zero(vma, region->pages, region->nr);
+	vma->vm_private_data = (void *)region;
+	return insert_pages(region, vma);
 }

@@ -390,6 +390,7 @@ static const struct vm_operations_struct ring_vm_ops = {
 	.close = ring_close,
 	.may_split = ronbus_vm_may_split,
 	.mremap = ronbus_vm_mremap,
+	.access = ronbus_vm_access,
 };
 
 static int map_ring(struct ronbus_pub *pub, struct vm_area_struct *vma)

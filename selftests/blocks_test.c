@@ -16,6 +16,7 @@ static void step_reached(int step);
 #include <pthread.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 
 #define SIZE 4096U
 #define BLOCKS 4U
@@ -304,7 +305,7 @@ TEST_F(blocks, publish_refuses)
 TEST_F(blocks, mapping_is_for_readers)
 {
 	const size_t bytes = self->reader.m.info.blocks_bytes;
-	int fd = fd_subscribe(self->bus, RONBUS_START_LATEST, 0, NULL), plain, mapped;
+	int fd = fd_subscribe(self->bus, RONBUS_START_LATEST, 0, NULL), plain, mapped, pipes[2];
 	void *p;
 
 	ASSERT_LE(0, fd);
@@ -330,6 +331,13 @@ TEST_F(blocks, mapping_is_for_readers)
 	EXPECT_EQ(-1, mprotect(p, bytes, PROT_READ | PROT_WRITE));
 	EXPECT_EQ(EACCES, errno);
 	EXPECT_EQ(-1, mprotect(p, bytes, PROT_READ | PROT_EXEC));
+	EXPECT_EQ(-1, madvise(p, bytes, MADV_DOFORK));
+	/* Nobody keeps a block by a hold of its pages. */
+	ASSERT_EQ(0, pipe(pipes));
+	EXPECT_EQ(-1, vmsplice(pipes[1], &(struct iovec){ p, 4096 }, 1, 0));
+	EXPECT_EQ(EFAULT, errno);
+	close(pipes[0]);
+	close(pipes[1]);
 	munmap(p, bytes);
 	close(fd);
 

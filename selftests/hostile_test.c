@@ -347,17 +347,27 @@ TEST_F_TIMEOUT(hostile, scribbling_publisher, 14400)
 
 /* ---- a subscriber that wants to write --------------------------------------------------- */
 
-/*
- * Each way tries to get @word to @to, which has @size bytes of a mapping. Which error it meets is
- * its own business: what counts is that not a byte changes. @other is memory of the same process
- * that may be written: there the same way must work, or the test would show nothing.
+/**
+ * struct target - where a way tries to get WORD to
+ * @to: the word
+ * @start: of the mapping
+ * @size: of the mapping
+ * @prot: it is mapped so
+ * @fd: what it is made from
+ * @offset: and where there
+ * @device: an fd of the module
+ *
+ * Which error a way meets is its own business: what counts is that not a byte changes. In a mapping
+ * of a file that may be written each of them must work, or the test would show nothing.
  */
 struct target {
 	volatile u64 *to;
 	char *start;
 	size_t size;
+	int prot;
 	int fd;
 	unsigned long offset;
+	int device;
 };
 
 #define WORD 0x5caff01d5caff01dULL
@@ -502,9 +512,9 @@ static void way_getrandom(struct target *t)
 
 static void way_ioctl(struct target *t)
 {
-	do_ioctl(t->fd, RONBUS_IOC_QUERY, (void *)t->to);
-	do_ioctl(t->fd, RONBUS_IOC_INFO, (void *)t->to);
-	do_ioctl(t->fd, RONBUS_IOC_STATS, (void *)t->to);
+	do_ioctl(t->device, RONBUS_IOC_QUERY, (void *)t->to);
+	do_ioctl(t->device, RONBUS_IOC_INFO, (void *)t->to);
+	do_ioctl(t->device, RONBUS_IOC_STATS, (void *)t->to);
 	(void)fd_read(t->fd, (void *)t->to, 64);
 }
 
@@ -597,43 +607,47 @@ static int uring_setup(unsigned int entries, struct io_uring_params *params)
 	return (int)syscall(SYS_io_uring_setup, entries, params);
 }
 
-/* A buffer that is registered is written to without a look at its mapping. */
-static void way_uring(struct target *t)
+/* Have io_uring read a word: into a buffer that was registered before, or wherever it is. */
+static void read_by_uring(struct target *t, bool fixed)
 {
 	struct iovec vec = { t->start, t->size };
 	struct io_uring_params params;
 	struct io_uring_sqe *sqe;
-	int uring = uring_setup(4, &params), fixed, file;
+	int uring = uring_setup(4, &params), file;
 	u64 word = WORD;
-	u32 *array;
 	char *ring;
 
-	if (uring < 0)
+	if (uring < 0 ||
+	    (fixed && syscall(SYS_io_uring_register, uring, IORING_REGISTER_BUFFERS, &vec, 1)))
 		return;
 	file = (int)syscall(SYS_memfd_create, "words", 0);
 	if (pwrite(file, &word, 8, 0) != 8)
 		return;
-	fixed = !syscall(SYS_io_uring_register, uring, IORING_REGISTER_BUFFERS, &vec, 1);
 	ring = mmap(NULL, params.sq_off.array + params.sq_entries * 4, PROT_READ | PROT_WRITE,
 		    MAP_SHARED, uring, IORING_OFF_SQ_RING);
 	sqe = mmap(NULL, params.sq_entries * sizeof(*sqe), PROT_READ | PROT_WRITE, MAP_SHARED,
 		   uring, IORING_OFF_SQES);
 	if (ring == MAP_FAILED || sqe == MAP_FAILED)
 		return;
-	memset(sqe, 0, 2 * sizeof(*sqe));
-	for (int i = 0; i < 2; i++) {
-		sqe[i].opcode = i ? IORING_OP_READ : IORING_OP_READ_FIXED;
-		sqe[i].fd = file;
-		sqe[i].addr = (uintptr_t)t->to;
-		sqe[i].len = 8;
-	}
-	array = (u32 *)(ring + params.sq_off.array);
-	array[0] = 0;
-	array[1] = 1;
-	if (!fixed)
-		array[0] = 1;
-	__atomic_store_n((u32 *)(ring + params.sq_off.tail), 2, __ATOMIC_RELEASE);
-	syscall(SYS_io_uring_enter, uring, 2, 2, IORING_ENTER_GETEVENTS, NULL, 0);
+	memset(sqe, 0, sizeof(*sqe));
+	sqe->opcode = fixed ? IORING_OP_READ_FIXED : IORING_OP_READ;
+	sqe->fd = file;
+	sqe->addr = (uintptr_t)t->to;
+	sqe->len = 8;
+	*(u32 *)(ring + params.sq_off.array) = 0;
+	__atomic_store_n((u32 *)(ring + params.sq_off.tail), 1, __ATOMIC_RELEASE);
+	syscall(SYS_io_uring_enter, uring, 1, 1, IORING_ENTER_GETEVENTS, NULL, 0);
+}
+
+static void way_uring(struct target *t)
+{
+	read_by_uring(t, false);
+}
+
+/* A buffer that is registered is written to without a look at its mapping. */
+static void way_uring_fixed(struct target *t)
+{
+	read_by_uring(t, true);
 }
 
 /* Whoever handles the faults of a mapping can put pages there. */
@@ -653,6 +667,7 @@ static void way_userfaultfd(struct target *t)
 	reg.range.len = t->size;
 	ioctl(fd, UFFDIO_REGISTER, &reg);
 	madvise(t->start, t->size, MADV_DONTNEED);
+	madvise(t->start, t->size, MADV_REMOVE);
 	copy.dst = (uintptr_t)t->to & ~(PAGE - 1);
 	copy.src = (uintptr_t)page;
 	copy.len = PAGE;
@@ -663,36 +678,40 @@ static void way_userfaultfd(struct target *t)
  * struct way - a way to write
  * @name: what it is called
  * @go: tries it
- * @works: on memory that may be written it works; not where it only makes sense with an fd
+ * @lasting: by a hold of the pages, which outlives the mapping, or for another process: it works in
+ *	no mapping of the module. The others are stores, which go where the program itself may store
+ * @spares: it does not get to a file that is mapped, either
  */
 struct way {
 	const char *name;
 	void (*go)(struct target *t);
-	bool works;
+	bool lasting;
+	bool spares;
 };
 
 static const struct way ways[] = {
-	{ "a store", way_store, true },
-	{ "mprotect", way_mprotect, true },
-	{ "pkey_mprotect", way_pkey_mprotect, true },
-	{ "/proc/self/mem", way_proc_mem, true },
-	{ "ptrace", way_ptrace, true },
-	{ "process_vm_writev", way_vm_writev, true },
-	{ "read", way_read, true },
-	{ "preadv", way_readv, true },
-	{ "recv", way_recv, true },
-	{ "vmsplice", way_splice, true },
-	{ "futex", way_futex, true },
-	{ "set_tid_address", way_tid_address, true },
-	{ "getrandom", way_getrandom, true },
-	{ "ioctl and read", way_ioctl, true },
-	{ "a second mapping", way_second_mapping, false },
-	{ "opening it again", way_reopen, false },
-	{ "remap_file_pages and mremap", way_remap, true },
-	{ "MAP_FIXED", way_fixed, false },
-	{ "madvise", way_advice, true },
-	{ "io_uring", way_uring, true },
-	{ "userfaultfd", way_userfaultfd, false },
+	{ "a store", way_store, .lasting = false },
+	{ "mprotect", way_mprotect, .lasting = false },
+	{ "pkey_mprotect", way_pkey_mprotect, .lasting = false },
+	{ "/proc/self/mem", way_proc_mem, .lasting = true },
+	{ "ptrace", way_ptrace, .lasting = true },
+	{ "process_vm_writev", way_vm_writev, .lasting = true },
+	{ "read", way_read, .lasting = false },
+	{ "preadv", way_readv, .lasting = false },
+	{ "recv", way_recv, .lasting = false },
+	{ "vmsplice", way_splice, .lasting = false },
+	{ "futex", way_futex, .lasting = true },
+	{ "set_tid_address", way_tid_address, .lasting = false },
+	{ "getrandom", way_getrandom, .lasting = false },
+	{ "ioctl and read", way_ioctl, .lasting = false },
+	{ "a second mapping", way_second_mapping, .lasting = false },
+	{ "opening it again", way_reopen, .lasting = false },
+	{ "remap_file_pages and mremap", way_remap, .lasting = false },
+	{ "MAP_FIXED", way_fixed, .lasting = true, .spares = true },
+	{ "madvise", way_advice, .lasting = false },
+	{ "io_uring", way_uring, .lasting = false },
+	{ "a buffer of io_uring", way_uring_fixed, .lasting = true },
+	{ "userfaultfd", way_userfaultfd, .lasting = true },
 };
 
 static void *copy_of(const void *from, size_t size)
@@ -708,31 +727,75 @@ static void *copy_of(const void *from, size_t size)
 static int try_way(const struct way *way, struct target *t)
 {
 	pid_t pid = fork();
+	size_t at;
 
 	if (pid)
 		return pid < 0 ? -errno : child_status(pid);
 	alarm(20);
 	/* Children do not inherit mappings of the module: it makes its own. */
-	if (t->fd >= 0) {
-		size_t at = (size_t)((char *)t->to - t->start);
-
-		t->start = fd_map(t->fd, t->size, PROT_READ, t->offset);
-		if (t->start == MAP_FAILED)
-			_exit(77);
-		t->to = (u64 *)(t->start + at);
-		if (*t->to == WORD)
-			_exit(78);
-	}
+	at = (size_t)((char *)t->to - t->start);
+	t->start = mmap(NULL, t->size, t->prot, MAP_SHARED, t->fd, (off_t)t->offset);
+	if (t->start == MAP_FAILED)
+		_exit(77);
+	t->to = (u64 *)(t->start + at);
+	if (*t->to == WORD)
+		_exit(78);
 	way->go(t);
 	_exit(0);
 }
 
+#define READ_ONLY PROT_READ
+#define WRITABLE (PROT_READ | PROT_WRITE)
+
+/* In a file that is mapped and may be written. */
+static int try_in_file(const struct way *way, int device)
+{
+	int file = (int)syscall(SYS_memfd_create, "target", 0);
+	struct target t = { .size = 4 * PAGE, .prot = WRITABLE, .fd = file, .device = device };
+	int written = -1;
+
+	if (!ftruncate(file, (off_t)t.size)) {
+		t.start = mmap(NULL, t.size, WRITABLE, MAP_SHARED, file, 0);
+		t.to = (u64 *)(t.start + PAGE + 64);
+		*t.to = 0x1234;
+		try_way(way, &t);
+		written = *t.to != 0x1234;
+		munmap(t.start, t.size);
+	}
+	close(file);
+	return written;
+}
+
+/* In a mapping of a member, of which this process has one too. Neither 0 nor 1: it hangs, or lies. */
+static int try_in_mapping(const struct way *way, const struct member *m, void *start, size_t size,
+			  unsigned long offset, int prot)
+{
+	struct target t = {
+		.to = (u64 *)((char *)start + 256),
+		.start = start,
+		.size = size,
+		.prot = prot,
+		.fd = m->fd,
+		.offset = offset,
+		.device = m->fd,
+	};
+	void *before = copy_of(start, size);
+	int status, written;
+
+	status = try_way(way, &t);
+	if (!before || status == -SIGALRM || status >= 77)
+		return status;
+	written = memcmp(before, start, size) != 0;
+	free(before);
+	return written;
+}
+
 TEST_F(hostile, every_way_to_write)
 {
-	static const unsigned long offsets[] = { RONBUS_MMAP_INFO, RONBUS_MMAP_RING };
 	struct publisher p, unmapped;
 	struct subscriber s;
-	size_t i, k, n;
+	size_t i, n;
+	int k;
 
 	ASSERT_EQ(0, subscriber_join(&s, self->bus, RONBUS_START_LATEST, 0));
 	ASSERT_EQ(0, publisher_join(&p, self->bus, RONBUS_PUBLISHER_MAPPED));
@@ -741,41 +804,31 @@ TEST_F(hostile, every_way_to_write)
 		ASSERT_EQ(1, publish_number(&p, n));
 	}
 	for (i = 0; i < ARRAY_SIZE(ways); i++) {
-		struct target mine = { .fd = -1, .size = 4 * PAGE };
-		int status;
+		const struct way *way = &ways[i];
 
-		/* On memory of its own. */
-		mine.start = shared_memory(mine.size);
-		ASSERT_NE(NULL, mine.start);
-		mine.to = (u64 *)(mine.start + PAGE + 64);
-		*mine.to = 0x1234;
-		if (ways[i].works && ways[i].go != way_ioctl) {
-			status = try_way(&ways[i], &mine);
-			EXPECT_NE(0x1234, *mine.to)
-			TH_LOG("%s writes nothing anywhere (%d)", ways[i].name, status);
+		EXPECT_EQ(!way->spares, try_in_file(way, self->bus))
+		TH_LOG("%s, in a file", way->name);
+
+		/* In what a subscriber maps, and a publisher by system call. */
+		for (k = 0; k < 2; k++) {
+			struct member *m = k ? &unmapped.m : &s.m;
+
+			EXPECT_EQ(0, try_in_mapping(way, m, (void *)m->page, m->info.info_bytes,
+						    RONBUS_MMAP_INFO, READ_ONLY))
+			TH_LOG("%s, info page, member %d", way->name, k);
+			EXPECT_EQ(0, try_in_mapping(way, m, s.m.ring.head, m->info.ring_bytes,
+						    RONBUS_MMAP_RING, READ_ONLY))
+			TH_LOG("%s, ring, member %d", way->name, k);
 		}
-		munmap(mine.start, mine.size);
 
-		/* On what a subscriber maps, and a publisher by system call, and the info page. */
-		for (k = 0; k < 4; k++) {
-			struct member *m = k & 1 ? &unmapped.m : &s.m;
-			char *start = k & 2 ? (char *)s.m.page : (char *)s.m.ring.head;
-			size_t size = k & 2 ? s.m.info.info_bytes : s.m.info.ring_bytes;
-			struct target t = { .fd = m->fd,
-					    .size = size,
-					    .offset = offsets[!(k & 2)] };
-			void *before = copy_of(start, size);
-
-			ASSERT_NE(NULL, before);
-			t.start = start;
-			t.to = (u64 *)(start + 256);
-			status = try_way(&ways[i], &t);
-			EXPECT_NE(-SIGALRM, status) TH_LOG("%s hangs", ways[i].name);
-			EXPECT_GT(77, status) TH_LOG("%s: %d", ways[i].name, status);
-			EXPECT_EQ(0, memcmp(before, start, size))
-			TH_LOG("%s wrote, target %zu", ways[i].name, k);
-			free(before);
-		}
+		/* In what may be written: only as long as it is mapped, and by who maps it. */
+		if (!way->lasting)
+			continue;
+		EXPECT_EQ(0, try_in_mapping(way, &p.m, p.m.ring.head, p.m.info.ring_bytes,
+					    RONBUS_MMAP_RING, WRITABLE))
+		TH_LOG("%s, writable ring", way->name);
+		EXPECT_EQ(0, try_in_mapping(way, &p.m, p.m.self, PAGE, RONBUS_MMAP_SELF, WRITABLE))
+		TH_LOG("%s, own page", way->name);
 	}
 	publisher_leave(&unmapped);
 	publisher_leave(&p);
