@@ -214,7 +214,7 @@ struct ronbus_coalescing {
  * @self_mem: memory of its own page
  * @self: the page; untrusted, with the cursor that says where it reads
  * @queue: sleepers, pollers and commands of io_uring that wait for it
- * @crowded: there are more of them than a publisher is to wake itself
+ * @crowded: waking them takes longer than a publisher is to be held up
  * @crowd_work: wakes them then
  * @event_lock: see above
  * @eventfd: signalled when it is woken, or NULL

@@ -42,6 +42,9 @@
  */
 #define RONBUS_WAITERS_MAX 64
 
+/* Nanoseconds that waking one subscriber may take before a worker does it from then on. */
+#define RONBUS_WAKE_NS_MAX 100000
+
 /* Positions that read(2) steps over before it looks whether it is to end or to sleep. */
 #define RONBUS_READ_CHUNK 1024
 

@@ -14,6 +14,7 @@
 #include <linux/hrtimer.h>
 #include <linux/poll.h>
 #include <linux/rcupdate.h>
+#include <linux/sched/clock.h>
 #include <linux/sched/signal.h>
 
 #include "compat.h"
@@ -129,18 +130,6 @@ bool ronbus_sub_take_armed(struct ronbus_sub *sub)
 	return test_and_clear_bit(sub->index, armed_word(sub->bus));
 }
 
-static void signal_eventfd(struct ronbus_sub *sub)
-{
-	unsigned long flags;
-
-	if (!READ_ONCE(sub->eventfd))
-		return;
-	spin_lock_irqsave(&sub->event_lock, flags);
-	if (sub->eventfd)
-		ronbus_eventfd_signal(sub->eventfd);
-	spin_unlock_irqrestore(&sub->event_lock, flags);
-}
-
 /**
  * ronbus_sub_crowded() - do more wait for a subscriber than may
  * @sub: the subscriber
@@ -173,24 +162,47 @@ void ronbus_sub_polled(struct ronbus_sub *sub)
 		WRITE_ONCE(sub->crowded, true);
 }
 
+static void signal_eventfd(struct ronbus_sub *sub)
+{
+	unsigned long flags;
+
+	if (!READ_ONCE(sub->eventfd))
+		return;
+	spin_lock_irqsave(&sub->event_lock, flags);
+	if (sub->eventfd)
+		ronbus_eventfd_signal(sub->eventfd);
+	spin_unlock_irqrestore(&sub->event_lock, flags);
+}
+
+/*
+ * The queue, of which one waiter that wants to be woken alone, or all; and the eventfd. What hangs
+ * behind an eventfd or an epoll cannot be counted, only timed. Returns whether it took long.
+ */
+static bool wake_all_ways(struct ronbus_sub *sub, __poll_t events, bool all)
+{
+	u64 begin = local_clock();
+
+	__wake_up(&sub->queue, TASK_NORMAL, !all, poll_to_key(events));
+	signal_eventfd(sub);
+	return local_clock() - begin > RONBUS_WAKE_NS_MAX;
+}
+
 static void wake_crowd(struct work_struct *work)
 {
 	struct ronbus_sub *sub = container_of(work, struct ronbus_sub, crowd_work);
 	bool end = READ_ONCE(sub->bus->page->status) & RONBUS_STATUS_ENDED;
+	__poll_t events = EPOLLIN | EPOLLRDNORM | (end ? EPOLLHUP : 0);
 
-	if (!ronbus_sub_crowded(sub))
-		WRITE_ONCE(sub->crowded, false);
-	__wake_up(&sub->queue, TASK_NORMAL, 0,
-		  poll_to_key(EPOLLIN | EPOLLRDNORM | (end ? EPOLLHUP : 0)));
+	WRITE_ONCE(sub->crowded, wake_all_ways(sub, events, true) || ronbus_sub_crowded(sub));
 }
 
-/* The queue, of which one that wants to be woken alone, or all. */
-static void wake_queue(struct ronbus_sub *sub, __poll_t events, bool all)
+static void wake_waiters(struct ronbus_sub *sub, __poll_t events, bool all)
 {
 	unsigned long flags;
 
 	if (likely(!READ_ONCE(sub->crowded))) {
-		__wake_up(&sub->queue, TASK_NORMAL, !all, poll_to_key(events));
+		if (unlikely(wake_all_ways(sub, events, all)))
+			WRITE_ONCE(sub->crowded, true);
 		return;
 	}
 	spin_lock_irqsave(&sub->lock, flags);
@@ -278,11 +290,8 @@ unsigned int ronbus_sub_arm(struct ronbus_sub *sub)
 	 * it clear leaves them to us. First the bit, then the queue: barrier Q, with Q' where
 	 * sleepers enter the queue: wake.pml
 	 */
-	if (relied) {
-		if (wq_has_sleeper(&sub->queue))
-			wake_queue(sub, EPOLLIN | EPOLLRDNORM, false);
-		signal_eventfd(sub);
-	}
+	if (relied && (wq_has_sleeper(&sub->queue) || READ_ONCE(sub->eventfd)))
+		wake_waiters(sub, EPOLLIN | EPOLLRDNORM, false);
 	trace_ronbus_ready(sub);
 	return ready;
 }
@@ -404,8 +413,7 @@ void ronbus_wake(struct ronbus_sub *sub, enum ronbus_wake_cause cause)
 	atomic64_inc(&sub->wakes[cause]);
 	if (trace_ronbus_wake_enabled())
 		trace_ronbus_wake(sub, cause, armed_for(sub));
-	wake_queue(sub, events, end);
-	signal_eventfd(sub);
+	wake_waiters(sub, events, end);
 }
 
 /**

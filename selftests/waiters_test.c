@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/utsname.h>
 
 #include "ronbus_kselftest.h"
@@ -187,6 +188,33 @@ TEST_F(waiters, a_crowd_is_woken)
 	}
 	ASSERT_EQ(-ESHUTDOWN, publisher_join(&self->pub, self->bus, 0));
 	self->pub.m.fd = -1;
+}
+
+/* What hangs behind an eventfd is many as well, and each of them is told. */
+TEST_F(waiters, a_crowd_behind_an_eventfd_is_woken)
+{
+	int eventfd_ = eventfd(0, EFD_NONBLOCK), epolls[12 * WAITERS], i, round;
+	struct epoll_event event;
+	char buf[64];
+	u64 value;
+
+	ASSERT_EQ(0, fd_set_eventfd(self->s.m.fd, eventfd_));
+	for (i = 0; i < 12 * WAITERS; i++) {
+		epolls[i] = epoll_on(eventfd_, EPOLLIN | EPOLLET);
+		ASSERT_LE(0, epolls[i]);
+	}
+	for (round = 0; round < 5; round++) {
+		EXPECT_EQ(0, fd_arm(self->s.m.fd));
+		ASSERT_EQ(1, publish_number(&self->pub, round));
+		for (i = 0; i < 12 * WAITERS; i++) {
+			EXPECT_EQ(1, epoll_wait(epolls[i], &event, 1, WATCHDOG / 1000000));
+		}
+		EXPECT_EQ((ssize_t)sizeof(value), read(eventfd_, &value, sizeof(value)));
+		EXPECT_LT(0, fd_read(self->s.m.fd, buf, sizeof(buf)));
+	}
+	for (i = 0; i < 12 * WAITERS; i++)
+		close(epolls[i]);
+	close(eventfd_);
 }
 
 /* ---- the end ------------------------------------------------------------------------------- */
