@@ -1282,6 +1282,7 @@ static int pub_by_system_call(struct embedded_pub *pub)
 		return -ENOMEM;
 	inner->base.pub.self = &pub->self;
 	inner->base.pub.pos = pub->base.pub.pos;
+	ronbus_pub_number(&inner->base.pub);
 	inner->base.pub.how |=
 		ronbus_how_of_features(pub->bus->info.features) & ~(__u32)RONBUS_HOW_METRICS;
 	pub->inner = inner;

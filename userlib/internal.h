@@ -160,6 +160,9 @@ static inline __u32 ronbus_how_of_features(__u64 features)
 	return how;
 }
 
+/* Give it a serial number. One without would share the key of a thread's entry that is nobody's. */
+void ronbus_pub_number(struct ronbus_pub *pub);
+
 int ronbus_metrics_threshold(__u32 *threshold);
 
 /*

@@ -12,9 +12,15 @@ static unsigned int batch_bucket(__u32 messages)
 	return bucket < RONBUS_BATCH_BUCKETS ? bucket : RONBUS_BATCH_BUCKETS - 1;
 }
 
-int ronbus_publisher(struct ronbus *bus, unsigned int flags, struct ronbus_pub **pub)
+void ronbus_pub_number(struct ronbus_pub *pub)
 {
 	static __u64 serials;
+
+	pub->serial = __atomic_add_fetch(&serials, 1, __ATOMIC_RELAXED);
+}
+
+int ronbus_publisher(struct ronbus *bus, unsigned int flags, struct ronbus_pub **pub)
+{
 	struct ronbus_publisher_handle *handle;
 	__u32 threshold = 0;
 	int err;
@@ -34,7 +40,7 @@ int ronbus_publisher(struct ronbus *bus, unsigned int flags, struct ronbus_pub *
 
 	handle->transport = bus->transport;
 	handle->flush_threshold = threshold;
-	handle->pub.serial = __atomic_add_fetch(&serials, 1, __ATOMIC_RELAXED);
+	ronbus_pub_number(&handle->pub);
 	handle->pub.how |= ronbus_how_of_features(bus->features);
 #ifdef __x86_64__
 	if (__builtin_cpu_supports("popcnt"))

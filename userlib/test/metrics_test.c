@@ -583,6 +583,40 @@ static void test_receivers(void **state)
 	assert_int_equal(c.ready_mask_width[1], 22);
 }
 
+/* A publisher by system call does not buffer, also not in a thread that does. */
+static void publish_beside_system_calls(void)
+{
+	struct ronbus_sub_options one = { .topics = 1 };
+	struct ronbus *own = make(RONBUS_F_METRICS_BUF | RONBUS_F_INTEREST);
+	struct ronbus_pub *pub = publisher(own), *by_call;
+	struct ronbus_sub *sub;
+	struct ronbus_counters c;
+
+	ok(ronbus_subscribe(own, &one, &sub));
+	ok(ronbus_publisher(own, RONBUS_PUB_SYSCALL, &by_call));
+	put(pub, 200); /* by now the thread looks at the clock now and then only */
+	for (int i = 0; i < 10; i++)
+		ok(ronbus_publish(by_call, 5, "", 0)); /* nobody wants that */
+	c = counters(own);
+	assert_int_equal(c.no_receivers_total, 10);
+	ronbus_pub_close(by_call);
+	ronbus_pub_close(pub);
+	c = counters(own);
+	assert_int_equal(c.no_receivers_total, 10);
+	assert_int_equal(c.published_total, 200);
+	ronbus_sub_close(sub);
+	ronbus_close(own);
+}
+
+static void test_beside_system_calls(void **state)
+{
+	(void)state;
+	setenv(THRESHOLD, NEVER, 1);
+	/* The thread has another of its entries in use each time. */
+	for (unsigned int i = 0; i <= RONBUS_THREAD_ENTRIES; i++)
+		publish_beside_system_calls();
+}
+
 /* ---- fork ----------------------------------------------------------------------------- */
 
 static int status_of(pid_t pid)
@@ -750,6 +784,7 @@ int main(int argc, char **argv)
 		TEST(test_while_waiting),
 		TEST(test_threads_and_handles),
 		TEST(test_receivers),
+		TEST(test_beside_system_calls),
 		TEST(test_fork),
 		TEST(test_fork_among_threads),
 		TEST(test_end_of_process),

@@ -2,7 +2,7 @@
 /*
  * property.h - what is published in batches is delivered as if it had been published singly
  *
- * A random program of publishing, joining, leaving, reading, arming and stopping in the middle runs
+ * A random program of publishing, joining, leaving, choosing topics, reading, arming and stopping in the middle runs
  * on a bus, and message by message on a twin of it. Whatever a subscriber sees on the one it sees
  * on the other, at the same position; what a call returns is what the twin could have; and at the
  * end both have counted the same, and all that was attempted.
@@ -49,6 +49,7 @@ struct property_program {
 	__u64 chance; /* of this step */
 	__u64 number; /* of the next message; from 1 */
 	__u64 last[PROPERTY_SUBS]; /* number that a subscriber got last */
+	__u64 topics[PROPERTY_SUBS]; /* what it wants now */
 	__u64 published, nobody, dropped, addressed;
 	const __u64 *twin; /* counters yet to be compared */
 	unsigned int compared;
@@ -148,12 +149,13 @@ static void property_account(struct property_program *p, __u64 accepted, unsigne
 	p->dropped += err == -EAGAIN;
 }
 
-static unsigned int property_subscribers(const struct property_program *p)
+/* For how many subscribers a message of a topic is. */
+static unsigned int property_receivers(const struct property_program *p, unsigned int topic)
 {
 	unsigned int count = 0;
 
-	for (unsigned int i = 0; i < PROPERTY_SUBS; i++)
-		count += !!p->side[0].subs[i];
+	for (unsigned int i = 0; topic < RONBUS_TOPICS_MAX && i < PROPERTY_SUBS; i++)
+		count += p->side[0].subs[i] && p->topics[i] >> topic & 1;
 	return count;
 }
 
@@ -210,8 +212,8 @@ static int property_singly(struct property_program *p, struct ronbus_pub *pub, u
 			*err = ret;
 			break;
 		}
-		if ((unsigned int)ret != property_subscribers(p))
-			property_wrong(p, "%d receivers, of %u", ret, property_subscribers(p));
+		if ((unsigned int)ret != property_receivers(p, topic))
+			property_wrong(p, "%d receivers, of %u", ret, property_receivers(p, topic));
 	}
 	return (int)done;
 }
@@ -229,7 +231,7 @@ static bool property_publish(struct property_program *p, unsigned int k)
 	ret = ronbus_publish_many(p->side[0].pubs[k], topic, vec, count);
 	PROPERTY_TELL(p, " returned %d, %d", ret, expected);
 	p->number += (unsigned int)done;
-	property_account(p, (unsigned int)done, property_subscribers(p), err);
+	property_account(p, (unsigned int)done, property_receivers(p, topic), err);
 	return !*p->wrong && property_same(p, "a batch", ret, expected);
 }
 
@@ -280,6 +282,26 @@ static void property_pub_leave(struct property_program *p, unsigned int k)
 
 /* ---- subscribing ---------------------------------------------------------------------- */
 
+/* All, but for a bus that has topics. */
+static __u64 property_topics(struct property_program *p)
+{
+	if (!(p->options.features & RONBUS_F_INTEREST))
+		return ~0ULL;
+	property_dice(p, 2);
+	return property_mix(p->chance) | 1ULL << property_dice(p, RONBUS_TOPICS_MAX);
+}
+
+static bool property_set_topics(struct property_program *p, unsigned int k)
+{
+	int ret[2];
+
+	p->topics[k] = property_topics(p);
+	PROPERTY_TELL(p, "subscriber %u: wants topics %#llx", k, p->topics[k]);
+	for (int i = 0; i < 2; i++)
+		ret[i] = ronbus_set_topics(p->side[i].subs[k], p->topics[k]);
+	return property_same(p, "choosing topics", ret[0], ret[1]);
+}
+
 static bool property_sub_join(struct property_program *p, unsigned int k)
 {
 	struct ronbus_sub_options opts = { .start = property_dice(p, 3) };
@@ -288,8 +310,9 @@ static bool property_sub_join(struct property_program *p, unsigned int k)
 
 	if (opts.start == RONBUS_START_AT)
 		opts.position = p->options.capacity + property_dice(p, 2 * p->options.capacity);
-	PROPERTY_TELL(p, "subscriber %u: joins, start %u, position %llu", k, opts.start,
-		      opts.position);
+	opts.topics = p->topics[k] = property_topics(p);
+	PROPERTY_TELL(p, "subscriber %u: joins, start %u, position %llu, topics %#llx", k,
+		      opts.start, opts.position, opts.topics);
 	for (int i = 0; i < 2; i++) {
 		side[i].subs[k] = NULL;
 		ret[i] = ronbus_subscribe(side[i].bus, &opts, &side[i].subs[k]);
@@ -486,6 +509,8 @@ static bool property_do_subscriber(struct property_program *p)
 
 	if (!p->side[0].subs[k])
 		return what & 1 || property_sub_join(p, k);
+	if (what > 14 && p->options.features & RONBUS_F_INTEREST)
+		return property_set_topics(p, k);
 	if (what > 9)
 		return property_read_many(p, k);
 	if (what > 3)
@@ -524,11 +549,15 @@ static void property_forget(const struct property_program *p, struct ronbus_coun
 	memset(c->wakes_total, 0, sizeof(c->wakes_total));
 }
 
-/* A message that is given up may wake, and is addressed to nobody. */
-static bool property_suppressed(const struct ronbus_counters *c)
+/*
+ * A message that is given up may wake, and is addressed to nobody. So does one for others, if a
+ * subscriber that chose topics is armed in front of a position that is being written.
+ */
+static bool property_suppressed(const struct property_program *p, const struct ronbus_counters *c)
 {
 	if (c->notify_sends_total > c->addressed_total)
-		return !c->notify_suppressed_total && c->dropped_total;
+		return !c->notify_suppressed_total &&
+		       (c->dropped_total || p->options.features & RONBUS_F_INTEREST);
 	return c->notify_suppressed_total == c->addressed_total - c->notify_sends_total;
 }
 
@@ -549,7 +578,7 @@ static bool property_accounts(struct property_program *p)
 	for (int i = 0; i < 2; i++) {
 		if (ronbus_stats(p->side[i].bus, RONBUS_STATS_BUS, &s[i]))
 			return property_wrong(p, "no counters");
-		if (!property_suppressed(&s[i].counters))
+		if (!property_suppressed(p, &s[i].counters))
 			return property_wrong(p, "addressed is not woken and suppressed");
 		property_forget(p, &s[i].counters);
 	}
@@ -595,7 +624,8 @@ static void property_options(struct property_program *p)
 	p->options.features = (property_dice(p, 4) ? RONBUS_F_BATCH : 0) |
 			      (property_dice(p, 2) ? RONBUS_F_EDGE_NOTIFY : 0) |
 			      (property_dice(p, 2) ? RONBUS_F_METRICS_BUF : 0) |
-			      (property_dice(p, 2) ? RONBUS_F_SOA : 0);
+			      (property_dice(p, 2) ? RONBUS_F_SOA : 0) |
+			      (property_dice(p, 2) ? RONBUS_F_INTEREST : 0);
 	p->options.flags = (property_dice(p, 4) ? RONBUS_BUS_PERSISTENT : 0) |
 			   (property_dice(p, 4) ? 0 : RONBUS_BUS_EXCLUSIVE) |
 			   (property_dice(p, 8) ? 0 : RONBUS_BUS_MAP_NONE);
