@@ -64,9 +64,9 @@ static void read_all(void)
 	printf("reader");
 	for (;;) {
 		unsigned int at = (unsigned int)cursor;
-		__u64 value;
+		union ronbus_found found;
 
-		switch (ronbus_ring_look(&ring, cursor, &value)) {
+		switch (ronbus_ring_look(&ring, cursor, &found)) {
 		case RONBUS_LOOK_READY:
 			printf(", %u delivered", at);
 			delivered++;
@@ -78,9 +78,9 @@ static void read_all(void)
 			cursor++;
 			break;
 		case RONBUS_LOOK_LAGGED:
-			printf(", overtaken: %u lost", (unsigned int)(value - cursor));
-			lost += (unsigned int)(value - cursor);
-			cursor = value;
+			printf(", overtaken: %u lost", (unsigned int)(found.next - cursor));
+			lost += (unsigned int)(found.next - cursor);
+			cursor = found.next;
 			break;
 		default:
 			printf(", %u empty\n", at);

@@ -57,16 +57,16 @@ static ssize_t take_record(struct ronbus_sub *sub, char __user *to, size_t space
 	struct ronbus_record *record = sub->bounce;
 	u64 pos = READ_ONCE(self->cursor);
 	u32 steps, last = ring->mask + 64;
+	union ronbus_found found;
 	struct ronbus_words at;
 	size_t size;
-	u64 value;
 	int err;
 
 	for (steps = 1; steps <= last; steps++) {
 		err = between_steps(steps);
 		if (err)
 			return err;
-		switch (ronbus_ring_look(ring, pos, &value)) {
+		switch (ronbus_ring_look(ring, pos, &found)) {
 		case RONBUS_LOOK_EMPTY:
 			return 0;
 		case RONBUS_LOOK_HOLE:
@@ -74,17 +74,18 @@ static ssize_t take_record(struct ronbus_sub *sub, char __user *to, size_t space
 			WRITE_ONCE(self->cursor, ++pos);
 			continue;
 		case RONBUS_LOOK_LAGGED:
-			sub->read_lost += value - pos;
-			ronbus_count(&self->lost, value - pos);
+			sub->read_lost += found.next - pos;
+			ronbus_count(&self->lost, found.next - pos);
 			ronbus_count(&self->lags, 1);
-			pos = value;
+			pos = found.next;
 			WRITE_ONCE(self->cursor, pos);
 			continue;
 		case RONBUS_LOOK_READY:
 			break;
 		}
-		if (sub->interest.bit && !ronbus_ring_wanted(ring, pos, &sub->interest)) {
-			if (!ronbus_ring_unchanged(ring, pos, value))
+		if (sub->interest.bit &&
+		    !ronbus_ring_wanted(ring, pos, found.seen, &sub->interest)) {
+			if (!ronbus_ring_unchanged(ring, pos, found.seen))
 				continue;
 			ronbus_count(&self->filtered, 1);
 			WRITE_ONCE(self->cursor, ++pos);
@@ -94,13 +95,13 @@ static ssize_t take_record(struct ronbus_sub *sub, char __user *to, size_t space
 		at = ronbus_ring_at(ring, pos);
 		record->position = pos;
 		record->lost = sub->read_lost;
-		record->len = min(READ_ONCE(at.meta->len), ring->payload);
-		record->topic = READ_ONCE(at.meta->topic) % RONBUS_TOPICS_MAX;
-		record->publisher = ronbus_state_owner(value);
+		record->len = min(ronbus_words_len(&at, found.seen), ring->payload);
+		record->topic = ronbus_words_topic(&at, found.seen) % RONBUS_TOPICS_MAX;
+		record->publisher = ronbus_state_owner(found.seen.state);
 		size = sizeof(*record) + round_up(record->len, 8);
 		memset((char *)record + size - 8, 0, record->len ? 8 : 0);
-		ronbus_copy_out(record + 1, ronbus_words_payload(&at), record->len);
-		if (!ronbus_ring_unchanged(ring, pos, value))
+		ronbus_copy_out(record + 1, ronbus_words_payload(&at, found.seen), record->len);
+		if (!ronbus_ring_unchanged(ring, pos, found.seen))
 			continue;
 
 		if (size > space)

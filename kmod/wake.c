@@ -56,10 +56,10 @@ static bool has_data(const struct ronbus_sub *sub, struct seen *seen)
 {
 	const struct ronbus_ring *ring = &sub->bus->ring;
 	struct ronbus_ahead ahead = { .end = seen->end };
-	u64 value;
+	union ronbus_found found;
 
 	if (!sub->interest.bit)
-		return ronbus_ring_look(ring, seen->end, &value) != RONBUS_LOOK_EMPTY;
+		return ronbus_ring_look(ring, seen->end, &found) != RONBUS_LOOK_EMPTY;
 	seen->looks = ronbus_ring_ahead_more(ring, &ahead, &sub->interest, 1, seen->looks);
 	seen->end = ahead.end;
 	return ahead.messages || ahead.more;

@@ -184,7 +184,7 @@ static int by_syscall(void)
 	};
 	unsigned int i;
 	char buf[LEN];
-	__u64 state;
+	union ronbus_found found;
 
 	for (i = 0; i < 3; i++) {
 		memset(data[i], 'a' + (int)i, LEN);
@@ -198,14 +198,15 @@ static int by_syscall(void)
 		__u64 pos = sub_self->cursor;
 		const struct ronbus_words at = ronbus_ring_at(&sub_ring, pos);
 
-		CHECK(ronbus_ring_look(&sub_ring, pos, &state) == RONBUS_LOOK_READY);
-		CHECK(at.meta->len == LEN && at.meta->topic == 63);
-		ronbus_copy_out(buf, ronbus_words_payload(&at), LEN);
-		CHECK(ronbus_ring_unchanged(&sub_ring, pos, state));
+		CHECK(ronbus_ring_look(&sub_ring, pos, &found) == RONBUS_LOOK_READY);
+		CHECK(ronbus_words_len(&at, found.seen) == LEN);
+		CHECK(ronbus_words_topic(&at, found.seen) == 63);
+		ronbus_copy_out(buf, ronbus_words_payload(&at, found.seen), LEN);
+		CHECK(ronbus_ring_unchanged(&sub_ring, pos, found.seen));
 		CHECK(!memcmp(buf, data[i], LEN));
 		sub_self->cursor = pos + 1;
 	}
-	CHECK(ronbus_ring_look(&sub_ring, sub_self->cursor, &state) == RONBUS_LOOK_EMPTY);
+	CHECK(ronbus_ring_look(&sub_ring, sub_self->cursor, &found) == RONBUS_LOOK_EMPTY);
 	/* An address is 64 bits here too: what is above is not cut off. */
 	vec[0].data |= 1ULL << 32;
 	publish.count = 1;

@@ -307,10 +307,12 @@ TEST_F(deliver, nobody_listens)
 	EXPECT_EQ(self->cap, ronbus_ring_hint(&s.m.ring));
 	for (i = 0; i < self->cap; i++) {
 		const struct ronbus_words at = ronbus_ring_at(&s.m.ring, i);
+		const struct ronbus_seen seen = ronbus_words_see(&at);
 
-		ASSERT_EQ(0, *at.state | *at.hole);
-		ASSERT_EQ(0, *at.ready | at.meta->len | at.meta->topic);
-		ASSERT_EQ(0, *ronbus_words_payload(&at));
+		ASSERT_EQ(0, seen.state | *at.hole);
+		ASSERT_EQ(0, ronbus_words_ready(&at, seen) | ronbus_words_len(&at, seen) |
+				     ronbus_words_topic(&at, seen));
+		ASSERT_EQ(0, *ronbus_words_payload(&at, seen));
 	}
 	PUBLISH(100, 2);
 	EXPECT_MESSAGE(subscriber_read, &s, 100, self->cap, 0);

@@ -243,16 +243,15 @@ static void read_honestly(int bus, int way, struct scribbles *done)
 		int ret;
 
 		if (way == 0) {
-			u64 value, pos = subscriber_cursor(&s);
+			u64 pos = subscriber_cursor(&s);
+			union ronbus_found found;
 
 			/* One look at a time: a whole subscriber_read() may have no end here. */
-			ret = ronbus_ring_look(&s.m.ring, pos, &value);
-			if (ret == RONBUS_LOOK_READY)
-				value = pos + 1;
-			if (ret == RONBUS_LOOK_HOLE)
-				value = pos + 1;
+			ret = ronbus_ring_look(&s.m.ring, pos, &found);
+			if (ret == RONBUS_LOOK_READY || ret == RONBUS_LOOK_HOLE)
+				found.next = pos + 1;
 			if (ret != RONBUS_LOOK_EMPTY)
-				RB_WRITE(&s.m.self->cursor, value);
+				RB_WRITE(&s.m.self->cursor, found.next);
 		} else {
 			ret = subscriber_read_kernel(&s, &room.msg);
 			if (ret != 1 && ret != -EAGAIN)

@@ -248,6 +248,20 @@ TEST(cases)
 	}
 }
 
+TEST(tail)
+{
+	char wrong[256];
+	unsigned int i;
+
+	for (i = 0; i < 4; i++) {
+		ASSERT_TRUE(interest_tail(RONBUS_DEVICE, i & 1 ? EDGE | RONBUS_F_SOA : EDGE,
+					  i & 2 ? 64 : 8, 50000, wrong, sizeof(wrong)))
+		{
+			TH_LOG("%u: %s", i, wrong);
+		}
+	}
+}
+
 TEST(addressed)
 {
 	static const u64 features[] = { 0, EDGE, EDGE | RONBUS_F_BATCH,

@@ -180,7 +180,8 @@ TEST_F_TIMEOUT(instruction, publisher, 600)
 		struct ronbus_stats before, after;
 		struct publisher next;
 		struct message msg;
-		u64 value, woken;
+		union ronbus_found found;
+		u64 woken;
 		pid_t pid;
 
 		ASSERT_EQ(0, fd_stats(self->bus, RONBUS_STATS_BUS, &before));
@@ -201,7 +202,7 @@ TEST_F_TIMEOUT(instruction, publisher, 600)
 		ASSERT_GE(1, after.counters.repairs_total - before.counters.repairs_total);
 		repairs += after.counters.repairs_total - before.counters.repairs_total;
 		EXPECT_TRUE(nothing_held(&self->s.m.ring)) TH_LOG("after %u instructions", steps);
-		if (ronbus_ring_look(&self->s.m.ring, subscriber_cursor(&self->s), &value) !=
+		if (ronbus_ring_look(&self->s.m.ring, subscriber_cursor(&self->s), &found) !=
 		    RONBUS_LOOK_EMPTY) {
 			EXPECT_FALSE(subscriber_armed(&self->s))
 			TH_LOG("asleep after %u instructions", steps);

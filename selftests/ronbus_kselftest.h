@@ -639,14 +639,15 @@ static inline int subscriber_read(struct subscriber *s, struct message *msg)
 {
 	const struct ronbus_ring *ring = &s->m.ring;
 	struct ronbus_self *self = s->m.self;
-	u64 pos = RB_READ(&self->cursor), value;
+	u64 pos = RB_READ(&self->cursor);
+	union ronbus_found found;
 	bool ended = false;
 
 	msg->lost = 0;
 	for (;;) {
 		const struct ronbus_words at = ronbus_ring_at(ring, pos);
 
-		switch (ronbus_ring_look(ring, pos, &value)) {
+		switch (ronbus_ring_look(ring, pos, &found)) {
 		case RONBUS_LOOK_EMPTY:
 			if (ended)
 				return 0;
@@ -661,21 +662,21 @@ static inline int subscriber_read(struct subscriber *s, struct message *msg)
 			continue;
 		case RONBUS_LOOK_LAGGED:
 			count(&self->lags, 1);
-			count(&self->lost, value - pos);
-			msg->lost += value - pos;
-			pos = value;
+			count(&self->lost, found.next - pos);
+			msg->lost += found.next - pos;
+			pos = found.next;
 			RB_WRITE(&self->cursor, pos);
 			continue;
 		case RONBUS_LOOK_READY:
 			break;
 		}
 		msg->position = pos;
-		msg->len = RB_READ(&at.meta->len);
-		msg->topic = RB_READ(&at.meta->topic);
-		msg->publisher = ronbus_state_owner(value);
+		msg->len = ronbus_words_len(&at, found.seen);
+		msg->topic = ronbus_words_topic(&at, found.seen);
+		msg->publisher = ronbus_state_owner(found.seen.state);
 		if (msg->len <= ring->payload)
-			ronbus_copy_out(msg->data, ronbus_words_payload(&at), msg->len);
-		if (!ronbus_ring_unchanged(ring, pos, value))
+			ronbus_copy_out(msg->data, ronbus_words_payload(&at, found.seen), msg->len);
+		if (!ronbus_ring_unchanged(ring, pos, found.seen))
 			continue;
 		count(&self->delivered, 1);
 		RB_WRITE(&self->cursor, pos + 1);

@@ -28,12 +28,17 @@
  * is marked in hole, and passed by. A reader of position p finds it READY, or a HOLE, or passed by
  * (hole has lap(p) and the state is older), or overtaken, or finds nothing yet.
  *
+ * What is in a slot is for its reader to read between two looks at its state: behind one with acquire,
+ * which says READY, and before one behind barrier A', which says that nothing has changed. So the
+ * words but state and hole have a type that nobody can read. The functions that do ask for a struct
+ * ronbus_seen, which the first of those looks returns, and only that one.
+ *
  * Barriers. The comment beside each names its partner by letter, and the model in model/ that shows
  * what it is for; model/barriers checks that. The models are sequentially consistent; docs/design.md
  * has the table of all of them, and argues for each pair why it is enough on hardware that reorders.
  *
  *	A  claim: BUSY before payload            A' read: payload before second look at state
- *	B  commit: payload before READY          B' look: READY before payload
+ *	B  commit: payload before READY          B' see: READY before payload
  *	C  claim: BUSY before look at hole       C' look: hole before second look at state
  *	D  publish: READY before look at armed   D' arm (kernel): armed before look at the ring
  */
@@ -213,20 +218,35 @@ struct ronbus_ring {
 	__u32 layout;
 };
 
+/* A word that is somebody else's until its state has been seen. There is no such structure. */
+struct ronbus_guarded;
+
 /**
  * struct ronbus_words - where the words of a position are; not shared
  * @state: see RONBUS_STATE()
  * @hole: highest lap whose position was passed by
- * @ready: set of subscribers the message is for
- * @meta: its length and topic
- * @payload: NULL if it is behind @meta: ask ronbus_words_payload()
+ * @ready: set of subscribers the message is for: ronbus_words_ready()
+ * @meta: its length and topic, &struct ronbus_meta: ronbus_words_len(), ronbus_words_topic()
+ * @payload: NULL if it is behind @meta: ronbus_words_payload()
  */
 struct ronbus_words {
 	__u64 *state;
 	__u64 *hole;
-	__u64 *ready;
-	struct ronbus_meta *meta;
-	__u64 *payload;
+	struct ronbus_guarded *ready;
+	struct ronbus_guarded *meta;
+	struct ronbus_guarded *payload;
+};
+
+/**
+ * struct ronbus_seen - a state that was seen with acquire; not shared
+ * @state: see RONBUS_STATE()
+ *
+ * Made by ronbus_words_see() and nobody else; the library keeps one from ronbus_peek() on. If it is READY and of the position's lap, what the
+ * other words of the position say may be read, and is true if ronbus_ring_unchanged() says so
+ * behind that.
+ */
+struct ronbus_seen {
+	__u64 state;
 };
 
 #define RONBUS_KIND_READY 0U
@@ -329,59 +349,89 @@ static inline void ronbus_ring_reset(struct ronbus_ring *ring)
 	RB_WRITE(&ring->head->head, (__u64)ring->mask + 1);
 }
 
-/* Any position is safe here, whoever it comes from: the mask keeps it inside the ring. */
-RB_PART struct ronbus_slot *ronbus_ring_slot(const struct ronbus_ring *ring, __u64 pos)
-{
-	return (struct ronbus_slot *)(ring->slots + (pos & ring->mask) * ring->stride);
-}
-
-/* Where the words of a position are: this is known here, and nowhere else. */
+/*
+ * Where the words of a position are: this is known here, and nowhere else. Any position is safe,
+ * whoever it comes from: the mask keeps it inside the ring.
+ */
 RB_PART struct ronbus_words ronbus_ring_at(const struct ronbus_ring *ring, __u64 pos)
 {
+	const __u64 index = pos & ring->mask;
 	struct ronbus_words at;
 	struct ronbus_slot *slot;
 
 	if (ring->layout == RONBUS_LAYOUT_ARRAYS) {
-		__u64 index = pos & ring->mask;
 		char *word = ring->slots + index * sizeof(__u64);
 
-		at.state = (__u64 *)word;
-		at.ready = (__u64 *)(word + ring->array);
-		at.meta = (struct ronbus_meta *)(word + 2 * (__u64)ring->array);
-		at.hole = (__u64 *)(word + 3 * (__u64)ring->array);
-		at.payload = (__u64 *)(ring->slots + RONBUS_RING_ARRAYS * (__u64)ring->array +
-				       index * ring->stride);
+		at.state = (__u64 *)(void *)word;
+		at.ready = (struct ronbus_guarded *)(word + ring->array);
+		at.meta = (struct ronbus_guarded *)(word + 2 * (__u64)ring->array);
+		at.hole = (__u64 *)(void *)(word + 3 * (__u64)ring->array);
+		at.payload = (struct ronbus_guarded *)(ring->slots +
+						       RONBUS_RING_ARRAYS * (__u64)ring->array +
+						       index * ring->stride);
 		return at;
 	}
-	slot = ronbus_ring_slot(ring, pos);
+	slot = (struct ronbus_slot *)(void *)(ring->slots + index * ring->stride);
 	at.state = &slot->state;
 	at.hole = &slot->hole;
-	at.ready = &slot->ready;
-	at.meta = &slot->meta;
+	at.ready = (struct ronbus_guarded *)&slot->ready;
+	at.meta = (struct ronbus_guarded *)&slot->meta;
 	at.payload = NULL;
 	return at;
 }
 
-/*
- * Asked for where it is used: an address that nobody holds on to costs the compiler no register. By
- * way of a number, since the kernel's memcpy() would not have us leave the member we come from.
- */
-RB_PART __u64 *ronbus_words_payload(const struct ronbus_words *at)
+/* Asked for where it is used: an address that nobody holds on to costs the compiler no register. */
+RB_PART __u64 *rb_payload(const struct ronbus_words *at)
 {
 	if (at->payload)
-		return at->payload;
-#ifdef __KERNEL__
-	return (__u64 *)((unsigned long)at->meta + sizeof(*at->meta));
-#else
-	return (__u64 *)(at->meta + 1);
-#endif
+		return (__u64 *)(void *)at->payload;
+	return (__u64 *)(void *)((char *)at->meta + sizeof(struct ronbus_meta));
 }
 
-RB_PART __u64 *ronbus_ring_payload(const struct ronbus_ring *ring, __u64 pos)
+/**
+ * ronbus_words_see() - look at the state of a position, to read what it says is there
+ * @at: its words
+ */
+RB_PART struct ronbus_seen ronbus_words_see(const struct ronbus_words *at)
+{
+	struct ronbus_seen seen;
+
+	seen.state = RB_LOAD_ACQUIRE(at->state); /* barrier B', with B in commit(): ring.pml */
+	return seen;
+}
+
+/* The words of a position whose state was @seen. */
+
+RB_PART __u64 ronbus_words_ready(const struct ronbus_words *at, struct ronbus_seen seen)
+{
+	(void)seen;
+	return RB_READ((const __u64 *)(const void *)at->ready);
+}
+
+RB_PART __u32 ronbus_words_len(const struct ronbus_words *at, struct ronbus_seen seen)
+{
+	(void)seen;
+	return RB_READ(&((const struct ronbus_meta *)(const void *)at->meta)->len);
+}
+
+RB_PART __u32 ronbus_words_topic(const struct ronbus_words *at, struct ronbus_seen seen)
+{
+	(void)seen;
+	return RB_READ(&((const struct ronbus_meta *)(const void *)at->meta)->topic);
+}
+
+RB_PART const __u64 *ronbus_words_payload(const struct ronbus_words *at, struct ronbus_seen seen)
+{
+	(void)seen;
+	return rb_payload(at);
+}
+
+RB_PART const __u64 *ronbus_ring_payload(const struct ronbus_ring *ring, __u64 pos,
+					 struct ronbus_seen seen)
 {
 	const struct ronbus_words at = ronbus_ring_at(ring, pos);
 
-	return ronbus_words_payload(&at);
+	return ronbus_words_payload(&at, seen);
 }
 
 static inline __u64 ronbus_ring_lap(const struct ronbus_ring *ring, __u64 pos)
@@ -584,12 +634,13 @@ RB_PART void ronbus_ring_write(const struct ronbus_ring *ring, __u64 pos, __u64 
 			       const void *data, __u32 len)
 {
 	const struct ronbus_words at = ronbus_ring_at(ring, pos);
+	struct ronbus_meta *meta = (struct ronbus_meta *)(void *)at.meta;
 
-	RB_WRITE(at.ready, ready);
-	RB_WRITE(&at.meta->len, len);
-	RB_WRITE(&at.meta->topic, topic);
+	RB_WRITE((__u64 *)(void *)at.ready, ready);
+	RB_WRITE(&meta->len, len);
+	RB_WRITE(&meta->topic, topic);
 	RB_STEP(RONBUS_STEP_WRITING);
-	ronbus_copy_in(ronbus_words_payload(&at), data, len);
+	ronbus_copy_in(rb_payload(&at), data, len);
 	RB_STEP(RONBUS_STEP_WRITTEN);
 }
 
@@ -601,7 +652,7 @@ RB_PART void ronbus_ring_write(const struct ronbus_ring *ring, __u64 pos, __u64 
  */
 RB_PART void ronbus_ring_commit(const struct ronbus_ring *ring, __u64 pos, __u32 owner)
 {
-	/* barrier B, with B' in look(): ring.pml */
+	/* barrier B, with B' in see(): ring.pml */
 	RB_STORE_RELEASE(ronbus_ring_at(ring, pos).state,
 			 RONBUS_STATE(ronbus_ring_lap(ring, pos), owner, RONBUS_KIND_READY));
 }
@@ -617,7 +668,7 @@ RB_PART void ronbus_ring_commit(const struct ronbus_ring *ring, __u64 pos, __u32
  */
 RB_PART void ronbus_ring_commit_last(const struct ronbus_ring *ring, __u64 pos, __u32 owner)
 {
-	/* barriers B and D, with B' in look() and D' in arming: ring.pml, wake.pml */
+	/* barriers B and D, with B' in see() and D' in arming: ring.pml, wake.pml */
 	RB_XCHG(ronbus_ring_at(ring, pos).state,
 		RONBUS_STATE(ronbus_ring_lap(ring, pos), owner, RONBUS_KIND_READY));
 	RB_STEP(RONBUS_STEP_COMMITTED);
@@ -716,6 +767,16 @@ enum ronbus_look {
 	RONBUS_LOOK_LAGGED,
 };
 
+/**
+ * union ronbus_found - what ronbus_ring_look() found; not shared
+ * @seen: with RONBUS_LOOK_READY the state
+ * @next: with RONBUS_LOOK_LAGGED the position to go on at
+ */
+union ronbus_found {
+	struct ronbus_seen seen;
+	__u64 next;
+};
+
 /* Behind @newest, which is at least a lap ahead of @pos, where a reader of @pos goes on. */
 static inline __u64 ronbus_ring_oldest(const struct ronbus_ring *ring, __u64 pos, __u64 newest)
 {
@@ -732,7 +793,7 @@ static inline __u64 ronbus_ring_oldest(const struct ronbus_ring *ring, __u64 pos
  * ronbus_ring_look() - look at a position
  * @ring: the ring
  * @pos: the position
- * @value: the state word if READY, the position to go on at if LAGGED
+ * @found: what else there is to say
  *
  * A position held BUSY keeps its readers waiting, for it may still become a message, but not for
  * longer than a lap: once a publisher has come around and passed the slot by, a reader that
@@ -740,14 +801,15 @@ static inline __u64 ronbus_ring_oldest(const struct ronbus_ring *ring, __u64 pos
  *
  * Return: one of &enum ronbus_look.
  */
-RB_PART enum ronbus_look ronbus_ring_look(const struct ronbus_ring *ring, __u64 pos, __u64 *value)
+RB_PART enum ronbus_look ronbus_ring_look(const struct ronbus_ring *ring, __u64 pos,
+					  union ronbus_found *found)
 {
 	const struct ronbus_words at = ronbus_ring_at(ring, pos);
 	__u64 lap = ronbus_ring_lap(ring, pos);
-	__u64 state = RB_LOAD_ACQUIRE(at.state); /* barrier B', with B in commit(): ring.pml */
+	struct ronbus_seen seen = ronbus_words_see(&at);
 	__u64 newest;
 
-	if (ronbus_state_lap(state) < lap) {
+	if (ronbus_state_lap(seen.state) < lap) {
 		if (RB_LIKELY(RB_READ(at.hole) < lap))
 			return RONBUS_LOOK_EMPTY;
 		/*
@@ -756,24 +818,24 @@ RB_PART enum ronbus_look ronbus_ring_look(const struct ronbus_ring *ring, __u64 
 		 * HOLE.
 		 */
 		RB_MB();
-		state = RB_LOAD_ACQUIRE(at.state); /* barrier B', with B as above: ring.pml */
-		if (ronbus_state_lap(state) < lap)
+		seen = ronbus_words_see(&at);
+		if (ronbus_state_lap(seen.state) < lap)
 			return RONBUS_LOOK_HOLE;
 	}
 
-	newest = ronbus_state_lap(state);
+	newest = ronbus_state_lap(seen.state);
 	if (RB_LIKELY(newest == lap)) {
-		if (RB_LIKELY(ronbus_state_kind(state) == RONBUS_KIND_READY)) {
-			*value = state;
+		if (RB_LIKELY(ronbus_state_kind(seen.state) == RONBUS_KIND_READY)) {
+			found->seen = seen;
 			return RONBUS_LOOK_READY;
 		}
-		if (ronbus_state_kind(state) != RONBUS_KIND_BUSY)
+		if (ronbus_state_kind(seen.state) != RONBUS_KIND_BUSY)
 			return RONBUS_LOOK_HOLE;
 		newest = RB_READ(at.hole);
 		if (newest <= lap)
 			return RONBUS_LOOK_EMPTY;
 	}
-	*value = ronbus_ring_oldest(ring, pos, ronbus_ring_pos(ring, newest, pos));
+	found->next = ronbus_ring_oldest(ring, pos, ronbus_ring_pos(ring, newest, pos));
 	return RONBUS_LOOK_LAGGED;
 }
 
@@ -781,17 +843,18 @@ RB_PART enum ronbus_look ronbus_ring_look(const struct ronbus_ring *ring, __u64 
  * ronbus_ring_ready() - is there a message at a position
  * @ring: the ring
  * @pos: the position
- * @state: its state word, if there is one
+ * @seen: its state
  *
  * The one look of a reader that keeps up; when it fails, ronbus_ring_look() says why.
  */
-RB_PART int ronbus_ring_ready(const struct ronbus_ring *ring, __u64 pos, __u64 *state)
+RB_PART int ronbus_ring_ready(const struct ronbus_ring *ring, __u64 pos, struct ronbus_seen *seen)
 {
 	const __u64 owner = RONBUS_STATE(0, (1U << RONBUS_STATE_OWNER_BITS) - 1, 0);
+	const struct ronbus_words at = ronbus_ring_at(ring, pos);
 
-	/* barrier B', with B in commit(): ring.pml */
-	*state = RB_LOAD_ACQUIRE(ronbus_ring_at(ring, pos).state);
-	return (*state & ~owner) == RONBUS_STATE(ronbus_ring_lap(ring, pos), 0, RONBUS_KIND_READY);
+	*seen = ronbus_words_see(&at);
+	return (seen->state & ~owner) ==
+	       RONBUS_STATE(ronbus_ring_lap(ring, pos), 0, RONBUS_KIND_READY);
 }
 
 /* The same for who knows where the state word is. */
@@ -805,11 +868,12 @@ RB_PART int ronbus_state_unchanged(const __u64 *at, __u64 state)
  * ronbus_ring_unchanged() - was the message still whole after it was read
  * @ring: the ring
  * @pos: its position
- * @state: what ronbus_ring_look() returned
+ * @seen: its state, as it was seen before that
  */
-RB_PART int ronbus_ring_unchanged(const struct ronbus_ring *ring, __u64 pos, __u64 state)
+RB_PART int ronbus_ring_unchanged(const struct ronbus_ring *ring, __u64 pos,
+				  struct ronbus_seen seen)
 {
-	return ronbus_state_unchanged(ronbus_ring_at(ring, pos).state, state);
+	return ronbus_state_unchanged(ronbus_ring_at(ring, pos).state, seen.state);
 }
 
 /* With RONBUS_F_SOA the states of so many positions share a cache line. */
@@ -831,21 +895,21 @@ static inline __u32 ronbus_run_length(const struct ronbus_ring *ring, __u64 pos,
 RB_PART struct ronbus_words ronbus_run_at(const struct ronbus_ring *ring,
 					  const struct ronbus_words *at, __u32 i)
 {
-	const __u64 offset = (__u64)i * ring->stride;
+	const __u64 offset = (__u64)i * ring->stride, word = (__u64)i * sizeof(__u64);
 	struct ronbus_words its;
 
 	if (ring->layout == RONBUS_LAYOUT_ARRAYS) {
 		its.state = at->state + i;
 		its.hole = at->hole + i;
-		its.ready = at->ready + i;
-		its.meta = at->meta + i;
-		its.payload = (__u64 *)((char *)at->payload + offset);
+		its.ready = (struct ronbus_guarded *)((char *)at->ready + word);
+		its.meta = (struct ronbus_guarded *)((char *)at->meta + word);
+		its.payload = (struct ronbus_guarded *)((char *)at->payload + offset);
 		return its;
 	}
-	its.state = (__u64 *)((char *)at->state + offset);
-	its.hole = (__u64 *)((char *)at->hole + offset);
-	its.ready = (__u64 *)((char *)at->ready + offset);
-	its.meta = (struct ronbus_meta *)((char *)at->meta + offset);
+	its.state = (__u64 *)(void *)((char *)at->state + offset);
+	its.hole = (__u64 *)(void *)((char *)at->hole + offset);
+	its.ready = (struct ronbus_guarded *)((char *)at->ready + offset);
+	its.meta = (struct ronbus_guarded *)((char *)at->meta + offset);
 	its.payload = NULL;
 	return its;
 }
@@ -856,21 +920,22 @@ RB_PART struct ronbus_words ronbus_run_at(const struct ronbus_ring *ring,
  * @at: the words of the first position
  * @pos: the first position
  * @most: how many to look at, at most ronbus_run_length()
- * @states: their state words
+ * @seen: their states
  *
  * What ronbus_ring_ready() is for one. Behind the reading, ronbus_ring_run_unchanged().
  */
 RB_PART __u32 ronbus_ring_run(const struct ronbus_ring *ring, const struct ronbus_words *at,
-			      __u64 pos, __u32 most, __u64 *states)
+			      __u64 pos, __u32 most, struct ronbus_seen *seen)
 {
 	const __u64 owner = RONBUS_STATE(0, (1U << RONBUS_STATE_OWNER_BITS) - 1, 0);
 	const __u64 ready = RONBUS_STATE(ronbus_ring_lap(ring, pos), 0, RONBUS_KIND_READY);
 	__u32 count;
 
 	for (count = 0; count < most; count++) {
-		/* barrier B', with B in commit(): ring.pml */
-		states[count] = RB_LOAD_ACQUIRE(ronbus_run_at(ring, at, count).state);
-		if ((states[count] & ~owner) != ready)
+		const struct ronbus_words its = ronbus_run_at(ring, at, count);
+
+		seen[count] = ronbus_words_see(&its);
+		if ((seen[count].state & ~owner) != ready)
 			break;
 	}
 	return count;
@@ -881,18 +946,18 @@ RB_PART __u32 ronbus_ring_run(const struct ronbus_ring *ring, const struct ronbu
  * @ring: the ring
  * @at: the words of the first position
  * @count: how many were read
- * @states: what ronbus_ring_run() found
+ * @seen: their states, as they were seen before that
  *
  * One barrier is enough for all: each payload was read before it, each state is looked at behind.
  */
 RB_PART __u32 ronbus_ring_run_unchanged(const struct ronbus_ring *ring,
 					const struct ronbus_words *at, __u32 count,
-					const __u64 *states)
+					const struct ronbus_seen *seen)
 {
 	__u32 i = 0;
 
 	RB_RMB(); /* barrier A', with A in claim() and begin(): ring.pml */
-	while (i < count && RB_READ(ronbus_run_at(ring, at, i).state) == states[i])
+	while (i < count && RB_READ(ronbus_run_at(ring, at, i).state) == seen[i].state)
 		i++;
 	return i;
 }
@@ -913,23 +978,25 @@ struct ronbus_interest {
 
 /* What ronbus_ring_wanted() says, for who has the words. */
 static inline int ronbus_words_wanted(const struct ronbus_words *at, __u64 pos,
+				      struct ronbus_seen seen,
 				      const struct ronbus_interest *interest)
 {
 	__u64 topics;
 
 	if (pos < interest->joined)
 		topics = RB_READ(&interest->topics);
-	else if (RB_READ(at->ready) & interest->bit)
+	else if (ronbus_words_ready(at, seen) & interest->bit)
 		topics = RB_READ(&interest->asked);
 	else
 		return 0;
-	return topics >> RB_READ(&at->meta->topic) % RONBUS_TOPICS_MAX & 1;
+	return topics >> ronbus_words_topic(at, seen) % RONBUS_TOPICS_MAX & 1;
 }
 
 /**
  * ronbus_ring_wanted() - is a message for a subscriber
  * @ring: the ring
  * @pos: position of a message that is READY
+ * @seen: its state
  * @interest: what the subscriber reads
  *
  * What was there when it joined was addressed to others, perhaps to one who had the same bit: there
@@ -939,11 +1006,12 @@ static inline int ronbus_words_wanted(const struct ronbus_words *at, __u64 pos,
  * Worth nothing before ronbus_ring_unchanged() has said so.
  */
 static inline int ronbus_ring_wanted(const struct ronbus_ring *ring, __u64 pos,
+				     struct ronbus_seen seen,
 				     const struct ronbus_interest *interest)
 {
 	const struct ronbus_words at = ronbus_ring_at(ring, pos);
 
-	return ronbus_words_wanted(&at, pos, interest);
+	return ronbus_words_wanted(&at, pos, seen, interest);
 }
 
 /**
@@ -962,22 +1030,22 @@ RB_PART __u32 ronbus_ring_others(const struct ronbus_ring *ring, __u64 pos,
 	const __u64 ready = RONBUS_STATE(ronbus_ring_lap(ring, pos), 0, RONBUS_KIND_READY);
 	const __u32 length = ronbus_run_length(ring, pos, RONBUS_RUN);
 	const struct ronbus_words at = ronbus_ring_at(ring, pos);
-	__u64 states[RONBUS_RUN];
+	struct ronbus_seen seen[RONBUS_RUN];
 	__u32 i;
 
 	for (i = 0; i < length; i++) {
 		const struct ronbus_words its = ronbus_run_at(ring, &at, i);
 
-		/* barrier B', with B in commit(): ring.pml */
-		states[i] = RB_LOAD_ACQUIRE(its.state);
-		if ((states[i] & ~owner) != ready)
+		seen[i] = ronbus_words_see(&its);
+		if ((seen[i].state & ~owner) != ready)
 			break;
-		if (ronbus_words_wanted(&its, pos + i, interest)) {
-			__builtin_prefetch(ronbus_words_payload(&its)); /* it is read next */
+		if (ronbus_words_wanted(&its, pos + i, seen[i], interest)) {
+			__builtin_prefetch(
+				ronbus_words_payload(&its, seen[i])); /* it is read next */
 			break;
 		}
 	}
-	return ronbus_ring_run_unchanged(ring, &at, i, states);
+	return ronbus_ring_run_unchanged(ring, &at, i, seen);
 }
 
 /**
@@ -985,7 +1053,7 @@ RB_PART __u32 ronbus_ring_others(const struct ronbus_ring *ring, __u64 pos,
  * @ring: the ring
  * @pos: the position to begin at
  * @interest: what the subscriber reads
- * @states: their state words
+ * @seen: their states
  * @wanted: set of those that are for it, the one at @pos in bit 0
  *
  * All of them were whole when this was found; who reads one asks again, ronbus_state_unchanged().
@@ -994,8 +1062,8 @@ RB_PART __u32 ronbus_ring_others(const struct ronbus_ring *ring, __u64 pos,
  * subscriber, and ronbus_ring_wanted() has to say of each.
  */
 RB_PART __u32 ronbus_ring_run_wanted(const struct ronbus_ring *ring, __u64 pos,
-				     const struct ronbus_interest *interest, __u64 *states,
-				     __u32 *wanted)
+				     const struct ronbus_interest *interest,
+				     struct ronbus_seen *seen, __u32 *wanted)
 {
 	const __u64 owner = RONBUS_STATE(0, (1U << RONBUS_STATE_OWNER_BITS) - 1, 0);
 	const __u64 ready = RONBUS_STATE(ronbus_ring_lap(ring, pos), 0, RONBUS_KIND_READY);
@@ -1009,16 +1077,15 @@ RB_PART __u32 ronbus_ring_run_wanted(const struct ronbus_ring *ring, __u64 pos,
 		return 0;
 	for (i = 0; i < length; i++) {
 		const struct ronbus_words its = ronbus_run_at(ring, &at, i);
-		__u64 topic = 1ULL << RB_READ(&its.meta->topic) % RONBUS_TOPICS_MAX;
 
-		/* barrier B', with B in commit(): ring.pml */
-		states[i] = RB_LOAD_ACQUIRE(its.state);
-		if ((states[i] & ~owner) != ready)
+		seen[i] = ronbus_words_see(&its);
+		if ((seen[i].state & ~owner) != ready)
 			break;
-		if (RB_READ(its.ready) & interest->bit && topics & topic)
+		if (ronbus_words_ready(&its, seen[i]) & interest->bit &&
+		    topics >> ronbus_words_topic(&its, seen[i]) % RONBUS_TOPICS_MAX & 1)
 			set |= 1U << i;
 	}
-	i = ronbus_ring_run_unchanged(ring, &at, i, states);
+	i = ronbus_ring_run_unchanged(ring, &at, i, seen);
 	*wanted = set & ((1U << i) - 1);
 	return i;
 }
@@ -1053,10 +1120,11 @@ static inline __u32 ronbus_ring_ahead_more(const struct ronbus_ring *ring,
 					   const struct ronbus_interest *interest, __u32 messages,
 					   __u32 budget)
 {
-	__u64 value;
+	union ronbus_found found;
 
 	for (; ahead->messages < messages; budget--, ahead->end++) {
-		enum ronbus_look look = ronbus_ring_look(ring, ahead->end, &value);
+		enum ronbus_look look = ronbus_ring_look(ring, ahead->end, &found);
+		__u32 wanted = 1;
 
 		if (look == RONBUS_LOOK_EMPTY)
 			break;
@@ -1066,10 +1134,12 @@ static inline __u32 ronbus_ring_ahead_more(const struct ronbus_ring *ring,
 		}
 		if (look != RONBUS_LOOK_READY)
 			continue;
-		if (!interest->bit || ronbus_ring_wanted(ring, ahead->end, interest))
-			ahead->messages++;
-		else if (!ronbus_ring_unchanged(ring, ahead->end, value))
-			ahead->more = 1;
+		if (interest->bit) {
+			wanted = ronbus_ring_wanted(ring, ahead->end, found.seen, interest);
+			if (!ronbus_ring_unchanged(ring, ahead->end, found.seen))
+				ahead->more = 1;
+		}
+		ahead->messages += wanted;
 	}
 	return budget;
 }

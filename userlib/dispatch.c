@@ -360,6 +360,7 @@ static int try_recv(struct ronbus_worker *worker, void *buf, size_t size, struct
 
 	do {
 		struct ronbus_words at;
+		struct ronbus_seen seen;
 
 		ret = ronbus_peek(worker->sub, msg);
 		if (ret == RONBUS_LAGGED)
@@ -367,14 +368,15 @@ static int try_recv(struct ronbus_worker *worker, void *buf, size_t size, struct
 		if (ret != RONBUS_MESSAGE)
 			return ret;
 		at = ronbus_ring_at(ring, msg->position);
-		position = RB_READ(at.ready);
-		topic = RB_READ(&at.meta->topic);
+		seen = ronbus_peeked(worker->sub);
+		position = ronbus_words_ready(&at, seen);
+		topic = ronbus_words_topic(&at, seen);
 		if (topic == TOPIC_LOST)
 			ronbus_copy_out(&lost, msg->data, sizeof(lost));
 		else if (msg->len <= size)
 			ronbus_copy_out(buf, msg->data, msg->len);
-		else
-			return -EMSGSIZE;
+		else if (ronbus_ring_unchanged(ring, msg->position, seen))
+			return -EMSGSIZE; /* and it stays */
 	} while (ronbus_release(worker->sub)); /* overwritten meanwhile: the next look says so */
 
 	worker->position = position + (topic != TOPIC_LOST);

@@ -871,32 +871,33 @@ static void embedded_notify(struct ronbus_publisher_handle *base, __u64 set)
 }
 
 /* Is it something for this subscriber, or for nobody? */
-static bool counts(const struct embedded_sub *sub, enum ronbus_look what, __u64 pos, __u64 state)
+static bool counts(const struct embedded_sub *sub, enum ronbus_look what, __u64 pos,
+		   struct ronbus_seen seen)
 {
 	const struct ronbus_ring *ring = &sub->base.sub.ring;
 	const struct ronbus_interest *interest = &sub->base.sub.interest;
 
 	if (!interest->bit || what == RONBUS_LOOK_LAGGED)
 		return true;
-	return what == RONBUS_LOOK_READY && (ronbus_ring_wanted(ring, pos, interest) ||
-					     !ronbus_ring_unchanged(ring, pos, state));
+	return what == RONBUS_LOOK_READY && (ronbus_ring_wanted(ring, pos, seen, interest) ||
+					     !ronbus_ring_unchanged(ring, pos, seen));
 }
 
 /* Is there anything to see at the cursor, or the end? If not, @pos is where nothing is yet. */
 static bool look(const struct embedded_sub *sub, __u64 *pos)
 {
 	unsigned int looks = READY_LOOKS;
+	union ronbus_found found;
 	enum ronbus_look what;
-	__u64 state;
 
 	/* barrier E', with E in set_status(): end.pml */
 	if (RB_LOAD_ACQUIRE(&sub->bus->info.status) & RONBUS_STATUS_ENDED)
 		return true;
 	for (*pos = RB_READ(&sub->self.cursor); looks; looks--, ++*pos) {
-		what = ronbus_ring_look(&sub->base.sub.ring, *pos, &state);
+		what = ronbus_ring_look(&sub->base.sub.ring, *pos, &found);
 		if (what == RONBUS_LOOK_EMPTY)
 			return false;
-		if (counts(sub, what, *pos, state))
+		if (counts(sub, what, *pos, found.seen))
 			return true;
 	}
 	return true;

@@ -130,6 +130,12 @@ static inline void ronbus_peeked_nothing(struct ronbus_sub *sub)
 	sub->peek_state = ~never;
 }
 
+/* Of a message that was peeked at, for who reads more of it before ronbus_release(). */
+static inline struct ronbus_seen ronbus_peeked(const struct ronbus_sub *sub)
+{
+	return (struct ronbus_seen){ sub->peek_state };
+}
+
 /* Zeroed memory in cache lines of its own, for free(). */
 void *ronbus_zalloc(size_t size);
 

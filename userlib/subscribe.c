@@ -214,19 +214,20 @@ __RONBUS_PART int drain_wanted_of(struct ronbus_sub *sub, ronbus_drain_fn fn, vo
 	while (done < budget) {
 		const __u64 first = RB_READ(&sub->self->cursor);
 		const struct ronbus_words at = ronbus_ring_at(&ring, first);
-		__u64 states[RONBUS_RUN], next = first;
+		struct ronbus_seen seen[RONBUS_RUN];
+		__u64 next = first;
 		__u32 wanted, count;
 		int ret;
 
-		count = ronbus_ring_run_wanted(&ring, first, &sub->interest, states, &wanted);
+		count = ronbus_ring_run_wanted(&ring, first, &sub->interest, seen, &wanted);
 		for (; wanted && done < budget; wanted &= wanted - 1) {
 			__u32 i = (__u32)__builtin_ctz(wanted);
 			const struct ronbus_words its = ronbus_run_at(&ring, &at, i);
 
 			pass(sub, next, first + i);
 			next = first + i;
-			if (!__ronbus_copy(&ring, its, next, states[i], buffer, size, &msg) ||
-			    !ronbus_state_unchanged(its.state, states[i]))
+			if (!__ronbus_copy(&ring, its, next, seen[i], buffer, size, &msg) ||
+			    !ronbus_state_unchanged(its.state, seen[i].state))
 				break;
 			__ronbus_delivered(sub, next, next + 1);
 			next++;
@@ -276,15 +277,15 @@ __RONBUS_PART unsigned int take_run(const struct ronbus_ring *ring, __u64 pos, u
 				    char *to, size_t size, struct ronbus_msg *msgs)
 {
 	const struct ronbus_words at = ronbus_ring_at(ring, pos);
-	__u64 states[RONBUS_RUN];
+	struct ronbus_seen seen[RONBUS_RUN];
 	__u32 i, count;
 
-	count = ronbus_ring_run(ring, &at, pos, ronbus_run_length(ring, pos, most), states);
+	count = ronbus_ring_run(ring, &at, pos, ronbus_run_length(ring, pos, most), seen);
 	for (i = 0; i < count; i++)
-		if (!__ronbus_copy(ring, ronbus_run_at(ring, &at, i), pos + i, states[i],
+		if (!__ronbus_copy(ring, ronbus_run_at(ring, &at, i), pos + i, seen[i],
 				   to + i * size, size, &msgs[i]))
 			break;
-	return ronbus_ring_run_unchanged(ring, &at, i, states);
+	return ronbus_ring_run_unchanged(ring, &at, i, seen);
 }
 
 __RONBUS_PART int drain_runs(struct ronbus_sub *sub, ronbus_drain_fn fn, void *arg,
@@ -409,24 +410,24 @@ __RONBUS_PART void scan(struct ronbus_sub *sub, const struct ronbus_ring *ring)
 
 /* Whose message is it? 1: ours; 0: somebody else's; -1: it changed while we looked. */
 __RONBUS_PART int for_us(const struct ronbus_sub *sub, const struct ronbus_ring *ring, __u64 pos,
-			 __u64 state)
+			 struct ronbus_seen seen)
 {
-	int wanted = ronbus_ring_wanted(ring, pos, &sub->interest);
+	int wanted = ronbus_ring_wanted(ring, pos, seen, &sub->interest);
 
-	return ronbus_ring_unchanged(ring, pos, state) ? wanted : -1;
+	return ronbus_ring_unchanged(ring, pos, seen) ? wanted : -1;
 }
 
-/* One position: what ronbus_try_recv() returns, or 1 with @state, or -EALREADY to go on. */
+/* One position: what ronbus_try_recv() returns, or 1 with what was seen, or -EALREADY to go on. */
 __RONBUS_PART int next_once(struct ronbus_sub *sub, const struct ronbus_ring *ring,
-			    struct ronbus_msg *msg, __u64 *state, __u64 filter)
+			    struct ronbus_msg *msg, union ronbus_found *found, __u64 filter)
 {
 	__u64 pos = RB_READ(&sub->self->cursor);
 	/* Before the ring: barrier E', with E where the kernel ends the bus: end.pml */
 	__u32 status = RB_LOAD_ACQUIRE(&sub->info->status);
 
-	switch (ronbus_ring_look(ring, pos, state)) {
+	switch (ronbus_ring_look(ring, pos, found)) {
 	case RONBUS_LOOK_READY:
-		switch (filter ? for_us(sub, ring, pos, *state) : 1) {
+		switch (filter ? for_us(sub, ring, pos, found->seen) : 1) {
 		case 1:
 			return RONBUS_MESSAGE;
 		case 0:
@@ -437,7 +438,7 @@ __RONBUS_PART int next_once(struct ronbus_sub *sub, const struct ronbus_ring *ri
 		skip(sub, pos, &sub->self->holes);
 		return -EALREADY;
 	case RONBUS_LOOK_LAGGED:
-		return report_lag(sub, msg, pos, *state);
+		return report_lag(sub, msg, pos, found->next);
 	case RONBUS_LOOK_EMPTY:
 	default:
 		return status & RONBUS_STATUS_ENDED ? RONBUS_CLOSED : -EAGAIN;
@@ -445,10 +446,10 @@ __RONBUS_PART int next_once(struct ronbus_sub *sub, const struct ronbus_ring *ri
 }
 
 /*
- * Find the next message for us: RONBUS_MESSAGE, at the cursor and with its state word, or what
+ * Find the next message for us: RONBUS_MESSAGE, at the cursor and with what was seen, or what
  * ronbus_try_recv() returns.
  */
-__RONBUS_PART int next_in(struct ronbus_sub *sub, struct ronbus_msg *msg, __u64 *state,
+__RONBUS_PART int next_in(struct ronbus_sub *sub, struct ronbus_msg *msg, union ronbus_found *found,
 			  __u32 layout, __u64 filter)
 {
 	const struct ronbus_ring ring = __ronbus_view(&sub->ring, layout);
@@ -463,23 +464,23 @@ __RONBUS_PART int next_in(struct ronbus_sub *sub, struct ronbus_msg *msg, __u64 
 	if (filter)
 		scan(sub, &ring);
 	do {
-		ret = next_once(sub, &ring, msg, state, filter);
+		ret = next_once(sub, &ring, msg, found, filter);
 	} while (ret == -EALREADY && --budget);
 	return ret == -EALREADY ? -EAGAIN : ret;
 }
 
 /* Apart, for the others need not pay for what these do. */
 static __attribute__((noinline)) int next_of_library(struct ronbus_sub *sub, struct ronbus_msg *msg,
-						     __u64 *state)
+						     union ronbus_found *found)
 {
-	return next_in(sub, msg, state, sub->ring.layout, sub->interest.bit);
+	return next_in(sub, msg, found, sub->ring.layout, sub->interest.bit);
 }
 
-static inline int next(struct ronbus_sub *sub, struct ronbus_msg *msg, __u64 *state)
+static inline int next(struct ronbus_sub *sub, struct ronbus_msg *msg, union ronbus_found *found)
 {
 	if (RB_UNLIKELY(sub->library))
-		return next_of_library(sub, msg, state);
-	return next_in(sub, msg, state, RONBUS_LAYOUT_SLOTS, 0);
+		return next_of_library(sub, msg, found);
+	return next_in(sub, msg, found, RONBUS_LAYOUT_SLOTS, 0);
 }
 
 /*
@@ -488,23 +489,24 @@ static inline int next(struct ronbus_sub *sub, struct ronbus_msg *msg, __u64 *st
  */
 static int overtaken(struct ronbus_sub *sub, struct ronbus_msg *msg)
 {
-	__u64 state;
-	int ret = next(sub, msg, &state);
+	union ronbus_found found;
+	int ret = next(sub, msg, &found);
 
 	return ret == RONBUS_MESSAGE ? -EAGAIN : ret;
 }
 
 /* The message at the cursor. Apart, so that finding none saves no registers. */
 static __attribute__((noinline)) int take_found(struct ronbus_sub *sub, void *buf, size_t size,
-						struct ronbus_msg *msg, __u64 state)
+						struct ronbus_msg *msg, struct ronbus_seen seen)
 {
 	const struct ronbus_ring *ring = &sub->ring;
 	__u64 pos = RB_READ(&sub->self->cursor);
-	__u32 len = __ronbus_describe(ring, ronbus_ring_at(ring, pos).meta, pos, state, msg);
+	const struct ronbus_words at = ronbus_ring_at(ring, pos);
+	__u32 len = __ronbus_describe(ring, &at, pos, seen, msg);
 
 	if (len <= size)
-		ronbus_copy_out(buf, ronbus_ring_payload(ring, pos), len);
-	if (!ronbus_ring_unchanged(ring, pos, state))
+		ronbus_copy_out(buf, ronbus_words_payload(&at, seen), len);
+	if (!ronbus_ring_unchanged(ring, pos, seen))
 		return overtaken(sub, msg);
 	msg->data = buf;
 	if (len > size)
@@ -514,16 +516,16 @@ static __attribute__((noinline)) int take_found(struct ronbus_sub *sub, void *bu
 }
 
 /* The lengths that most programs know when they are compiled, the library knows, too. */
-__RONBUS_PART int take_of_size(const struct ronbus_ring *ring, __u64 pos, __u64 state, void *buf,
-			       size_t size, struct ronbus_msg *msg)
+__RONBUS_PART int take_of_size(const struct ronbus_ring *ring, __u64 pos, struct ronbus_seen seen,
+			       void *buf, size_t size, struct ronbus_msg *msg)
 {
 	switch (size) {
 	case 8:
-		return __ronbus_take(ring, pos, state, buf, 8, msg);
+		return __ronbus_take(ring, pos, seen, buf, 8, msg);
 	case 32:
-		return __ronbus_take(ring, pos, state, buf, 32, msg);
+		return __ronbus_take(ring, pos, seen, buf, 32, msg);
 	default:
-		return __ronbus_take(ring, pos, state, buf, size, msg);
+		return __ronbus_take(ring, pos, seen, buf, size, msg);
 	}
 }
 
@@ -537,13 +539,14 @@ __RONBUS_PART int take_wanted(struct ronbus_sub *sub, __u32 layout, void *buf, s
 {
 	const struct ronbus_ring ring = __ronbus_view(&sub->ring, layout);
 	const struct ronbus_interest mine = sub->interest;
-	__u64 state, first = RB_READ(&sub->self->cursor), pos = first;
+	__u64 first = RB_READ(&sub->self->cursor), pos = first;
+	struct ronbus_seen seen;
 	int taken = 0;
 	__u32 others;
 
-	while (ronbus_ring_ready(&ring, pos, &state)) {
-		if (ronbus_ring_wanted(&ring, pos, &mine)) {
-			taken = take_of_size(&ring, pos, state, buf, size, msg);
+	while (ronbus_ring_ready(&ring, pos, &seen)) {
+		if (ronbus_ring_wanted(&ring, pos, seen, &mine)) {
+			taken = take_of_size(&ring, pos, seen, buf, size, msg);
 			break;
 		}
 		others = ronbus_ring_others(&ring, pos, &mine);
@@ -561,10 +564,11 @@ __RONBUS_PART int take_wanted(struct ronbus_sub *sub, __u32 layout, void *buf, s
 __RONBUS_PART int take_next(struct ronbus_sub *sub, void *buf, size_t size, struct ronbus_msg *msg)
 {
 	const struct ronbus_ring ring = __ronbus_view(&sub->ring, RONBUS_LAYOUT_ARRAYS);
-	__u64 state, pos = RB_READ(&sub->self->cursor);
+	__u64 pos = RB_READ(&sub->self->cursor);
+	struct ronbus_seen seen;
 
-	if (!ronbus_ring_ready(&ring, pos, &state) ||
-	    !take_of_size(&ring, pos, state, buf, size, msg))
+	if (!ronbus_ring_ready(&ring, pos, &seen) ||
+	    !take_of_size(&ring, pos, seen, buf, size, msg))
 		return 0;
 	__ronbus_delivered(sub, pos, pos + 1);
 	return 1;
@@ -574,7 +578,7 @@ __RONBUS_PART int take_next(struct ronbus_sub *sub, void *buf, size_t size, stru
 static __attribute__((noinline)) int try_recv_of_library(struct ronbus_sub *sub, void *buf,
 							 size_t size, struct ronbus_msg *msg)
 {
-	__u64 state;
+	union ronbus_found found;
 	int ret;
 
 	if (!sub->interest.bit)
@@ -585,8 +589,8 @@ static __attribute__((noinline)) int try_recv_of_library(struct ronbus_sub *sub,
 		ret = take_wanted(sub, sub->ring.layout, buf, size, msg);
 	if (ret)
 		return RONBUS_MESSAGE;
-	ret = next_of_library(sub, msg, &state);
-	return ret == RONBUS_MESSAGE ? take_found(sub, buf, size, msg, state) : ret;
+	ret = next_of_library(sub, msg, &found);
+	return ret == RONBUS_MESSAGE ? take_found(sub, buf, size, msg, found.seen) : ret;
 }
 
 __RONBUS_PART int many_of(struct ronbus_sub *sub, char *to, size_t size, struct ronbus_msg *msgs,
@@ -621,13 +625,13 @@ static int many_from_arrays(struct ronbus_sub *sub, void *buf, size_t size, stru
 
 int __ronbus_try_recv(struct ronbus_sub *sub, void *buf, size_t size, struct ronbus_msg *msg)
 {
-	__u64 state;
+	union ronbus_found found;
 	int ret;
 
 	if (RB_UNLIKELY(sub->library))
 		return try_recv_of_library(sub, buf, size, msg);
-	ret = next_in(sub, msg, &state, RONBUS_LAYOUT_SLOTS, 0);
-	return ret == RONBUS_MESSAGE ? take_found(sub, buf, size, msg, state) : ret;
+	ret = next_in(sub, msg, &found, RONBUS_LAYOUT_SLOTS, 0);
+	return ret == RONBUS_MESSAGE ? take_found(sub, buf, size, msg, found.seen) : ret;
 }
 
 int __ronbus_recv_many(struct ronbus_sub *sub, void *buf, size_t size, struct ronbus_msg *msgs,
@@ -651,19 +655,22 @@ int __ronbus_recv_many(struct ronbus_sub *sub, void *buf, size_t size, struct ro
 int __ronbus_peek(struct ronbus_sub *sub, struct ronbus_msg *msg)
 {
 	const struct ronbus_ring *ring = &sub->ring;
-	__u64 state, pos;
+	union ronbus_found found;
+	struct ronbus_words at;
+	__u64 pos;
 	int ret;
 
-	ret = next(sub, msg, &state);
+	ret = next(sub, msg, &found);
 	if (ret != RONBUS_MESSAGE)
 		return ret;
 	pos = RB_READ(&sub->self->cursor);
-	__ronbus_describe(ring, ronbus_ring_at(ring, pos).meta, pos, state, msg);
-	if (!ronbus_ring_unchanged(ring, pos, state))
+	at = ronbus_ring_at(ring, pos);
+	__ronbus_describe(ring, &at, pos, found.seen, msg);
+	if (!ronbus_ring_unchanged(ring, pos, found.seen))
 		return overtaken(sub, msg);
-	msg->data = ronbus_ring_payload(ring, pos);
+	msg->data = ronbus_words_payload(&at, found.seen);
 	sub->peek_position = pos;
-	sub->peek_state = state;
-	sub->peek_word = ronbus_ring_at(ring, pos).state;
+	sub->peek_state = found.seen.state;
+	sub->peek_word = at.state;
 	return RONBUS_MESSAGE;
 }

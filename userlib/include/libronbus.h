@@ -1128,19 +1128,18 @@ RONBUS_INLINE int ronbus_publish_many(struct ronbus_pub *pub, unsigned int topic
  */
 
 /* Describe a message. A ring that others write may say anything of its length and topic. */
-__RONBUS_PART __u32 __ronbus_describe(const struct ronbus_ring *ring,
-				      const struct ronbus_meta *meta, __u64 pos, __u64 state,
-				      struct ronbus_msg *msg)
+__RONBUS_PART __u32 __ronbus_describe(const struct ronbus_ring *ring, const struct ronbus_words *at,
+				      __u64 pos, struct ronbus_seen seen, struct ronbus_msg *msg)
 {
-	__u32 len = RB_READ(&meta->len);
+	__u32 len = ronbus_words_len(at, seen);
 
 	if (RB_UNLIKELY(len > ring->payload))
 		len = ring->payload;
 	msg->position = pos;
 	msg->lost = 0;
 	msg->len = len;
-	msg->topic = RB_READ(&meta->topic) % RONBUS_TOPICS_MAX;
-	msg->publisher = (__u16)ronbus_state_owner(state);
+	msg->topic = ronbus_words_topic(at, seen) % RONBUS_TOPICS_MAX;
+	msg->publisher = (__u16)ronbus_state_owner(seen.state);
 	return len;
 }
 
@@ -1150,37 +1149,37 @@ __RONBUS_PART __u32 __ronbus_describe(const struct ronbus_ring *ring,
  * they are compiled: one comparison then is all that a length needs.
  */
 __RONBUS_PART int __ronbus_copy(const struct ronbus_ring *ring, const struct ronbus_words at,
-				__u64 pos, __u64 state, void *buf, size_t size,
+				__u64 pos, struct ronbus_seen seen, void *buf, size_t size,
 				struct ronbus_msg *msg)
 {
 	void *to = buf;
 	__u32 len;
 
 	if (__builtin_constant_p(size) && RB_LIKELY(size <= ring->payload) &&
-	    RB_LIKELY(RB_READ(&at.meta->len) == size)) {
-		ronbus_copy_out(to, ronbus_words_payload(&at), (__u32)size);
+	    RB_LIKELY(ronbus_words_len(&at, seen) == size)) {
+		ronbus_copy_out(to, ronbus_words_payload(&at, seen), (__u32)size);
 		msg->position = pos;
 		msg->lost = 0;
 		msg->len = (__u32)size;
-		msg->topic = RB_READ(&at.meta->topic) % RONBUS_TOPICS_MAX;
-		msg->publisher = (__u16)ronbus_state_owner(state);
+		msg->topic = ronbus_words_topic(&at, seen) % RONBUS_TOPICS_MAX;
+		msg->publisher = (__u16)ronbus_state_owner(seen.state);
 	} else {
-		len = __ronbus_describe(ring, at.meta, pos, state, msg);
+		len = __ronbus_describe(ring, &at, pos, seen, msg);
 		if (RB_UNLIKELY(len > size))
 			return 0;
 		__RONBUS_HIDE(to);
-		ronbus_copy_out(to, ronbus_words_payload(&at), len);
+		ronbus_copy_out(to, ronbus_words_payload(&at, seen), len);
 	}
 	msg->data = buf;
 	return 1;
 }
 
 /* Returns whether that could be done, and the message was whole. */
-__RONBUS_PART int __ronbus_take(const struct ronbus_ring *ring, __u64 pos, __u64 state, void *buf,
-				size_t size, struct ronbus_msg *msg)
+__RONBUS_PART int __ronbus_take(const struct ronbus_ring *ring, __u64 pos, struct ronbus_seen seen,
+				void *buf, size_t size, struct ronbus_msg *msg)
 {
-	return __ronbus_copy(ring, ronbus_ring_at(ring, pos), pos, state, buf, size, msg) &&
-	       ronbus_ring_unchanged(ring, pos, state);
+	return __ronbus_copy(ring, ronbus_ring_at(ring, pos), pos, seen, buf, size, msg) &&
+	       ronbus_ring_unchanged(ring, pos, seen);
 }
 
 /* Positions from @pos up to before @next were received. */
@@ -1211,10 +1210,11 @@ RONBUS_INLINE int ronbus_try_recv(struct ronbus_sub *sub, void *buf, size_t size
 				  struct ronbus_msg *msg)
 {
 	const struct ronbus_ring ring = __ronbus_view(&sub->ring, RONBUS_LAYOUT_SLOTS);
-	__u64 state, pos = RB_READ(&sub->self->cursor);
+	__u64 pos = RB_READ(&sub->self->cursor);
+	struct ronbus_seen seen;
 
-	if (RB_UNLIKELY(!ronbus_ring_ready(&ring, pos, &state) || sub->library ||
-			!__ronbus_take(&ring, pos, state, buf, size, msg)))
+	if (RB_UNLIKELY(!ronbus_ring_ready(&ring, pos, &seen) || sub->library ||
+			!__ronbus_take(&ring, pos, seen, buf, size, msg)))
 		return __ronbus_try_recv(sub, buf, size, msg);
 	__ronbus_delivered(sub, pos, pos + 1);
 	return RONBUS_MESSAGE;
@@ -1239,15 +1239,16 @@ RONBUS_INLINE int ronbus_recv_many(struct ronbus_sub *sub, void *buf, size_t siz
 				   struct ronbus_msg *msgs, unsigned int count)
 {
 	const struct ronbus_ring ring = __ronbus_view(&sub->ring, RONBUS_LAYOUT_SLOTS);
-	__u64 state, pos = RB_READ(&sub->self->cursor);
+	__u64 pos = RB_READ(&sub->self->cursor);
 	const __u64 first = pos;
+	struct ronbus_seen seen;
 	char *to = (char *)buf;
 
 	if (RB_UNLIKELY(sub->library))
 		return __ronbus_recv_many(sub, buf, size, msgs, count);
 	for (; pos - first < count; pos++, msgs++, to += size)
-		if (RB_UNLIKELY(!ronbus_ring_ready(&ring, pos, &state) ||
-				!__ronbus_take(&ring, pos, state, to, size, msgs)))
+		if (RB_UNLIKELY(!ronbus_ring_ready(&ring, pos, &seen) ||
+				!__ronbus_take(&ring, pos, seen, to, size, msgs)))
 			break;
 	if (RB_UNLIKELY(pos == first)) /* @msgs and @buf are where they were */
 		return __ronbus_recv_many(sub, buf, size, msgs, count);
@@ -1268,17 +1269,19 @@ RONBUS_INLINE int ronbus_recv_many(struct ronbus_sub *sub, void *buf, size_t siz
 RONBUS_INLINE int ronbus_peek(struct ronbus_sub *sub, struct ronbus_msg *msg)
 {
 	const struct ronbus_ring ring = __ronbus_view(&sub->ring, RONBUS_LAYOUT_SLOTS);
-	__u64 state, pos = RB_READ(&sub->self->cursor);
+	__u64 pos = RB_READ(&sub->self->cursor);
+	const struct ronbus_words at = ronbus_ring_at(&ring, pos);
+	struct ronbus_seen seen;
 
-	if (RB_UNLIKELY(!ronbus_ring_ready(&ring, pos, &state) || sub->library))
+	if (RB_UNLIKELY(!ronbus_ring_ready(&ring, pos, &seen) || sub->library))
 		return __ronbus_peek(sub, msg);
-	__ronbus_describe(&ring, ronbus_ring_at(&ring, pos).meta, pos, state, msg);
-	if (RB_UNLIKELY(!ronbus_ring_unchanged(&ring, pos, state)))
+	__ronbus_describe(&ring, &at, pos, seen, msg);
+	if (RB_UNLIKELY(!ronbus_ring_unchanged(&ring, pos, seen)))
 		return __ronbus_peek(sub, msg);
-	msg->data = ronbus_ring_payload(&ring, pos);
+	msg->data = ronbus_words_payload(&at, seen);
 	sub->peek_position = pos;
-	sub->peek_state = state;
-	sub->peek_word = ronbus_ring_at(&ring, pos).state;
+	sub->peek_state = seen.state;
+	sub->peek_word = at.state;
 	return RONBUS_MESSAGE;
 }
 

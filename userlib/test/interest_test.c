@@ -6,6 +6,12 @@
 
 #include "test.h"
 
+#ifdef RB_TSAN
+#define TAIL_MESSAGES 50000
+#else
+#define TAIL_MESSAGES 500000
+#endif
+
 #define EDGE ((__u64)RONBUS_F_EDGE_NOTIFY)
 #define BATCH (EDGE | RONBUS_F_BATCH)
 #define ALL (BATCH | RONBUS_F_METRICS_BUF)
@@ -30,6 +36,20 @@ static void test_addressed(void **state)
 	run(0, 1);
 }
 
+static void test_tail(void **state)
+{
+	static const __u64 layouts[] = { EDGE, EDGE | RONBUS_F_SOA };
+	static const __u32 capacities[] = { 8, 64 };
+	char wrong[256];
+
+	(void)state;
+	for (unsigned int i = 0; i < 4; i++)
+		if (!interest_tail(RONBUS_EMBEDDED, layouts[i % 2], capacities[i / 2],
+				   TAIL_MESSAGES, wrong, sizeof(wrong)))
+			fail_msg("features %llx, capacity %u: %s", layouts[i % 2],
+				 capacities[i / 2], wrong);
+}
+
 static void test_cases(void **state)
 {
 	static const __u64 features[] = { EDGE, BATCH, ALL, EDGE | RONBUS_F_SOA };
@@ -48,6 +68,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_cases),
 		cmocka_unit_test(test_addressed),
+		cmocka_unit_test(test_tail),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -85,20 +85,21 @@ static __u64 publish(__u32 owner)
 	return pos;
 }
 
-static enum ronbus_look look(__u64 pos, __u64 *value)
+static enum ronbus_look look(__u64 pos, union ronbus_found *found)
 {
-	*value = 0;
-	return ronbus_ring_look(&ring, pos, value);
+	memset(found, 0, sizeof(*found));
+	return ronbus_ring_look(&ring, pos, found);
 }
 
 static void expect_message(__u64 pos, __u32 owner)
 {
-	__u64 payload[PAYLOAD / 8], state;
+	__u64 payload[PAYLOAD / 8];
+	union ronbus_found found;
 
-	assert_int_equal(look(pos, &state), RONBUS_LOOK_READY);
-	assert_int_equal(ronbus_state_owner(state), owner);
-	ronbus_copy_out(payload, ronbus_ring_payload(&ring, pos), PAYLOAD);
-	assert_true(ronbus_ring_unchanged(&ring, pos, state));
+	assert_int_equal(look(pos, &found), RONBUS_LOOK_READY);
+	assert_int_equal(ronbus_state_owner(found.seen.state), owner);
+	ronbus_copy_out(payload, ronbus_ring_payload(&ring, pos, found.seen), PAYLOAD);
+	assert_true(ronbus_ring_unchanged(&ring, pos, found.seen));
 	assert_int_equal(payload[0], pos);
 	assert_int_equal(payload[1], owner);
 	assert_int_equal(payload[2], ~pos);
@@ -107,17 +108,17 @@ static void expect_message(__u64 pos, __u32 owner)
 
 static void expect(__u64 pos, enum ronbus_look what)
 {
-	__u64 value;
+	union ronbus_found found;
 
-	assert_int_equal(look(pos, &value), what);
+	assert_int_equal(look(pos, &found), what);
 }
 
 static void expect_lag(__u64 pos, __u64 to)
 {
-	__u64 value;
+	union ronbus_found found;
 
-	assert_int_equal(look(pos, &value), RONBUS_LOOK_LAGGED);
-	assert_int_equal(value, to);
+	assert_int_equal(look(pos, &found), RONBUS_LOOK_LAGGED);
+	assert_int_equal(found.next, to);
 }
 
 static __u64 state_of(__u64 pos)
@@ -297,27 +298,28 @@ static void test_lag_is_at_least_what_the_slot_shows(void **state)
 	/* A late hint: then as far as can be seen in the slot, and on from there. */
 	ring.head->head = CAPACITY;
 	for (__u64 pos = CAPACITY; pos <= last - CAPACITY;) {
-		__u64 next;
+		union ronbus_found found;
 		/* The slot has the position that went over its end last. */
 		__u64 newest = last - (last - pos) % CAPACITY;
 
-		assert_int_equal(look(pos, &next), RONBUS_LOOK_LAGGED);
-		assert_int_equal(next, newest + 1 - CAPACITY);
-		pos = next;
+		assert_int_equal(look(pos, &found), RONBUS_LOOK_LAGGED);
+		assert_int_equal(found.next, newest + 1 - CAPACITY);
+		pos = found.next;
 	}
 }
 
 static void test_overwriting_is_noticed(void **state)
 {
-	__u64 pos = publish(1), value;
+	union ronbus_found found;
+	__u64 pos = publish(1);
 
 	(void)state;
-	assert_int_equal(look(pos, &value), RONBUS_LOOK_READY);
+	assert_int_equal(look(pos, &found), RONBUS_LOOK_READY);
 	for (__u32 i = 1; i < CAPACITY; i++)
 		publish(1);
-	assert_true(ronbus_ring_unchanged(&ring, pos, value));
+	assert_true(ronbus_ring_unchanged(&ring, pos, found.seen));
 	claim(2); /* nothing is written yet, but may be at any moment */
-	assert_false(ronbus_ring_unchanged(&ring, pos, value));
+	assert_false(ronbus_ring_unchanged(&ring, pos, found.seen));
 }
 
 /* ---- stalled publishers --------------------------------------------------------------- */
@@ -590,7 +592,8 @@ static void scribble(__u64 *seed, __u64 pos)
 
 static void test_garbage_is_survived(void **state)
 {
-	__u64 seed = 0x1234567, value, unused[PAYLOAD / 8];
+	__u64 seed = 0x1234567, unused[PAYLOAD / 8];
+	union ronbus_found found;
 
 	(void)state;
 	for (int i = 0; i < 200000; i++) {
@@ -599,14 +602,15 @@ static void test_garbage_is_survived(void **state)
 
 		if (i % 16 == 0)
 			scribble(&seed, pos);
-		switch (look(pos, &value)) {
+		switch (look(pos, &found)) {
 		case RONBUS_LOOK_LAGGED:
 			/* Readers go forward, or have reached the end of all numbers. */
-			assert_true(value > pos || pos == ~0ULL);
+			assert_true(found.next > pos || pos == ~0ULL);
 			break;
 		case RONBUS_LOOK_READY:
-			ronbus_copy_out(unused, ronbus_ring_payload(&ring, pos), PAYLOAD);
-			(void)ronbus_ring_unchanged(&ring, pos, value);
+			ronbus_copy_out(unused, ronbus_ring_payload(&ring, pos, found.seen),
+					PAYLOAD);
+			(void)ronbus_ring_unchanged(&ring, pos, found.seen);
 			break;
 		default:
 			break;
@@ -621,6 +625,8 @@ static void test_garbage_is_survived(void **state)
 }
 
 /* ---- layout, and several messages at once --------------------------------------------- */
+
+static const struct ronbus_seen whatever; /* for who asks where a word is, and does not read it */
 
 /* Each byte belongs to one word of one position; arrays begin on cache lines. */
 static void expect_places(__u32 capacity, __u32 payload)
@@ -639,8 +645,8 @@ static void expect_places(__u32 capacity, __u32 payload)
 			{ at.state, 8 },
 			{ at.hole, 8 },
 			{ at.ready, 8 },
-			{ at.meta, sizeof(*at.meta) },
-			{ ronbus_words_payload(&at), payload },
+			{ at.meta, sizeof(struct ronbus_meta) },
+			{ ronbus_words_payload(&at, whatever), payload },
 		};
 
 		for (size_t w = 0; w < ARRAY_SIZE(places); w++) {
@@ -673,7 +679,8 @@ static void test_words_have_places_of_their_own(void **state)
 static void test_runs(void **state)
 {
 	const struct ronbus_words at = ronbus_ring_at(&ring, CAPACITY);
-	__u64 states[RONBUS_RUN], first = CAPACITY;
+	struct ronbus_seen seen[RONBUS_RUN];
+	__u64 first = CAPACITY;
 	struct ronbus_ring wide;
 
 	(void)state;
@@ -688,18 +695,19 @@ static void test_runs(void **state)
 
 		assert_true(its.state == own.state && its.hole == own.hole &&
 			    its.ready == own.ready && its.meta == own.meta);
-		assert_ptr_equal(ronbus_words_payload(&its), ronbus_words_payload(&own));
+		assert_ptr_equal(ronbus_words_payload(&its, whatever),
+				 ronbus_words_payload(&own, whatever));
 	}
 	ring_free(&wide);
 	assert_int_equal(ronbus_run_length(&ring, 5, 100), 3); /* it ends with the ring */
-	assert_int_equal(ronbus_ring_run(&ring, &at, first, 4, states), 0);
+	assert_int_equal(ronbus_ring_run(&ring, &at, first, 4, seen), 0);
 	publish(1);
 	publish(2);
 	publish(1);
-	assert_int_equal(ronbus_ring_run(&ring, &at, first, 2, states), 2);
-	assert_int_equal(ronbus_ring_run(&ring, &at, first, 4, states), 3);
-	assert_int_equal(ronbus_state_owner(states[1]), 2);
-	assert_int_equal(ronbus_ring_run_unchanged(&ring, &at, 3, states), 3);
+	assert_int_equal(ronbus_ring_run(&ring, &at, first, 2, seen), 2);
+	assert_int_equal(ronbus_ring_run(&ring, &at, first, 4, seen), 3);
+	assert_int_equal(ronbus_state_owner(seen[1].state), 2);
+	assert_int_equal(ronbus_ring_run_unchanged(&ring, &at, 3, seen), 3);
 }
 
 static void overwrite_second(void)
@@ -712,16 +720,21 @@ static void overwrite_second(void)
 static void test_run_is_as_long_as_it_is_whole(void **state)
 {
 	const struct ronbus_words at = ronbus_ring_at(&ring, CAPACITY);
-	__u64 states[RONBUS_RUN];
+	struct ronbus_seen seen[RONBUS_RUN];
 
 	(void)state;
 	publish(1);
 	publish(1);
 	publish(1);
-	assert_int_equal(ronbus_ring_run(&ring, &at, CAPACITY, 4, states), 3);
+	assert_int_equal(ronbus_ring_run(&ring, &at, CAPACITY, 4, seen), 3);
 	at_fence = overwrite_second; /* between the reading and the second looks */
-	assert_int_equal(ronbus_ring_run_unchanged(&ring, &at, 3, states), 1);
+	assert_int_equal(ronbus_ring_run_unchanged(&ring, &at, 3, seen), 1);
 	assert_null(at_fence);
+}
+
+static void set_ready(__u64 pos, __u64 ready)
+{
+	*(__u64 *)ronbus_ring_at(&ring, pos).ready = ready;
 }
 
 static void test_others(void **state)
@@ -739,7 +752,7 @@ static void test_others(void **state)
 	assert_int_equal(ronbus_ring_others(&ring, CAPACITY, &first), 0);
 	assert_int_equal(ronbus_ring_others(&ring, CAPACITY, &late), 0);
 	assert_int_equal(ronbus_ring_others(&ring, CAPACITY + 1, &late), 2);
-	*ronbus_ring_at(&ring, CAPACITY + 2).ready = 3;
+	set_ready(CAPACITY + 2, 3);
 	assert_int_equal(ronbus_ring_others(&ring, CAPACITY, &second), 2);
 	at_fence = overwrite_second;
 	assert_int_equal(ronbus_ring_others(&ring, CAPACITY, &second), 1);
@@ -748,33 +761,33 @@ static void test_others(void **state)
 static void test_wanted_of_a_run(void **state)
 {
 	struct ronbus_interest second = { .bit = 2, .topics = ~0ULL, .asked = ~0ULL };
-	__u64 states[RONBUS_RUN];
+	struct ronbus_seen seen[RONBUS_RUN];
 	__u32 wanted = 7;
 
 	(void)state;
-	assert_int_equal(ronbus_ring_run_wanted(&ring, CAPACITY, &second, states, &wanted), 0);
+	assert_int_equal(ronbus_ring_run_wanted(&ring, CAPACITY, &second, seen, &wanted), 0);
 	assert_int_equal(wanted, 0);
 	publish(1); /* all for subscriber 0; their topic is the publisher's number */
 	publish(2);
 	publish(2);
-	assert_int_equal(ronbus_ring_run_wanted(&ring, CAPACITY, &second, states, &wanted), 3);
+	assert_int_equal(ronbus_ring_run_wanted(&ring, CAPACITY, &second, seen, &wanted), 3);
 	assert_int_equal(wanted, 0);
-	*ronbus_ring_at(&ring, CAPACITY).ready = 2;
-	*ronbus_ring_at(&ring, CAPACITY + 2).ready = 3;
-	assert_int_equal(ronbus_ring_run_wanted(&ring, CAPACITY, &second, states, &wanted), 3);
+	set_ready(CAPACITY, 2);
+	set_ready(CAPACITY + 2, 3);
+	assert_int_equal(ronbus_ring_run_wanted(&ring, CAPACITY, &second, seen, &wanted), 3);
 	assert_int_equal(wanted, 5);
-	assert_int_equal(ronbus_state_owner(states[1]), 2);
+	assert_int_equal(ronbus_state_owner(seen[1].state), 2);
 	second.asked = 1 << 2; /* addressed to it, and to one who had its bit */
-	assert_int_equal(ronbus_ring_run_wanted(&ring, CAPACITY, &second, states, &wanted), 3);
+	assert_int_equal(ronbus_ring_run_wanted(&ring, CAPACITY, &second, seen, &wanted), 3);
 	assert_int_equal(wanted, 4);
 	second.joined = CAPACITY + 1; /* of what was there before, each has to be asked */
-	assert_int_equal(ronbus_ring_run_wanted(&ring, CAPACITY, &second, states, &wanted), 0);
+	assert_int_equal(ronbus_ring_run_wanted(&ring, CAPACITY, &second, seen, &wanted), 0);
 	assert_int_equal(wanted, 0);
-	assert_int_equal(ronbus_ring_run_wanted(&ring, CAPACITY + 1, &second, states, &wanted), 2);
+	assert_int_equal(ronbus_ring_run_wanted(&ring, CAPACITY + 1, &second, seen, &wanted), 2);
 	assert_int_equal(wanted, 2);
 	second.joined = 0;
 	at_fence = overwrite_second; /* nothing is said of it, nor of what is behind it */
-	assert_int_equal(ronbus_ring_run_wanted(&ring, CAPACITY, &second, states, &wanted), 1);
+	assert_int_equal(ronbus_ring_run_wanted(&ring, CAPACITY, &second, seen, &wanted), 1);
 	assert_int_equal(wanted, 0);
 }
 

@@ -8,18 +8,7 @@
  * under sequential consistency; what hardware may reorder besides is not seen here (the stress test
  * and the letters in ronbus_ring.h are for that).
  */
-static void access_point(void);
-
-#define __atomic_load_n(p, order) (access_point(), __atomic_load_n(p, order))
-#define __atomic_store_n(p, v, order) (access_point(), __atomic_store_n(p, v, order))
-#define __atomic_exchange_n(p, v, order) (access_point(), __atomic_exchange_n(p, v, order))
-#define __atomic_compare_exchange_n(p, old, new, weak, yes, no) \
-	(access_point(), __atomic_compare_exchange_n(p, old, new, weak, yes, no))
-
-#include "test.h"
-
-#include <stdbool.h>
-#include <ucontext.h>
+#include "schedule.h"
 
 #define PAYLOAD 32U
 #define PUBLISHERS_MOST 5
@@ -27,8 +16,7 @@ static void access_point(void);
 #define ACTORS (PUBLISHERS_MOST + READERS)
 #define MESSAGES 6
 #define POSITIONS 4096
-#define SWITCHES_MOST 200000
-#define STACK_SIZE (128 * 1024)
+#define ACCESSES_MOST 400000
 
 #ifdef RB_TSAN
 #define SCHEDULES 0 /* does not know coroutines */
@@ -39,10 +27,7 @@ static void access_point(void);
 #endif
 
 struct actor {
-	ucontext_t context;
-	char *stack;
-	void (*run)(struct actor *actor);
-	bool done;
+	struct coroutine co;
 	__u32 id; /* of a publisher, or index of a reader */
 	__u32 sent;
 	/* readers */
@@ -59,20 +44,11 @@ enum passed {
 
 static struct ronbus_ring ring;
 static struct actor actors[ACTORS];
-static ucontext_t scheduler;
-static struct actor *running;
 static unsigned int publishers, publishing;
 static bool exclusive;
 static unsigned char committed[POSITIONS];
-static __u64 seed, first_seed;
-static unsigned int stickiness;
+static __u64 first_seed;
 static __u64 give_ups, lags, repaired_slots;
-
-static void access_point(void)
-{
-	if (running)
-		swapcontext(&running->context, &scheduler);
-}
 
 static void check(bool good, const char *what)
 {
@@ -120,8 +96,10 @@ static void publish(struct actor *me)
 	ronbus_ring_advance(&ring, claim.pos + 1);
 }
 
-static void run_publisher(struct actor *me)
+static void run_publisher(struct coroutine *co)
 {
+	struct actor *me = (struct actor *)co;
+
 	for (int i = 0; i < MESSAGES; i++)
 		publish(me);
 	publishing--;
@@ -134,13 +112,13 @@ static void pass(struct actor *me, __u64 to, enum passed how)
 		me->passed[me->pos++] = how;
 }
 
-static void deliver(struct actor *me, __u64 state)
+static void deliver(struct actor *me, struct ronbus_seen seen)
 {
 	__u64 payload[PAYLOAD / 8], expected[PAYLOAD / 8];
-	__u32 id = ronbus_state_owner(state), seq;
+	__u32 id = ronbus_state_owner(seen.state), seq;
 
-	ronbus_copy_out(payload, ronbus_ring_payload(&ring, me->pos), PAYLOAD);
-	if (!ronbus_ring_unchanged(&ring, me->pos, state))
+	ronbus_copy_out(payload, ronbus_ring_payload(&ring, me->pos, seen), PAYLOAD);
+	if (!ronbus_ring_unchanged(&ring, me->pos, seen))
 		return;
 	seq = (__u32)payload[1];
 	fill(expected, me->pos, id, seq);
@@ -151,15 +129,17 @@ static void deliver(struct actor *me, __u64 state)
 	pass(me, me->pos + 1, DELIVERED);
 }
 
-static void run_reader(struct actor *me)
+static void run_reader(struct coroutine *co)
 {
+	struct actor *me = (struct actor *)co;
+
 	for (;;) {
 		bool last = !publishing;
-		__u64 value;
+		union ronbus_found found;
 
-		switch (ronbus_ring_look(&ring, me->pos, &value)) {
+		switch (ronbus_ring_look(&ring, me->pos, &found)) {
 		case RONBUS_LOOK_READY:
-			deliver(me, value);
+			deliver(me, found.seen);
 			break;
 		case RONBUS_LOOK_HOLE:
 			me->holes++;
@@ -167,44 +147,28 @@ static void run_reader(struct actor *me)
 			break;
 		case RONBUS_LOOK_LAGGED:
 			lags++;
-			me->lost += value - me->pos;
-			pass(me, value, LOST);
+			me->lost += found.next - me->pos;
+			pass(me, found.next, LOST);
 			break;
 		case RONBUS_LOOK_EMPTY:
 			if (last)
 				return;
-			access_point();
+			schedule_yield();
 		}
 	}
 }
 
 /* What the kernel does for a publisher that is gone, here in its place. Then comes a new one. */
-static void run_repair(struct actor *me)
+static void run_repair(struct coroutine *co)
 {
+	struct actor *me = (struct actor *)co;
+
 	for (__u32 i = 0; i <= ring.mask; i++)
 		repaired_slots += ronbus_ring_repair(&ring, me->id, i, 1);
-	run_publisher(me);
+	run_publisher(co);
 }
 
 /* ---- the scheduler -------------------------------------------------------------------- */
-
-static void enter(void)
-{
-	running->run(running);
-	running->done = true;
-	setcontext(&scheduler);
-}
-
-static void start(struct actor *actor, void (*run)(struct actor *actor))
-{
-	getcontext(&actor->context);
-	actor->context.uc_stack.ss_sp = actor->stack;
-	actor->context.uc_stack.ss_size = STACK_SIZE;
-	actor->context.uc_link = NULL;
-	actor->run = run;
-	actor->done = false;
-	makecontext(&actor->context, enter, 0);
-}
 
 static void create_actors(void)
 {
@@ -213,14 +177,14 @@ static void create_actors(void)
 	publishing = publishers;
 	for (i = 0; i < publishers + READERS; i++) {
 		struct actor *actor = &actors[i];
-		char *stack = actor->stack;
+		char *stack = actor->co.stack;
 
 		memset(actor, 0, sizeof(*actor));
-		actor->stack = stack;
+		actor->co.stack = stack;
 		actor->id = i < publishers ? i + 1 : i - publishers;
 		actor->start = ring.mask + 1;
 		actor->pos = actor->start;
-		start(actor, i < publishers ? run_publisher : run_reader);
+		schedule_start(&actor->co, i < publishers ? run_publisher : run_reader);
 	}
 }
 
@@ -242,31 +206,26 @@ static void kill_one(void)
 {
 	struct actor *victim = &actors[dice(&seed) % publishers];
 
-	if (victim->done || victim->run != run_publisher)
+	if (victim->co.done || victim->co.run != run_publisher)
 		return;
-	start(victim, run_repair);
+	schedule_start(&victim->co, run_repair);
 }
 
-/* One schedule: who goes on is thrown at each access, or stays the same for a while. */
 static void play(bool deadly)
 {
-	unsigned int count = publishers + READERS, left = count, switches = 0;
-	unsigned int kill_at = deadly ? dice(&seed) % 200 : ~0U;
-	struct actor *next = NULL;
+	struct coroutine *all[ACTORS];
+	int ret;
 
-	while (left) {
-		check(++switches < SWITCHES_MOST, "nobody gets on");
-		if (switches == kill_at)
-			kill_one();
-		if (!next || next->done || dice(&seed) % stickiness == 0)
-			do
-				next = &actors[dice(&seed) % count];
-			while (next->done);
-		running = next;
-		swapcontext(&scheduler, &next->context);
-		running = NULL;
-		left -= next->done;
+	for (unsigned int i = 0; i < publishers + READERS; i++)
+		all[i] = &actors[i].co;
+	accesses = 0;
+	look_at = deadly ? 1 + dice(&seed) % 200 : 0;
+	ret = schedule_play(all, publishers + READERS, ACCESSES_MOST);
+	if (ret == 1) {
+		kill_one();
+		ret = schedule_play(all, publishers + READERS, ACCESSES_MOST);
 	}
+	check(!ret, "nobody gets on");
 }
 
 static void run_schedules(bool deadly, bool one_publisher)
@@ -317,22 +276,13 @@ static void test_exclusive_death(void **state)
 	run_schedules(true, true);
 }
 
-static int setup(void **state)
-{
-	(void)state;
-	for (unsigned int i = 0; i < ACTORS; i++) {
-		actors[i].stack = malloc(STACK_SIZE);
-		if (!actors[i].stack)
-			return -1;
-	}
-	return 0;
-}
-
 static int teardown(void **state)
 {
 	(void)state;
-	for (unsigned int i = 0; i < ACTORS; i++)
-		free(actors[i].stack);
+	for (unsigned int i = 0; i < ACTORS; i++) {
+		free(actors[i].co.stack);
+		actors[i].co.stack = NULL;
+	}
 	return 0;
 }
 
@@ -345,8 +295,8 @@ int main(void)
 		cmocka_unit_test(test_exclusive_death),
 	};
 
-	int failed = cmocka_run_group_tests_name("schedule", tests, setup, teardown);
+	int failed = cmocka_run_group_tests_name("schedule", tests, NULL, teardown);
 
 	ring_features = RONBUS_F_SOA;
-	return cmocka_run_group_tests_name("schedule of arrays", tests, setup, teardown) + failed;
+	return cmocka_run_group_tests_name("schedule of arrays", tests, NULL, teardown) + failed;
 }

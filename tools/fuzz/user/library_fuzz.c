@@ -43,6 +43,7 @@ static void scribble_ring(void)
 {
 	struct input *input = &run.input;
 	const struct ronbus_words at = ronbus_ring_at(&run.ring, take8(input));
+	struct ronbus_meta *meta = (struct ronbus_meta *)at.meta;
 	uint64_t value = take_value(input);
 
 	run.wild |= value >> 50 != 0;
@@ -55,11 +56,11 @@ static void scribble_ring(void)
 		*at.hole = value;
 		break;
 	case 3:
-		at.meta->len = (__u32)value;
+		meta->len = (__u32)value;
 		break;
 	case 4:
-		*at.ready = value;
-		at.meta->topic = (__u32)value;
+		*(uint64_t *)at.ready = value;
+		meta->topic = (__u32)value;
 		break;
 	case 5:
 		run.ring.head->head = value;

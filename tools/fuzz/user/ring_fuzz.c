@@ -54,6 +54,7 @@ static void scribble(void)
 	__u64 *words = (__u64 *)run.ring.head;
 	__u64 lap = take_value(input);
 	const struct ronbus_words at = ronbus_ring_at(&run.ring, take8(input));
+	struct ronbus_meta *meta = (struct ronbus_meta *)at.meta;
 	size_t i;
 
 	switch (take8(input) % 6) {
@@ -70,8 +71,8 @@ static void scribble(void)
 		run.ring.head->head = lap;
 		break;
 	case 4:
-		at.meta->len = (__u32)lap;
-		at.meta->topic = take8(input);
+		meta->len = (__u32)lap;
+		meta->topic = take8(input);
 		break;
 	default:
 		for (i = 0; i < ring_words(); i++)
@@ -87,22 +88,26 @@ static bool sane(uint64_t pos)
 
 static void hostile_look(void)
 {
-	__u64 pos = take_value(&run.input), value = 0, state = 0;
-	enum ronbus_look look = ronbus_ring_look(&run.ring, pos, &value);
+	__u64 pos = take_value(&run.input);
+	union ronbus_found found = { 0 };
+	enum ronbus_look look = ronbus_ring_look(&run.ring, pos, &found);
+	struct ronbus_words at;
+	struct ronbus_seen seen;
 	char copy[4096];
 	__u32 len;
 
 	must(look <= RONBUS_LOOK_LAGGED);
 	if (look == RONBUS_LOOK_LAGGED)
-		must(value > pos || pos == ~0ULL);
-	if (ronbus_ring_ready(&run.ring, pos, &state)) {
+		must(found.next > pos || pos == ~0ULL);
+	if (ronbus_ring_ready(&run.ring, pos, &seen)) {
 		between_steps();
-		len = RB_READ(&ronbus_ring_at(&run.ring, pos).meta->len);
+		at = ronbus_ring_at(&run.ring, pos);
+		len = ronbus_words_len(&at, seen);
 		if (len > run.ring.payload)
 			len = run.ring.payload;
-		ronbus_copy_out(copy, ronbus_ring_payload(&run.ring, pos), len);
+		ronbus_copy_out(copy, ronbus_words_payload(&at, seen), len);
 		between_steps();
-		ronbus_ring_unchanged(&run.ring, pos, state);
+		ronbus_ring_unchanged(&run.ring, pos, seen);
 	}
 }
 
@@ -230,22 +235,22 @@ static void repair(void)
 	run.holds[owner] = 0;
 }
 
-static void deliver(unsigned int reader, uint64_t pos, uint64_t state)
+static void deliver(unsigned int reader, uint64_t pos, struct ronbus_seen seen)
 {
 	uint64_t payload[8];
 	bool whole;
 
 	run.reading[reader] = true;
 	between_steps();
-	ronbus_copy_out(payload, ronbus_ring_payload(&run.ring, pos), 8);
+	ronbus_copy_out(payload, ronbus_ring_payload(&run.ring, pos, seen), 8);
 	between_steps();
-	whole = ronbus_ring_unchanged(&run.ring, pos, state);
+	whole = ronbus_ring_unchanged(&run.ring, pos, seen);
 	run.reading[reader] = false;
 	if (!whole)
 		return;
 	must(run.fate[pos] == COMMITTED);
 	must(payload[0] == run.value[pos]);
-	must(payload[0] == message_of(pos, ronbus_state_owner(state)));
+	must(payload[0] == message_of(pos, ronbus_state_owner(seen.state)));
 	run.cursor[reader] = pos + 1;
 	run.passed[reader]++;
 }
@@ -253,17 +258,18 @@ static void deliver(unsigned int reader, uint64_t pos, uint64_t state)
 static void receive(void)
 {
 	unsigned int reader = take8(&run.input) % READERS;
-	__u64 pos = run.cursor[reader], value = 0;
+	__u64 pos = run.cursor[reader];
+	union ronbus_found found;
 	enum ronbus_look look;
 
 	if (pos >= POSITIONS || run.reading[reader])
 		return;
 	run.reading[reader] = true;
-	look = ronbus_ring_look(&run.ring, pos, &value);
+	look = ronbus_ring_look(&run.ring, pos, &found);
 	run.reading[reader] = false;
 	switch (look) {
 	case RONBUS_LOOK_READY:
-		deliver(reader, pos, value);
+		deliver(reader, pos, found.seen);
 		break;
 	case RONBUS_LOOK_HOLE:
 		must(run.fate[pos] != COMMITTED);
@@ -272,9 +278,9 @@ static void receive(void)
 		run.passed[reader]++;
 		break;
 	case RONBUS_LOOK_LAGGED:
-		must(value > pos && value < POSITIONS);
-		run.cursor[reader] = value;
-		run.passed[reader] += value - pos;
+		must(found.next > pos && found.next < POSITIONS);
+		run.cursor[reader] = found.next;
+		run.passed[reader] += found.next - pos;
 		break;
 	case RONBUS_LOOK_EMPTY:
 		break;
@@ -296,8 +302,9 @@ static void honest_step(void)
 /* Whatever happened: with all that stopped repaired, every reader comes to the tail. */
 static void finish(void)
 {
-	__u64 tail, value;
+	union ronbus_found found;
 	unsigned int i, steps;
+	__u64 tail;
 
 	for (i = 1; i <= PUBLISHERS; i++)
 		ronbus_ring_repair(&run.ring, i, 0, run.ring.mask + 1);
@@ -305,14 +312,14 @@ static void finish(void)
 	for (i = 0; i < READERS; i++) {
 		for (steps = 0; run.cursor[i] < tail; steps++) {
 			uint64_t pos = run.cursor[i];
-			enum ronbus_look look = ronbus_ring_look(&run.ring, pos, &value);
+			enum ronbus_look look = ronbus_ring_look(&run.ring, pos, &found);
 
 			must(look != RONBUS_LOOK_EMPTY);
 			must(steps <= 2 * run.ring.mask + 64);
 			if (look == RONBUS_LOOK_READY)
-				deliver(i, pos, value);
+				deliver(i, pos, found.seen);
 			else if (look == RONBUS_LOOK_LAGGED)
-				run.cursor[i] = value, run.passed[i] += value - pos;
+				run.cursor[i] = found.next, run.passed[i] += found.next - pos;
 			else
 				run.cursor[i] = pos + 1, run.passed[i]++;
 		}
