@@ -117,7 +117,9 @@ static struct ronbus_bus *find(const char *name, const struct ipc_namespace *ns)
 
 	lockdep_assert_held(&ronbus_registry);
 
-	xa_for_each(&buses, id, bus) if (bus->ipc_ns == ns && !strcmp(bus->name, name)) return bus;
+	xa_for_each(&buses, id, bus)
+		if (bus->ipc_ns == ns && !strcmp(bus->name, name))
+			return bus;
 	return NULL;
 }
 

@@ -4,8 +4,7 @@
  *
  * Lifetime. A bus is held by its bus fds, publishers and subscribers, one reference each, and is
  * freed with the last of them, or when nobody visits it from the registry any more; a mapping holds
- * its fd. Nothing here looks at processes: death is
- * the kernel closing what the dead had open.
+ * its fd. Nothing here looks at processes: death is the kernel closing what the dead had open.
  *
  * Locking. ronbus_registry (bus.c) guards the list of buses. bus->lock guards membership: subs,
  * pubs, audience, status, retired counters; and which block is whose. sub->read_lock makes a
@@ -231,11 +230,11 @@ struct ronbus_coalescing {
  * @free_work: frees it, with its page, after a grace period
  *
  * Lifetime. The program's calls reach it through its file, until the file is released: then it
- * leaves. Publishers reach it through bus->subs under RCU; one that found it there may still look at
- * all of it, its page included, until the grace period that follows has passed, but finds it @dead.
- * Its timer and @crowd_work are cancelled when it leaves, and not begun when it is dead. Pending
- * commands of io_uring hold the file. STATS and tracing reach it under bus->lock. Its eventfd is let
- * go of when it leaves, under @event_lock.
+ * leaves. Publishers reach it through bus->subs under RCU; one that found it there may still look
+ * at all of it, its page included, until the grace period that follows has passed, but finds it
+ * @dead. Its timer and @crowd_work are cancelled when it leaves, and not begun when it is dead.
+ * Pending commands of io_uring hold the file. STATS and tracing reach it under bus->lock. Its
+ * eventfd is let go of when it leaves, under @event_lock.
  */
 struct ronbus_sub {
 	struct ronbus_bus *bus;

@@ -169,8 +169,8 @@ const struct vm_operations_struct ronbus_vm_ops = {
 
 /*
  * By number, and as nobody's pages: what has only the addresses of the program gets no hold of
- * them. A page that is pinned, for io_uring or for a pipe, could be written when the mapping and the
- * fd that it was made from are long gone.
+ * them. A page that is pinned, for io_uring or for a pipe, could be written when the mapping and
+ * the fd that it was made from are long gone.
  */
 static int insert_pages(const struct ronbus_region *region, struct vm_area_struct *vma)
 {

@@ -28,10 +28,10 @@
  * is marked in hole, and passed by. A reader of position p finds it READY, or a HOLE, or passed by
  * (hole has lap(p) and the state is older), or overtaken, or finds nothing yet.
  *
- * What is in a slot is for its reader to read between two looks at its state: behind one with acquire,
- * which says READY, and before one behind barrier A', which says that nothing has changed. So the
- * words but state and hole have a type that nobody can read. The functions that do ask for a struct
- * ronbus_seen, which the first of those looks returns, and only that one.
+ * What is in a slot is read between two looks at its state: after one with acquire, which says
+ * READY, and before one after barrier A', which says that nothing has changed. So the words but
+ * state and hole have a type that nobody can read. The functions that read them ask for a struct
+ * ronbus_seen, which the first of those looks returns, and nothing else does.
  *
  * Barriers. The comment beside each names its partner by letter, and the model in model/ that shows
  * what it is for; model/barriers checks that. The models are sequentially consistent; docs/design.md
@@ -241,9 +241,9 @@ struct ronbus_words {
  * struct ronbus_seen - a state that was seen with acquire; not shared
  * @state: see RONBUS_STATE()
  *
- * Made by ronbus_words_see() and nobody else; the library keeps one from ronbus_peek() on. If it is READY and of the position's lap, what the
- * other words of the position say may be read, and is true if ronbus_ring_unchanged() says so
- * behind that.
+ * Made by ronbus_words_see() and nothing else; the library keeps one from ronbus_peek() on. If it
+ * is READY and of the position's lap, the other words of the position may be read, and what they
+ * say is true if ronbus_ring_unchanged() says so after that.
  */
 struct ronbus_seen {
 	__u64 state;
