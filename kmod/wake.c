@@ -174,16 +174,19 @@ static void signal_eventfd(struct ronbus_sub *sub)
 	spin_unlock_irqrestore(&sub->event_lock, flags);
 }
 
-/*
- * The queue, of which one waiter that wants to be woken alone, or all; and the eventfd. What hangs
- * behind an eventfd or an epoll cannot be counted, only timed. Returns whether it took long.
- */
-static bool wake_all_ways(struct ronbus_sub *sub, __poll_t events, bool all)
+/* The queue, of which one waiter that wants to be woken alone, or all; and the eventfd. */
+static void wake_all_ways(struct ronbus_sub *sub, __poll_t events, bool all)
+{
+	__wake_up(&sub->queue, TASK_NORMAL, !all, poll_to_key(events));
+	signal_eventfd(sub);
+}
+
+/* What hangs behind an eventfd or an epoll cannot be counted, only timed. */
+static bool wake_timed(struct ronbus_sub *sub, __poll_t events, bool all)
 {
 	u64 begin = local_clock();
 
-	__wake_up(&sub->queue, TASK_NORMAL, !all, poll_to_key(events));
-	signal_eventfd(sub);
+	wake_all_ways(sub, events, all);
 	return local_clock() - begin > RONBUS_WAKE_NS_MAX;
 }
 
@@ -193,7 +196,7 @@ static void wake_crowd(struct work_struct *work)
 	bool end = READ_ONCE(sub->bus->page->status) & RONBUS_STATUS_ENDED;
 	__poll_t events = EPOLLIN | EPOLLRDNORM | (end ? EPOLLHUP : 0);
 
-	WRITE_ONCE(sub->crowded, wake_all_ways(sub, events, true) || ronbus_sub_crowded(sub));
+	WRITE_ONCE(sub->crowded, wake_timed(sub, events, true) || ronbus_sub_crowded(sub));
 }
 
 static void wake_waiters(struct ronbus_sub *sub, __poll_t events, bool all)
@@ -201,7 +204,10 @@ static void wake_waiters(struct ronbus_sub *sub, __poll_t events, bool all)
 	unsigned long flags;
 
 	if (likely(!READ_ONCE(sub->crowded))) {
-		if (unlikely(wake_all_ways(sub, events, all)))
+		/* Clocks cost: one in so many is timed. */
+		if (likely(atomic64_read(&sub->wakes[RONBUS_WAKE_DATA]) % RONBUS_WAKES_TIMED))
+			wake_all_ways(sub, events, all);
+		else if (wake_timed(sub, events, all))
 			WRITE_ONCE(sub->crowded, true);
 		return;
 	}
@@ -211,18 +217,34 @@ static void wake_waiters(struct ronbus_sub *sub, __poll_t events, bool all)
 	spin_unlock_irqrestore(&sub->lock, flags);
 }
 
+/*
+ * Arm a subscriber that reads everything and has seen nothing. Returns what there is after all; then
+ * the bit may be one that another context relies on by now (@relied).
+ */
+static unsigned int arm_for_any(struct ronbus_sub *sub, struct seen *seen, bool *relied)
+{
+	unsigned int ready;
+
+	set_bit(sub->index, armed_word(sub->bus));
+	smp_mb__after_atomic(); /* barrier D', with D in ronbus_ring_commit_last(): wake.pml */
+	ready = look(sub, seen);
+	if (ready)
+		*relied = ronbus_sub_take_armed(sub);
+	return ready;
+}
+
 /* The next message, which nothing is to be read of yet, is being written. */
 static bool next_is_busy(const struct ronbus_sub *sub, const struct seen *seen)
 {
-	return sub->interest.bit && ronbus_ring_claimed(&sub->bus->ring, seen->end);
+	return ronbus_ring_claimed(&sub->bus->ring, seen->end);
 }
 
 /*
- * Arm a subscriber that has seen nothing. Under its lock, since another context that arms at the
- * same time may find the next message being written that this one found unclaimed, and must not
- * lose the bit in blocked that it set. Returns what there is after all.
+ * The same for one that chooses topics. Under its lock, since another context that arms at the same
+ * time may find the next message being written that this one found unclaimed, and must not lose the
+ * bit in blocked that it set.
  */
-static unsigned int arm_bit(struct ronbus_sub *sub, struct seen *seen, bool *relied)
+static unsigned int arm_for_topics(struct ronbus_sub *sub, struct seen *seen, bool *relied)
 {
 	unsigned int tries, ready = 0;
 	unsigned long flags;
@@ -278,8 +300,12 @@ unsigned int ronbus_sub_arm(struct ronbus_sub *sub)
 		atomic64_inc(&sub->waits);
 		if (ronbus_traced())
 			atomic64_set(&sub->armed_at, ktime_get_ns());
-		ready = coalescing ? arm_coalescing(sub, &seen, &relied)
-				   : arm_bit(sub, &seen, &relied);
+		if (coalescing)
+			ready = arm_coalescing(sub, &seen, &relied);
+		else if (sub->interest.bit)
+			ready = arm_for_topics(sub, &seen, &relied);
+		else
+			ready = arm_for_any(sub, &seen, &relied);
 		if (!ready) {
 			trace_ronbus_arm(sub);
 			return 0;
@@ -322,15 +348,17 @@ int ronbus_sub_wait(struct ronbus_sub *sub, u64 deadline, int cancels)
 		 * would end the wait of a worker of io_uring.
 		 */
 		prepare_to_wait(&sub->queue, &wait, TASK_INTERRUPTIBLE | TASK_FREEZABLE);
-		if (!entered && ronbus_sub_crowded(sub))
-			err = -EBUSY;
-		entered = true;
 		if (ronbus_sub_arm(sub)) {
 			err = 0; /* even if time was up: what is there is not lost */
 			break;
 		}
 		if (err)
 			break;
+		if (!entered && ronbus_sub_crowded(sub)) {
+			err = -EBUSY;
+			break;
+		}
+		entered = true;
 		if (atomic_read(&sub->cancels) != cancels)
 			err = -ECANCELED;
 		else if (signal_pending(current))
