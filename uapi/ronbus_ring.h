@@ -733,14 +733,15 @@ static inline __u64 ronbus_ring_tail(const struct ronbus_ring *ring)
 		const struct ronbus_words at = ronbus_ring_at(ring, pos);
 		/* It has no partner: readers look again at whatever they read. */
 		__u64 lap = ronbus_state_lap(RB_LOAD_ACQUIRE(at.state));
+		__u64 hole = RB_READ(at.hole);
 
-		if (lap >= ronbus_ring_lap(ring, pos))
-			pos = ronbus_ring_pos(ring, lap, pos);
-		else if (RB_READ(at.hole) < ronbus_ring_lap(ring, pos))
+		if (lap < hole)
+			lap = hole;
+		if (lap < ronbus_ring_lap(ring, pos))
 			return pos;
-		pos++;
+		pos = ronbus_ring_pos(ring, lap, pos) + 1;
 	}
-	/* The position before @pos is reached, and a lap later it was not. */
+	/* The position before @pos is the newest of its slot: it is reached, and a lap later not. */
 	high = pos + ring->mask;
 	while (pos != high) {
 		const __u64 middle = pos + (high - pos) / 2;

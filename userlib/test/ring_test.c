@@ -210,6 +210,28 @@ static void test_tail_is_found_from_any_hint(void **state)
 	assert_int_equal(ronbus_ring_tail(&ring), last + 1);
 }
 
+/* Every slot is held, and publishers have given up lap after lap without moving the hint. */
+static void test_tail_is_found_behind_holes(void **state)
+{
+	__u64 held[CAPACITY];
+
+	(void)state;
+	for (__u32 i = 0; i < CAPACITY; i++)
+		held[i] = claim(3);
+	for (__u64 lap = 2; lap < 9; lap++) {
+		struct ronbus_claim c = { .pos = lap * CAPACITY };
+
+		ring.head->head = CAPACITY;
+		assert_int_equal(ronbus_ring_tail(&ring), lap * CAPACITY);
+		assert_int_equal(ronbus_ring_claim(&ring, &c, 1, CAPACITY), -1);
+	}
+	for (__u32 i = 0; i < CAPACITY; i++)
+		finish(3, held[i]);
+	assert_int_equal(ronbus_ring_tail(&ring), 9 * CAPACITY);
+	ring.head->head = ronbus_ring_tail(&ring);
+	assert_int_equal(publish(1), 9 * CAPACITY);
+}
+
 /* Whatever the words of the ring are: no more looks than the logarithm of the capacity. */
 static void test_tail_of_nonsense_is_bounded(void **state)
 {
@@ -802,6 +824,7 @@ int main(void)
 		TEST(test_commits_in_any_order),
 		TEST(test_late_hint_costs_looks_only),
 		TEST(test_tail_is_found_from_any_hint),
+		TEST(test_tail_is_found_behind_holes),
 		TEST(test_tail_of_nonsense_is_bounded),
 		TEST(test_copies_are_exact),
 		TEST(test_long_copies_are_exact),
