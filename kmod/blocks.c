@@ -247,7 +247,7 @@ static int check_publish(const struct ronbus_pub *pub, const struct ronbus_publi
 
 	if (args->topic >= RONBUS_TOPICS_MAX || args->flags || args->pad || !args->len)
 		return -EINVAL;
-	if (!bus->blocks.count || pub->bpf_id)
+	if (!bus->blocks.count || pub->bpf_token)
 		return -EOPNOTSUPP;
 	if (args->len > bus->blocks.size || args->event_len > bus->ring.payload - REF_SIZE)
 		return -EMSGSIZE;

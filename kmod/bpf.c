@@ -2,18 +2,21 @@
 /*
  * What BPF programs may call. A program that is allowed to run at all sees the whole kernel, so
  * reading counters needs no further permission. Publishing does: somebody who may publish on the
- * bus makes a publisher for it (RONBUS_PUBLISHER_BPF) and gives the program its number.
+ * bus, and load such programs, makes a publisher for it (RONBUS_PUBLISHER_BPF) and gives the
+ * program its token. Others, who have programs of their own, cannot guess it.
  *
  * A program may run anywhere, interrupts and NMIs included. The ring takes no locks. What has to be
  * woken is left to an interrupt of its own.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
+#include <linux/bits.h>
 #include <linux/bpf.h>
 #include <linux/btf.h>
 #include <linux/btf_ids.h>
 #include <linux/irq_work.h>
 #include <linux/printk.h>
+#include <linux/random.h>
 #include <linux/rcupdate.h>
 #include <linux/xarray.h>
 
@@ -21,9 +24,12 @@
 #include "internal.h"
 #include "trace.h"
 
-/* Numbers are given in turn: a program that was left behind with an old one reaches nobody. */
+/*
+ * The low bits of a token are where its publisher is found here, the others are random: so a program
+ * that was left behind with an old one reaches nobody, either.
+ */
 static DEFINE_XARRAY_ALLOC1(bpf_pubs);
-static u32 next_id;
+#define INDEX_MASK GENMASK_ULL(15, 0)
 
 static void wake_later(struct irq_work *work)
 {
@@ -37,18 +43,20 @@ static void wake_later(struct irq_work *work)
  * ronbus_bpf_join() - let BPF programs use a publisher
  * @pub: the publisher
  *
- * Return: 0 with @pub->bpf_id set, -ENOMEM or -EBUSY.
+ * Return: 0 with @pub->bpf_token set, -ENOMEM or -ENOSPC.
  */
 int ronbus_bpf_join(struct ronbus_pub *pub)
 {
+	u32 index;
 	int err;
 
 	init_irq_work(&pub->wake_work, wake_later);
-	err = xa_alloc_cyclic(&bpf_pubs, &pub->bpf_id, pub, xa_limit_32b, &next_id,
-			      GFP_KERNEL_ACCOUNT);
-	if (err < 0)
-		pub->bpf_id = 0; /* it may have got one, and others may have it now */
-	return min(err, 0); /* 1: once around */
+	err = xa_alloc(&bpf_pubs, &index, pub, XA_LIMIT(1, INDEX_MASK), GFP_KERNEL_ACCOUNT);
+	if (err)
+		return err == -EBUSY ? -ENOSPC : err;
+	/* Before this it has token 0, which has no place in the array. */
+	WRITE_ONCE(pub->bpf_token, (get_random_u64() & ~INDEX_MASK) | index);
+	return 0;
 }
 
 /**
@@ -57,9 +65,9 @@ int ronbus_bpf_join(struct ronbus_pub *pub)
  */
 void ronbus_bpf_leave(struct ronbus_pub *pub)
 {
-	if (!pub->bpf_id)
+	if (!pub->bpf_token)
 		return;
-	xa_erase(&bpf_pubs, pub->bpf_id);
+	xa_erase(&bpf_pubs, pub->bpf_token & INDEX_MASK);
 	synchronize_rcu();
 	irq_work_sync(&pub->wake_work);
 }
@@ -74,7 +82,7 @@ static void wake_soon(struct ronbus_pub *pub, u64 mask)
 
 /**
  * bpf_ronbus_publish() - publish a message
- * @publisher: number of a publisher made with RONBUS_PUBLISHER_BPF
+ * @token: of a publisher made with RONBUS_PUBLISHER_BPF
  * @topic: its topic, below RONBUS_TOPICS_MAX
  * @data: the message
  * @data__sz: bytes of it, up to the bus's payload
@@ -84,7 +92,7 @@ static void wake_soon(struct ronbus_pub *pub, u64 mask)
  * Return: how many subscribers it is for; -ENOENT: no such publisher; -EINVAL: no such topic;
  * -EMSGSIZE; -EAGAIN: dropped, since every slot is being written.
  */
-__bpf_kfunc int bpf_ronbus_publish(u32 publisher, u32 topic, const void *data, u32 data__sz)
+__bpf_kfunc int bpf_ronbus_publish(u64 token, u32 topic, const void *data, u32 data__sz)
 {
 	struct ronbus_pub *pub;
 	u64 audience;
@@ -93,8 +101,8 @@ __bpf_kfunc int bpf_ronbus_publish(u32 publisher, u32 topic, const void *data, u
 	if (topic >= RONBUS_TOPICS_MAX)
 		return -EINVAL;
 	rcu_read_lock();
-	pub = xa_load(&bpf_pubs, publisher);
-	if (!pub)
+	pub = xa_load(&bpf_pubs, token & INDEX_MASK);
+	if (!pub || READ_ONCE(pub->bpf_token) != token)
 		goto out;
 	ret = -EMSGSIZE;
 	if (data__sz > pub->bus->ring.payload)

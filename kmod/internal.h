@@ -154,7 +154,7 @@ struct ronbus_bus {
  * @bounce: a message on its way in, under @lock
  * @writable_maps: writable mappings of the ring
  * @traced_dropped: drops that were traced, under bus->lock
- * @bpf_id: its number for BPF programs, who are then the only ones that publish here, or 0
+ * @bpf_token: what BPF programs name it by, who are then the only ones that publish here, or 0
  * @wake_work: wakes whom their messages are for
  * @wake_mask: whom
  */
@@ -170,7 +170,7 @@ struct ronbus_pub {
 	void *bounce;
 	atomic_t writable_maps;
 	u64 traced_dropped;
-	u32 bpf_id;
+	u64 bpf_token;
 	struct irq_work wake_work;
 	atomic64_t wake_mask;
 };
@@ -399,7 +399,7 @@ int ronbus_sub_uring_cmd(struct io_uring_cmd *cmd, unsigned int issue_flags);
 void ronbus_bpf_init(void);
 int ronbus_bpf_join(struct ronbus_pub *pub);
 void ronbus_bpf_leave(struct ronbus_pub *pub);
-int bpf_ronbus_publish(u32 publisher, u32 topic, const void *data, u32 data__sz);
+int bpf_ronbus_publish(u64 token, u32 topic, const void *data, u32 data__sz);
 int bpf_ronbus_counters(u64 bus, u32 which, void *counters, u32 counters__sz);
 
 /* stats.c */

@@ -252,7 +252,7 @@ module_exit(ronbus_exit);
 static_assert(sizeof(struct ronbus_query) == 104);
 static_assert(sizeof(struct ronbus_create) == 104);
 static_assert(sizeof(struct ronbus_attach) == 72);
-static_assert(sizeof(struct ronbus_publisher) == 8);
+static_assert(sizeof(struct ronbus_publisher) == 16);
 static_assert(sizeof(struct ronbus_subscribe) == 40);
 static_assert(sizeof(struct ronbus_topics) == 16);
 static_assert(sizeof(struct ronbus_coalesce) == 16);

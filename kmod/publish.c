@@ -3,6 +3,7 @@
  * Publishers: joining, publishing by system call, notifying, and what is done when one dies.
  */
 #include <linux/anon_inodes.h>
+#include <linux/capability.h>
 #include <linux/err.h>
 #include <linux/log2.h>
 #include <linux/mm.h>
@@ -254,7 +255,7 @@ int ronbus_publish(struct ronbus_pub *pub, struct ronbus_publish *args, bool non
 	if (!args->count || args->count > RONBUS_BATCH_MAX || args->topic >= RONBUS_TOPICS_MAX ||
 	    args->flags)
 		return -EINVAL;
-	if (pub->bpf_id)
+	if (pub->bpf_token)
 		return -EOPNOTSUPP;
 
 	if (nonblock && !mutex_trylock(&pub->lock))
@@ -515,7 +516,7 @@ struct file *ronbus_pub_join(struct ronbus_bus *bus, u32 access, struct ronbus_p
 		return ERR_PTR(-EINVAL);
 	if (!(access & RONBUS_ACCESS_PUBLISH))
 		return ERR_PTR(-EACCES);
-	if (mapped && !ronbus_bus_may_map(bus))
+	if ((mapped && !ronbus_bus_may_map(bus)) || (bpf && !bpf_capable()))
 		return ERR_PTR(-EPERM);
 
 	pub = kzalloc(sizeof(*pub), GFP_KERNEL_ACCOUNT);
@@ -546,7 +547,8 @@ struct file *ronbus_pub_join(struct ronbus_bus *bus, u32 access, struct ronbus_p
 		leave(pub);
 		return ERR_PTR(err);
 	}
-	args->id = bpf ? pub->bpf_id : pub->id;
+	args->id = pub->id;
+	args->token = pub->bpf_token;
 	file = anon_inode_getfile("[ronbus-publisher]", &pub_fops, pub, O_RDWR);
 	if (IS_ERR(file))
 		leave(pub);

@@ -59,9 +59,10 @@ LAYOUT(ronbus_attach, access, 0, 4);
 LAYOUT(ronbus_attach, pad, 4, 4);
 LAYOUT(ronbus_attach, name, 8, 64);
 
-LAYOUT_SIZE(ronbus_publisher, 8);
+LAYOUT_SIZE(ronbus_publisher, 16);
 LAYOUT(ronbus_publisher, flags, 0, 4);
 LAYOUT(ronbus_publisher, id, 4, 4);
+LAYOUT(ronbus_publisher, token, 8, 8);
 
 LAYOUT_SIZE(ronbus_subscribe, 40);
 LAYOUT(ronbus_subscribe, start, 0, 4);
@@ -246,7 +247,7 @@ LAYOUT(ronbus_ring_head, reserved, 8, 120);
 LAYOUT_IOCTL(RONBUS_IOC_QUERY, 0x8068c500);
 LAYOUT_IOCTL(RONBUS_IOC_CREATE, 0xc068c501);
 LAYOUT_IOCTL(RONBUS_IOC_ATTACH, 0x4048c502);
-LAYOUT_IOCTL(RONBUS_IOC_PUBLISHER, 0xc008c510);
+LAYOUT_IOCTL(RONBUS_IOC_PUBLISHER, 0xc010c510);
 LAYOUT_IOCTL(RONBUS_IOC_SUBSCRIBE, 0xc028c511);
 LAYOUT_IOCTL(RONBUS_IOC_SEAL, 0x0000c512);
 LAYOUT_IOCTL(RONBUS_IOC_INFO, 0x80a0c520);

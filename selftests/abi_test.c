@@ -436,6 +436,7 @@ TEST_F(abi, returned_members_are_no_arguments)
 	publisher.flags = 0;
 	EXPECT_GOOD(OP_PUBLISHER, do_ioctl(self->fd[BUS], RONBUS_IOC_PUBLISHER, &publisher));
 	EXPECT_EQ(0, publisher.id);
+	EXPECT_EQ(0, publisher.token);
 	fill(OP_SUBSCRIBE, &subscribe);
 	poison(subscribe.index);
 	EXPECT_GOOD(OP_SUBSCRIBE, do_ioctl(self->fd[BUS], RONBUS_IOC_SUBSCRIBE, &subscribe));
@@ -455,6 +456,7 @@ TEST_F(abi, failed_publisher_ends_nothing)
 	ASSERT_LE(0, bus);
 	args->flags = 0;
 	args->id = 0;
+	args->token = 0;
 	ASSERT_EQ(0, mprotect(self->page, (size_t)self->page_size, PROT_READ));
 	EXPECT_EQ(-EFAULT, do_ioctl(bus, RONBUS_IOC_PUBLISHER, args));
 	EXPECT_EQ(0, fd_info(bus, &info));

@@ -13,13 +13,13 @@
 
 char _license[] SEC("license") = "GPL";
 
-int bpf_ronbus_publish(__u32 publisher, __u32 topic, const void *data, __u32 data__sz) __ksym;
+int bpf_ronbus_publish(__u64 token, __u32 topic, const void *data, __u32 data__sz) __ksym;
 int bpf_ronbus_counters(__u64 bus, __u32 which, void *counters, __u32 counters__sz) __ksym;
 
 #define EAGAIN 11
 
 /* What the programs are told. */
-volatile __u32 publisher;
+volatile __u64 token;
 volatile __u32 topic;
 volatile __u32 len;
 volatile __u32 on; /* publish */
@@ -48,7 +48,7 @@ int call_publish(void *ctx)
 
 	if (bytes > sizeof(message))
 		return 1;
-	ret = bpf_ronbus_publish(publisher, topic, message, bytes);
+	ret = bpf_ronbus_publish(token, topic, message, bytes);
 	return 0;
 }
 
@@ -75,7 +75,7 @@ static __always_inline void publish_next(void)
 	if (number >= most)
 		return;
 	words[0] = words[1] = words[2] = words[3] = number;
-	got = bpf_ronbus_publish(publisher, topic, words, sizeof(words));
+	got = bpf_ronbus_publish(token, topic, words, sizeof(words));
 	if (got >= 0) {
 		__sync_fetch_and_add(&accepted, 1);
 		__sync_fetch_and_add(&addressed, got);

@@ -11,6 +11,7 @@
 #include <sys/mount.h>
 #include <sys/vfs.h>
 
+#include <linux/capability.h>
 #include <linux/magic.h>
 
 #include <bpf/bpf.h>
@@ -742,7 +743,7 @@ FIXTURE(kfunc)
 	int bus;
 	u64 id;
 	int pub;
-	u32 number;
+	u64 token;
 };
 
 /* Run a program of the type that is called. */
@@ -759,11 +760,23 @@ static int publish_by_program(FIXTURE_DATA(kfunc) * self, u32 topic, u32 len)
 {
 	int err;
 
-	self->bss->publisher = self->number;
+	self->bss->token = self->token;
 	self->bss->topic = topic;
 	self->bss->len = len;
 	err = call(self->skel->progs.call_publish);
 	return err ? -1000 + err : self->bss->ret;
+}
+
+/* Of all capabilities only this one is left, or none. */
+static int keep_capability(int capability)
+{
+	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct data[2] = { 0 };
+
+	if (capability >= 0)
+		data[capability / 32].effective = data[capability / 32].permitted =
+			1U << capability % 32;
+	return syscall(SYS_capset, &head, data) ? -errno : 0;
 }
 
 FIXTURE_SETUP(kfunc)
@@ -785,9 +798,9 @@ FIXTURE_SETUP(kfunc)
 	ASSERT_LE(0, self->bus);
 	ASSERT_EQ(0, fd_info(self->bus, &info));
 	self->id = info.id;
-	self->pub = fd_publisher(self->bus, RONBUS_PUBLISHER_BPF, &self->number);
+	self->pub = fd_publisher_bpf(self->bus, &self->token);
 	ASSERT_LE(0, self->pub);
-	self->bss->publisher = self->number;
+	self->bss->token = self->token;
 }
 
 FIXTURE_TEARDOWN(kfunc)
@@ -852,7 +865,7 @@ TEST_F(kfunc, of_interest)
 	close(self->bus);
 	self->bus = bus_create(self->control, args);
 	ASSERT_LE(0, self->bus);
-	self->pub = fd_publisher(self->bus, RONBUS_PUBLISHER_BPF, &self->number);
+	self->pub = fd_publisher_bpf(self->bus, &self->token);
 	ASSERT_LE(0, self->pub);
 	fd[0] = do_ioctl(self->bus, RONBUS_IOC_SUBSCRIBE, &one);
 	fd[1] = do_ioctl(self->bus, RONBUS_IOC_SUBSCRIBE, &two);
@@ -874,19 +887,24 @@ TEST_F(kfunc, errors)
 	struct ronbus_stats stats;
 	struct subscriber s;
 	struct message msg;
-	u32 number;
+	u64 token;
+	int i;
 
 	ASSERT_EQ(0, subscriber_join(&s, self->bus, RONBUS_START_LATEST, 0));
 	EXPECT_EQ(-EMSGSIZE, publish_by_program(self, 0, LEN + 1));
 	EXPECT_EQ(-EINVAL, publish_by_program(self, RONBUS_TOPICS_MAX, LEN));
 	EXPECT_EQ(-EINVAL, publish_by_program(self, ~0U, LEN));
 	EXPECT_EQ(-EAGAIN, subscriber_read(&s, &msg));
-	number = self->number;
-	self->number = 0;
+	token = self->token;
+	for (i = 0; i < 64; i++) {
+		self->token = token ^ 1ULL << i; /* all but right */
+		EXPECT_EQ(-ENOENT, publish_by_program(self, 0, LEN));
+	}
+	self->token = 0;
 	EXPECT_EQ(-ENOENT, publish_by_program(self, 0, LEN));
-	self->number = ~0U;
+	self->token = ~0ULL;
 	EXPECT_EQ(-ENOENT, publish_by_program(self, 0, LEN));
-	self->number = number;
+	self->token = token;
 	EXPECT_EQ(1, publish_by_program(self, RONBUS_TOPICS_MAX - 1, 0)); /* empty is allowed */
 	ASSERT_EQ(1, subscriber_read(&s, &msg));
 	EXPECT_EQ(0, msg.len);
@@ -901,26 +919,75 @@ TEST_F(kfunc, errors)
 	subscriber_leave(&s);
 }
 
-/* Somebody else does not get the number of one that is gone. */
-TEST_F(kfunc, numbers_are_not_used_again)
+/* Somebody else does not get the token of one that is gone, nor one that is like another. */
+TEST_F(kfunc, tokens_are_not_used_again)
 {
-	u32 number, old = self->number;
+	u64 tokens[50], differ = 0;
 	struct subscriber s;
-	int i, fd;
+	int i, k, fd;
 
 	ASSERT_EQ(0, subscriber_join(&s, self->bus, RONBUS_START_LATEST, 0));
 	close(self->pub);
 	self->pub = -1;
 	for (i = 0; i < 50; i++) {
-		fd = fd_publisher(self->bus, RONBUS_PUBLISHER_BPF, &number);
+		fd = fd_publisher_bpf(self->bus, &tokens[i]);
 		ASSERT_LE(0, fd);
-		EXPECT_NE(0, number);
-		EXPECT_LT(old, number);
+		EXPECT_NE(0, tokens[i]);
 		EXPECT_EQ(-ENOENT, publish_by_program(self, 0, LEN));
-		old = number;
+		for (k = 0; k < i; k++) {
+			EXPECT_NE(tokens[k] >> 16, tokens[i] >> 16);
+		}
+		differ |= tokens[i] ^ tokens[0];
 		close(fd);
 	}
+	/* Every bit that is left to chance has been either. */
+	EXPECT_EQ(~0ULL >> 16, differ >> 16);
 	subscriber_leave(&s);
+}
+
+/* Not for everybody who may publish: to let go of one takes a while. */
+TEST_F(kfunc, wants_a_capability)
+{
+	static const int keep[] = { -1, CAP_BPF, CAP_SYS_ADMIN };
+	u64 token;
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(keep); i++) {
+		pid_t pid = fork();
+
+		ASSERT_LE(0, pid);
+		if (!pid) {
+			int fd;
+
+			ASSERT_EQ(0, keep_capability(keep[i]));
+			fd = fd_publisher_bpf(self->bus, &token);
+			EXPECT_EQ(keep[i] < 0 ? -EPERM : 0, fd < 0 ? fd : 0)
+			TH_LOG("capability %d", keep[i]);
+			EXPECT_LE(0, fd_publisher(self->bus, 0, NULL));
+			_exit(0);
+		}
+		EXPECT_EQ(0, child_status(pid));
+	}
+}
+
+/* Root of a user namespace of its own has them all there, and none here. */
+TEST_F(kfunc, wants_it_of_the_machine)
+{
+	u64 token;
+	int i;
+	pid_t pid = fork();
+
+	ASSERT_LE(0, pid);
+	if (!pid) {
+		if (unshare(CLONE_NEWUSER))
+			_exit(77);
+		EXPECT_EQ(-EPERM, fd_publisher_bpf(self->bus, &token));
+		_exit(0);
+	}
+	i = child_status(pid);
+	if (i == 77)
+		SKIP(return, "no user namespaces here");
+	EXPECT_EQ(0, i);
 }
 
 /* Every slot is being written: dropped, counted, and whoever sleeps is told to look. */
@@ -968,7 +1035,7 @@ TEST_F(kfunc, looks_at_a_few_slots)
 								.capacity = slots,
 								.payload = LEN });
 	ASSERT_LE(0, bus);
-	pub = fd_publisher(bus, RONBUS_PUBLISHER_BPF, &self->number);
+	pub = fd_publisher_bpf(bus, &self->token);
 	ASSERT_LE(0, pub);
 	ASSERT_EQ(0, subscriber_join(&s, bus, RONBUS_START_LATEST, 0));
 	ASSERT_EQ(0, publisher_join(&holder, bus, RONBUS_PUBLISHER_MAPPED));
@@ -1272,9 +1339,9 @@ TEST_F(kfunc, closed_while_busy)
 		EXPECT_TRUE(spin_until(RB_READ(&self->bss->failed) > 0));
 		EXPECT_EQ(before, RB_READ(&self->bss->accepted));
 		EXPECT_EQ(-ENOENT, self->bss->ret);
-		self->pub = fd_publisher(self->bus, RONBUS_PUBLISHER_BPF, &self->number);
+		self->pub = fd_publisher_bpf(self->bus, &self->token);
 		ASSERT_LE(0, self->pub);
-		self->bss->publisher = self->number;
+		self->bss->token = self->token;
 	}
 	self->bss->on = 0;
 	RB_WRITE(&busy->stop, true);
@@ -1297,9 +1364,8 @@ TEST_F(kfunc, bus_ends_while_busy)
 	struct busy *busy = shared_memory(sizeof(*busy));
 	struct ronbus_info info;
 	int i, bus, pub, sub;
-	u64 before;
+	u64 before, token;
 	pid_t pid;
-	u32 number;
 
 	ASSERT_NE(NULL, link);
 	ASSERT_NE(NULL, busy);
@@ -1311,13 +1377,13 @@ TEST_F(kfunc, bus_ends_while_busy)
 	for (i = 0; i < 20; i++) {
 		bus = bus_create(self->control, (struct ronbus_create){ .payload = LEN });
 		ASSERT_LE(0, bus);
-		pub = fd_publisher(bus, RONBUS_PUBLISHER_BPF, &number);
+		pub = fd_publisher_bpf(bus, &token);
 		sub = fd_subscribe(bus, RONBUS_START_LATEST, 0, NULL);
 		ASSERT_LE(0, pub);
 		ASSERT_LE(0, sub);
 		close(bus);
 		before = RB_READ(&self->bss->addressed);
-		self->bss->publisher = number;
+		self->bss->token = token;
 		EXPECT_TRUE(wait_until(RB_READ(&self->bss->addressed) > before + 20));
 		close(pub);
 		ASSERT_EQ(0, fd_info(sub, &info));

@@ -600,20 +600,22 @@ TEST_F(join, for_bpf)
 {
 	int bus = bus_create(self->control, (struct ronbus_create){ 0 });
 	struct publisher first, second;
+	u64 tokens[2];
 	struct ronbus_info info;
 	char byte = 0;
 	struct ronbus_vec vec = { .data = (uintptr_t)&byte, .len = 1 };
 
 	ASSERT_LE(0, bus);
 	EXPECT_EQ(-EINVAL, fd_publisher(bus, RONBUS_PUBLISHER_MAPPED | RONBUS_PUBLISHER_BPF, NULL));
-	first.m.fd = fd_publisher(bus, RONBUS_PUBLISHER_BPF, &first.id);
-	second.m.fd = fd_publisher(bus, RONBUS_PUBLISHER_BPF, &second.id);
+	first.m.fd = fd_publisher_bpf(bus, &tokens[0]);
+	second.m.fd = fd_publisher_bpf(bus, &tokens[1]);
 	ASSERT_LE(0, first.m.fd);
 	ASSERT_LE(0, second.m.fd);
-	EXPECT_NE(0, first.id);
-	EXPECT_NE(0, second.id);
-	EXPECT_NE(first.id, second.id);
+	EXPECT_NE(0, tokens[0]);
+	EXPECT_NE(0, tokens[1]);
+	EXPECT_NE(tokens[0], tokens[1]);
 	ASSERT_EQ(0, fd_info(first.m.fd, &info));
+	EXPECT_EQ(0, info.member);
 	EXPECT_EQ(2, info.publishers);
 	EXPECT_EQ(-EOPNOTSUPP, fd_publish(first.m.fd, 0, &vec, 1, NULL));
 	close(first.m.fd);

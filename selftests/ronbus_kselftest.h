@@ -177,6 +177,19 @@ static inline int fd_publisher(int bus, u32 flags, u32 *id)
 	return fd;
 }
 
+/* For BPF programs, which know it by its token. */
+static inline int fd_publisher_bpf(int bus, u64 *token)
+{
+	struct ronbus_publisher args;
+	int fd;
+
+	poison(args);
+	args.flags = RONBUS_PUBLISHER_BPF;
+	fd = do_ioctl(bus, RONBUS_IOC_PUBLISHER, &args);
+	*token = args.token;
+	return fd;
+}
+
 static inline int fd_subscribe(int bus, u32 start, u64 position, struct ronbus_subscribe *out)
 {
 	struct ronbus_subscribe args = {

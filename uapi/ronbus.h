@@ -205,8 +205,9 @@ struct ronbus_attach {
  * enum ronbus_publisher_flag - how a publisher publishes
  * @RONBUS_PUBLISHER_MAPPED: through a mapping of the ring. Without it: by RONBUS_IOC_PUBLISH
  *	only.
- * @RONBUS_PUBLISHER_BPF: for BPF programs, which call bpf_ronbus_publish() with the number
- *	returned, and for nobody else. As long as the fd is open.
+ * @RONBUS_PUBLISHER_BPF: for BPF programs, which call bpf_ronbus_publish() with the token
+ *	returned, and for nobody else. As long as the fd is open. For those who may load such
+ *	programs.
  */
 enum ronbus_publisher_flag {
 	RONBUS_PUBLISHER_MAPPED = 1 << 0,
@@ -217,11 +218,14 @@ enum ronbus_publisher_flag {
  * struct ronbus_publisher - join a bus as a publisher
  * @flags: set of &enum ronbus_publisher_flag
  * @id: returned: the number that marks slots being written, 1 to RONBUS_PUBLISHERS_MAX, or 0
- *	without a mapping; with RONBUS_PUBLISHER_BPF the number for BPF programs
+ *	without a mapping
+ * @token: returned: with RONBUS_PUBLISHER_BPF what BPF programs name it by, which nobody can guess;
+ *	else 0
  */
 struct ronbus_publisher {
 	__u32 flags;
 	__u32 id;
+	__aligned_u64 token;
 };
 
 /**

@@ -44,7 +44,7 @@ struct {
 	__type(value, struct exit_event_service);
 } services SEC(".maps");
 
-int bpf_ronbus_publish(__u32 publisher, __u32 topic, const void *data, __u32 data__sz) __ksym;
+int bpf_ronbus_publish(__u64 token, __u32 topic, const void *data, __u32 data__sz) __ksym;
 
 SEC("tp_btf/sched_process_exit")
 int BPF_PROG(exit_event, struct task_struct *task)
@@ -70,6 +70,6 @@ int BPF_PROG(exit_event, struct task_struct *task)
 	event.service_crashed.reason = code & 0x7f ? RONBUS_CRASH_SIGNAL : RONBUS_CRASH_EXIT;
 	event.service_crashed.code = code & 0x7f ? code & 0x7f : code >> 8 & 0xff;
 	ronbus_event_encode(message, sizeof(message), &event);
-	bpf_ronbus_publish(service->publisher, RONBUS_TOPIC_OPERATIONS, message, sizeof(message));
+	bpf_ronbus_publish(service->token, RONBUS_TOPIC_OPERATIONS, message, sizeof(message));
 	return 0;
 }

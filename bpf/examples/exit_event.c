@@ -69,7 +69,7 @@ int main(int argc, char **argv)
 	if (!skel)
 		return 1; /* and libbpf has said why */
 	for (i = 1; i < argc; i++) {
-		struct exit_event_service service = { .publisher = publisher.id,
+		struct exit_event_service service = { .token = publisher.token,
 						      .number = (__u16)i };
 		struct exit_event_key key = { 0 };
 

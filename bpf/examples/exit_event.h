@@ -17,14 +17,14 @@ struct exit_event_key {
 
 /**
  * struct exit_event_service - a service
- * @publisher: whom it is published as: number of a publisher made with RONBUS_PUBLISHER_BPF
+ * @token: whom it is published as: of a publisher made with RONBUS_PUBLISHER_BPF
  * @number: its number in the event
  * @pad: zero
  */
 struct exit_event_service {
-	__u32 publisher;
+	__u64 token;
 	__u16 number;
-	__u16 pad;
+	__u16 pad[3];
 };
 
 #endif /* _EXIT_EVENT_H */
