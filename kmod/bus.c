@@ -410,6 +410,8 @@ static long seal_ioctl(struct ronbus_bus *bus, u32 access)
 {
 	if (!(access & RONBUS_ACCESS_PUBLISH))
 		return -EACCES;
+	if (!(access & RONBUS_ACCESS_END))
+		return -EPERM;
 
 	mutex_lock(&bus->lock);
 	WRITE_ONCE(bus->page->status, bus->page->status | RONBUS_STATUS_SEALED);
@@ -449,27 +451,50 @@ static long subscribe_ioctl(struct ronbus_bus *bus, u32 access, unsigned int cmd
 	return ronbus_install(file, cmd, arg, &args, sizeof(args));
 }
 
+/*
+ * Others may publish, but the end of a bus is for good: that is for its owner, and for whoever was
+ * given the creator's fd. Not having the capability is nothing to be logged, for everybody who
+ * joins is asked.
+ */
+static bool may_end(const struct file *file)
+{
+	const struct ronbus_bus *bus = file->private_data;
+
+	return file->f_op == &ronbus_creator_fops || uid_eq(current_fsuid(), bus->uid) ||
+	       ns_capable_noaudit(bus->ipc_ns->user_ns, CAP_IPC_OWNER);
+}
+
 static u32 file_access(const struct file *file)
 {
 	return (file->f_mode & FMODE_READ ? RONBUS_ACCESS_SUBSCRIBE : 0) |
-	       (file->f_mode & FMODE_WRITE ? RONBUS_ACCESS_PUBLISH : 0);
+	       (file->f_mode & FMODE_WRITE ? RONBUS_ACCESS_PUBLISH : 0) |
+	       (may_end(file) ? RONBUS_ACCESS_END : 0);
+}
+
+static long info_ioctl(const struct file *file, unsigned int cmd, void __user *arg)
+{
+	const struct ronbus_info own = {
+		.role = RONBUS_ROLE_BUS,
+		.access = file_access(file),
+	};
+
+	return ronbus_info_ioctl(file->private_data, &own, cmd, arg);
 }
 
 static long bus_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 {
 	struct ronbus_bus *bus = file->private_data;
-	struct ronbus_info own = { .role = RONBUS_ROLE_BUS, .access = file_access(file) };
 	void __user *uarg = (void __user *)arg;
 
 	switch (RONBUS_CMD(cmd)) {
 	case RONBUS_CMD(RONBUS_IOC_PUBLISHER):
-		return publisher_ioctl(bus, own.access, cmd, uarg);
+		return publisher_ioctl(bus, file_access(file), cmd, uarg);
 	case RONBUS_CMD(RONBUS_IOC_SUBSCRIBE):
-		return subscribe_ioctl(bus, own.access, cmd, uarg);
+		return subscribe_ioctl(bus, file_access(file), cmd, uarg);
 	case RONBUS_CMD(RONBUS_IOC_SEAL):
-		return seal_ioctl(bus, own.access);
+		return seal_ioctl(bus, file_access(file));
 	case RONBUS_CMD(RONBUS_IOC_INFO):
-		return ronbus_info_ioctl(bus, &own, cmd, uarg);
+		return info_ioctl(file, cmd, uarg);
 	case RONBUS_CMD(RONBUS_IOC_STATS):
 		return ronbus_stats_ioctl(bus, cmd, uarg);
 	case RONBUS_CMD(RONBUS_IOC_QUERY):
@@ -484,10 +509,10 @@ static int bus_release(struct inode *inode, struct file *file)
 	return 0;
 }
 
-const struct file_operations ronbus_bus_fops = {
-	.owner = THIS_MODULE,
-	.release = bus_release,
-	.unlocked_ioctl = bus_ioctl,
-	.compat_ioctl = compat_ptr_ioctl,
-	.show_fdinfo = ronbus_show_bus,
-};
+#define BUS_FOPS                                                                   \
+	.owner = THIS_MODULE, .release = bus_release, .unlocked_ioctl = bus_ioctl, \
+	.compat_ioctl = compat_ptr_ioctl, .show_fdinfo = ronbus_show_bus
+
+/* Of a bus fd that ATTACH returned, and of the one that CREATE did, which can end the bus. */
+const struct file_operations ronbus_bus_fops = { BUS_FOPS };
+const struct file_operations ronbus_creator_fops = { BUS_FOPS };

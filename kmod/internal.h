@@ -87,7 +87,7 @@ struct ronbus_region {
  * @members: set of indexes in use
  * @pubs: all publishers
  * @publishers: how many there are
- * @abandoned: one has left, so that the bus ends with the last
+ * @abandoned: one that may end the bus has left, so that it ends with the last
  * @ids: numbers of mapped publishers in use
  * @retired: what members that have left had counted
  * @autotuned_for: subscribers that the capacity was chosen for, or 0
@@ -276,7 +276,7 @@ void ronbus_bus_each(void (*fn)(struct ronbus_bus *bus, struct ronbus_stats *sta
 		     struct ronbus_stats *stats);
 int ronbus_bus_counters(u64 id, u32 which, struct ronbus_counters *counters);
 void ronbus_autotune_warn(struct ronbus_bus *bus, enum ronbus_autotune_reason reason);
-extern const struct file_operations ronbus_bus_fops;
+extern const struct file_operations ronbus_bus_fops, ronbus_creator_fops;
 
 /* Whom a message of a topic is for now. The topic is a program's, and below RONBUS_TOPICS_MAX. */
 static inline u64 ronbus_bus_audience(const struct ronbus_bus *bus, u32 topic)

@@ -149,9 +149,9 @@ long ronbus_query_ioctl(unsigned int cmd, void __user *arg)
 	return ronbus_put_args(arg, cmd, &query, sizeof(query));
 }
 
-static struct file *bus_file(struct ronbus_bus *bus, int access)
+static struct file *bus_file(struct ronbus_bus *bus, const struct file_operations *fops, int access)
 {
-	struct file *file = anon_inode_getfile("[ronbus]", &ronbus_bus_fops, bus, access);
+	struct file *file = anon_inode_getfile("[ronbus]", fops, bus, access);
 
 	if (IS_ERR(file))
 		ronbus_bus_put(bus);
@@ -170,7 +170,8 @@ static long create_ioctl(unsigned int cmd, void __user *arg)
 	err = ronbus_bus_create(&args, &bus);
 	if (err)
 		return err;
-	return ronbus_install(bus_file(bus, O_RDWR), cmd, arg, &args, sizeof(args));
+	return ronbus_install(bus_file(bus, &ronbus_creator_fops, O_RDWR), cmd, arg, &args,
+			      sizeof(args));
 }
 
 static long attach_ioctl(unsigned int cmd, void __user *arg)
@@ -191,7 +192,8 @@ static long attach_ioctl(unsigned int cmd, void __user *arg)
 	if (err)
 		return err;
 	args.access = array_index_nospec(args.access, ARRAY_SIZE(file_access));
-	return ronbus_install(bus_file(bus, file_access[args.access]), cmd, NULL, NULL, 0);
+	return ronbus_install(bus_file(bus, &ronbus_bus_fops, file_access[args.access]), cmd, NULL,
+			      NULL, 0);
 }
 
 static long control_ioctl(struct file *file, unsigned int cmd, unsigned long arg)

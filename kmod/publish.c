@@ -443,7 +443,7 @@ static void leave(struct ronbus_pub *pub)
 	ronbus_trace_pub_leaves(pub);
 	bus->ids &= ~BIT_ULL(pub->id);
 	bus->publishers--;
-	bus->abandoned |= pub->joined;
+	bus->abandoned |= pub->joined && pub->access & RONBUS_ACCESS_END;
 	ronbus_bus_end_if_due(bus);
 	mutex_unlock(&bus->lock);
 

@@ -689,7 +689,7 @@ TEST_F(abi, info)
 		EXPECT_EQ(role == SUBSCRIBER ? 0 : RONBUS_BUS_PERSISTENT, info.flags);
 		EXPECT_EQ(64, info.capacity);
 		EXPECT_EQ(32, info.payload);
-		EXPECT_EQ(3, info.access);
+		EXPECT_EQ(7, info.access);
 		EXPECT_EQ(role == SUBSCRIBER ? 0 : 1, info.publishers);
 		EXPECT_EQ(1, info.subscribers);
 		EXPECT_EQ(0600, info.mode);

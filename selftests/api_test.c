@@ -172,7 +172,7 @@ TEST_F(api, what_it_is)
 	EXPECT_EQ(SLOTS, info.capacity);
 	EXPECT_EQ(LEN, info.payload);
 	EXPECT_EQ(RONBUS_ROLE_BUS, info.role);
-	EXPECT_EQ(3, info.access);
+	EXPECT_EQ(7, info.access);
 	EXPECT_EQ(1, info.publishers);
 	EXPECT_EQ(1, info.subscribers);
 	EXPECT_EQ(0600, info.mode);

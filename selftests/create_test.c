@@ -67,7 +67,7 @@ TEST_F(create, defaults)
 	EXPECT_EQ(64, info.capacity);
 	EXPECT_EQ(32, info.payload);
 	EXPECT_EQ(0600, info.mode);
-	EXPECT_EQ(RONBUS_ACCESS_SUBSCRIBE | RONBUS_ACCESS_PUBLISH, info.access);
+	EXPECT_EQ(RONBUS_ACCESS_SUBSCRIBE | RONBUS_ACCESS_PUBLISH | RONBUS_ACCESS_END, info.access);
 	EXPECT_EQ(0, info.publishers);
 	EXPECT_EQ(0, info.subscribers);
 	EXPECT_EQ(0, info.status);
@@ -481,7 +481,7 @@ TEST_F(create, attach)
 		at = bus_attach(self->control, "create-attach", access);
 		ASSERT_LE(0, at);
 		ASSERT_EQ(0, fd_info(at, &info));
-		EXPECT_EQ(access, info.access);
+		EXPECT_EQ(access | RONBUS_ACCESS_END, info.access);
 		EXPECT_EQ(4, info.capacity);
 		EXPECT_STREQ("create-attach", info.name);
 
@@ -489,7 +489,7 @@ TEST_F(create, attach)
 		EXPECT_EQ(may_publish, m >= 0 ? 1 : m);
 		if (m >= 0) {
 			EXPECT_EQ(0, fd_info(m, &info));
-			EXPECT_EQ(access, info.access);
+			EXPECT_EQ(access | RONBUS_ACCESS_END, info.access);
 		}
 		m = fd_publisher(at, RONBUS_PUBLISHER_MAPPED, NULL);
 		EXPECT_EQ(may_publish, m >= 0 ? 1 : m);
@@ -497,7 +497,7 @@ TEST_F(create, attach)
 		EXPECT_EQ(may_subscribe, m >= 0 ? 1 : m);
 		if (m >= 0) {
 			EXPECT_EQ(0, fd_info(m, &info));
-			EXPECT_EQ(access, info.access);
+			EXPECT_EQ(access | RONBUS_ACCESS_END, info.access);
 		}
 		if (access == RONBUS_ACCESS_SUBSCRIBE) {
 			EXPECT_EQ(-EACCES, bus_seal(at));
@@ -585,6 +585,11 @@ static u32 allowed(enum caller caller, u32 mode)
 	return (mode & 4 ? RONBUS_ACCESS_SUBSCRIBE : 0) | (mode & 2 ? RONBUS_ACCESS_PUBLISH : 0);
 }
 
+static bool owns(enum caller caller)
+{
+	return caller == CALLER_OWNER || caller == CALLER_OWNER_AND_GROUP || caller == CALLER_FSUID;
+}
+
 static const u32 modes[] = {
 	0,    0600, 0400, 0200, 0060, 0040, 0020, 0006, 0004,
 	0002, 0666, 0066, 0606, 0660, 0642, 0246, 0424, 0204,
@@ -607,7 +612,7 @@ static int make_buses(int control)
 		if (fd < 0)
 			return fd;
 		/* Whoever makes a bus may do everything with it. */
-		if (fd_info(fd, &info) || info.access != 3)
+		if (fd_info(fd, &info) || info.access != 7)
 			return -EPROTO;
 	}
 	return 0;
@@ -692,7 +697,9 @@ TEST_F(permission, by_mode)
 				if (fd < 0)
 					continue;
 				EXPECT_EQ(0, fd_info(fd, &info));
-				EXPECT_EQ(access, info.access);
+				EXPECT_EQ(owns(variant->caller) ? access | RONBUS_ACCESS_END
+								: access,
+					  info.access);
 				close(fd);
 			}
 			/* In use is in use, seen or not; missing is missing. */

@@ -870,6 +870,135 @@ TEST_F(join, seal)
 	EXPECT_EQ(0, subscriber_read(&s, &msg));
 }
 
+/* The access that an fd has in the hands of @uid. */
+static int access_as(int fd, uid_t uid)
+{
+	struct ronbus_info info;
+
+	if (seteuid(0) || seteuid(uid) || fd_info(fd, &info))
+		return -EIO;
+	return (int)info.access;
+}
+
+static int status_of(int fd)
+{
+	struct ronbus_info info;
+
+	return fd_info(fd, &info) ? -EIO : (int)info.status;
+}
+
+#define THE_OWNER 1000
+#define A_STRANGER 2000
+
+FIXTURE(end)
+{
+	int control;
+	int bus; /* what CREATE returned to the owner */
+	int owner; /* what ATTACH returned to it */
+	int stranger; /* and to a stranger */
+};
+
+FIXTURE_SETUP(end)
+{
+	self->control = OPEN_CONTROL();
+	if (geteuid())
+		SKIP(return, "needs root, to be somebody else");
+	ASSERT_EQ(0, seteuid(THE_OWNER));
+	self->bus = CREATE(.name = "publish-end", .mode = 0666);
+	ASSERT_LE(0, self->bus);
+	self->owner = bus_attach(self->control, "publish-end", 3);
+	ASSERT_LE(0, self->owner);
+	ASSERT_EQ(0, seteuid(0));
+	ASSERT_EQ(0, seteuid(A_STRANGER));
+	self->stranger = bus_attach(self->control, "publish-end", 3);
+	ASSERT_LE(0, self->stranger);
+}
+
+FIXTURE_TEARDOWN(end)
+{
+	close(self->bus);
+	close(self->owner);
+	close(self->stranger);
+	close(self->control);
+}
+
+/* Who may publish may not end the bus, unless it is his, or he was given its creator's fd. */
+TEST_F(end, access)
+{
+	int member;
+
+	EXPECT_EQ(3, access_as(self->stranger, A_STRANGER));
+	EXPECT_EQ(7, access_as(self->stranger, THE_OWNER));
+	EXPECT_EQ(7, access_as(self->stranger, 0)); /* CAP_IPC_OWNER */
+	EXPECT_EQ(7, access_as(self->owner, THE_OWNER));
+	EXPECT_EQ(3, access_as(self->owner, A_STRANGER));
+	EXPECT_EQ(7, access_as(self->bus, THE_OWNER));
+	EXPECT_EQ(7, access_as(self->bus, A_STRANGER));
+
+	/* A member has the access that it joined with. */
+	member = fd_publisher(self->stranger, 0, NULL);
+	EXPECT_EQ(3, access_as(member, THE_OWNER));
+	member = fd_subscribe(self->bus, RONBUS_START_LATEST, 0, NULL);
+	EXPECT_EQ(7, access_as(member, A_STRANGER));
+	/* It is not to be had for the asking. */
+	EXPECT_EQ(-EINVAL, bus_attach(self->control, "publish-end", RONBUS_ACCESS_END));
+	EXPECT_EQ(-EINVAL, bus_attach(self->control, "publish-end", 3 | RONBUS_ACCESS_END));
+}
+
+TEST_F(end, sealing)
+{
+	EXPECT_EQ(-EPERM, bus_seal(self->stranger));
+	EXPECT_EQ(-EPERM, bus_seal(self->owner)); /* in the wrong hands */
+	EXPECT_EQ(0, status_of(self->bus));
+	ASSERT_EQ(0, seteuid(0));
+	ASSERT_EQ(0, seteuid(THE_OWNER));
+	EXPECT_EQ(0, bus_seal(self->stranger));
+	EXPECT_EQ(RONBUS_STATUS_SEALED | RONBUS_STATUS_ENDED, status_of(self->bus));
+}
+
+TEST_F(end, sealing_by_whom_it_was_passed_to)
+{
+	EXPECT_EQ(0, bus_seal(self->bus));
+	EXPECT_EQ(RONBUS_STATUS_SEALED | RONBUS_STATUS_ENDED, status_of(self->bus));
+}
+
+/* A stranger who comes first, and goes, ends nothing. */
+TEST_F(end, a_stranger_leaves)
+{
+	int pub = fd_publisher(self->stranger, 0, NULL), other;
+
+	ASSERT_LE(0, pub);
+	close(pub);
+	EXPECT_EQ(0, status_of(self->bus));
+	ASSERT_EQ(0, seteuid(0));
+	ASSERT_EQ(0, seteuid(THE_OWNER));
+	pub = fd_publisher(self->bus, 0, NULL);
+	ASSERT_LE(0, pub);
+	ASSERT_EQ(0, seteuid(0));
+	ASSERT_EQ(0, seteuid(A_STRANGER));
+	other = fd_publisher(self->stranger, 0, NULL);
+	ASSERT_LE(0, other);
+	/* With the owner's gone, the last one ends it, whoever it is. */
+	close(pub);
+	EXPECT_EQ(0, status_of(self->bus));
+	close(other);
+	EXPECT_EQ(RONBUS_STATUS_ENDED, status_of(self->bus));
+	EXPECT_EQ(-ESHUTDOWN, fd_publisher(self->stranger, 0, NULL));
+}
+
+/* The owner is who he is, whatever fd he has. */
+TEST_F(end, the_owner_leaves)
+{
+	int pub;
+
+	ASSERT_EQ(0, seteuid(0));
+	ASSERT_EQ(0, seteuid(THE_OWNER));
+	pub = fd_publisher(self->stranger, RONBUS_PUBLISHER_MAPPED, NULL);
+	ASSERT_LE(0, pub);
+	close(pub);
+	EXPECT_EQ(RONBUS_STATUS_ENDED, status_of(self->bus));
+}
+
 TEST_F(join, seal_without_publisher)
 {
 	static const u32 kinds[] = { 0, RONBUS_BUS_PERSISTENT };

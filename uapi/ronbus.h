@@ -98,11 +98,15 @@ enum ronbus_bus_flag {
 /**
  * enum ronbus_access - what a bus fd lets its holder do
  * @RONBUS_ACCESS_SUBSCRIBE: join as a subscriber (the "r" of the mode)
- * @RONBUS_ACCESS_PUBLISH: join as a publisher, and seal (the "w" of the mode)
+ * @RONBUS_ACCESS_PUBLISH: join as a publisher (the "w" of the mode)
+ * @RONBUS_ACCESS_END: end the bus, by sealing it or as the publisher that leaves it last. Not to be
+ *	asked for: the owner of the bus has it, and whoever has the fd that RONBUS_IOC_CREATE
+ *	returned, which may have been passed on
  */
 enum ronbus_access {
 	RONBUS_ACCESS_SUBSCRIBE = 1 << 0,
 	RONBUS_ACCESS_PUBLISH = 1 << 1,
+	RONBUS_ACCESS_END = 1 << 2,
 };
 
 /**
@@ -319,7 +323,7 @@ enum ronbus_role {
  * @payload: bytes a message can have
  * @role: one of &enum ronbus_role
  * @member: publisher id or subscriber index, 0 for a bus fd
- * @access: set of &enum ronbus_access of this fd's bus fd
+ * @access: set of &enum ronbus_access of this fd's bus fd; of a bus fd in the hands of the caller
  * @publishers: publishers there are now
  * @subscribers: set of subscriber indexes in use now
  * @ring_bytes: length of the ring mapping

@@ -512,7 +512,7 @@ static int embedded_bus_info(struct ronbus *base, struct ronbus_info *info)
 	info->capacity = bus->info.capacity;
 	info->payload = bus->info.payload;
 	info->role = RONBUS_ROLE_BUS;
-	info->access = handle->access;
+	info->access = handle->access | RONBUS_ACCESS_END; /* of its own process */
 	info->mode = bus->mode;
 	info->ring_bytes = ronbus_ring_bytes(info->capacity, info->payload, info->features);
 	info->info_bytes = sizeof(bus->info);

@@ -46,7 +46,7 @@ static const struct reason bus_reasons[] = {
 		  "the payload (a multiple of 8), the name (letters, digits, \"._-\"), flags and "
 		  "topic" },
 	{ EPERM, "%s refuses that: the bus is sealed, or does not let you publish through a "
-		 "mapping" },
+		 "mapping, or is not yours to seal" },
 	{ EBUSY, "the bus on %s is exclusive and has its publisher: wait until that one has left" },
 	{ ESHUTDOWN, "the bus on %s has ended, its publishers having left: create a new one, or "
 		     "make it persistent" },

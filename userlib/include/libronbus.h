@@ -151,7 +151,7 @@ int ronbus_query(const char *where, struct ronbus_query *query);
 
 /**
  * ronbus_seal() - let no further publisher join
- * @bus: the bus, with publish access
+ * @bus: the bus, with publish access, in the hands of its owner or made by its creator
  *
  * The bus ends when those who are there have left.
  */

@@ -257,7 +257,8 @@ static void test_defaults(void **state)
 	assert_int_equal(info.payload, RONBUS_PAYLOAD_DEFAULT);
 	assert_int_equal(info.mode, 0600);
 	assert_int_equal(info.role, RONBUS_ROLE_BUS);
-	assert_int_equal(info.access, RONBUS_ACCESS_SUBSCRIBE | RONBUS_ACCESS_PUBLISH);
+	assert_int_equal(info.access,
+			 RONBUS_ACCESS_SUBSCRIBE | RONBUS_ACCESS_PUBLISH | RONBUS_ACCESS_END);
 	assert_int_equal(info.features, 0);
 	assert_int_equal(info.flags, 0);
 	assert_int_equal(info.status, 0);
@@ -332,7 +333,7 @@ static void test_names(void **state)
 	ok(ronbus_attach(WHERE, "test.names", RONBUS_ACCESS_SUBSCRIBE, &other));
 	ok(ronbus_bus_info(other, &info));
 	assert_string_equal(info.name, "test.names");
-	assert_int_equal(info.access, RONBUS_ACCESS_SUBSCRIBE);
+	assert_int_equal(info.access, RONBUS_ACCESS_SUBSCRIBE | RONBUS_ACCESS_END);
 
 	/* Each side by its own handle, and both outlive the handles. */
 	sub = subscriber(other);
