@@ -4,6 +4,7 @@
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
+#include <linux/atomic.h>
 #include <linux/capability.h>
 #include <linux/cred.h>
 #include <linux/ctype.h>
@@ -58,7 +59,7 @@ static u32 autotuned_for(u32 capacity)
 /**
  * ronbus_autotune_warn() - say that a capacity does not suit what the bus is used for
  * @bus: the bus, with its lock held unless it is still being made
- * @reason: why; each is told once a bus
+ * @reason: why; each is counted once a bus, and told while there have been few of them
  */
 void ronbus_autotune_warn(struct ronbus_bus *bus, enum ronbus_autotune_reason reason)
 {
@@ -66,12 +67,13 @@ void ronbus_autotune_warn(struct ronbus_bus *bus, enum ronbus_autotune_reason re
 		[RONBUS_AUTOTUNE_CAPACITY] = "its readers' cache does not hold so many",
 		[RONBUS_AUTOTUNE_SUBSCRIBERS] = "chosen for fewer subscribers than it has",
 	};
+	static atomic_t left = ATOMIC_INIT(RONBUS_WARNINGS_MAX);
 
 	if (bus->autotune_warned[reason])
 		return;
 	bus->autotune_warned[reason] = true;
-	pr_warn_ratelimited("bus \"%s\": %u slots: %s\n", bus->name, bus->ring.mask + 1,
-			    words[reason]);
+	if (atomic_add_unless(&left, -1, 0))
+		pr_warn("bus \"%s\": %u slots: %s\n", bus->name, bus->ring.mask + 1, words[reason]);
 }
 
 static void choose_geometry(struct ronbus_create *args)

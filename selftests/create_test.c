@@ -281,6 +281,40 @@ TEST_F(create, autotune)
 	close(fd);
 }
 
+/* Lines of the kernel's log that are there to be read. */
+static int log_lines(int log, const char *with)
+{
+	char line[1024];
+	int n = 0;
+	ssize_t len;
+
+	while ((len = read(log, line, sizeof(line) - 1)) > 0 || errno == EPIPE) {
+		line[len > 0 ? len : 0] = 0;
+		n += strstr(line, with) != NULL;
+	}
+	return n;
+}
+
+/* Whoever makes buses all day does not fill the kernel's log. */
+TEST_F(create, autotune_warnings_are_few)
+{
+	int log = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC), i, fd;
+	struct ronbus_stats stats;
+
+	if (log < 0 || lseek(log, 0, SEEK_END) < 0)
+		SKIP(return, "needs root, to read the kernel's log");
+	for (i = 0; i < 20; i++) {
+		fd = CREATE(.features = RONBUS_F_AUTOTUNE_CAP, .capacity = 512,
+			    .name = "create-warned");
+		ASSERT_LE(0, fd);
+		ASSERT_EQ(0, fd_stats(fd, RONBUS_STATS_BUS, &stats));
+		EXPECT_EQ(1, stats.counters.autotune_warn_total[RONBUS_AUTOTUNE_CAPACITY]);
+		close(fd);
+	}
+	EXPECT_GE(8, log_lines(log, "create-warned"));
+	close(log);
+}
+
 /* More subscribers than a capacity was chosen for are let in, and counted once. */
 TEST_F(create, autotune_subscribers)
 {
