@@ -213,10 +213,11 @@ struct ronbus_coalescing {
  * @self_mem: memory of its own page
  * @self: the page; untrusted, with the cursor that says where it reads
  * @queue: sleepers, pollers and commands of io_uring that wait for it
- * @crowded: waking them takes longer than a publisher is to be held up
- * @crowd_work: wakes them then
+ * @crowded: there are more of them than a publisher is to wake
+ * @crowd_work: wakes them then, or those of the eventfd
  * @event_lock: see above
  * @eventfd: signalled when it is woken, or NULL
+ * @event_queue: those that wait for the eventfd, which keeps it
  * @read_lock: one read(2) at a time
  * @bounce: a record on its way out, under @read_lock
  * @read_lost: positions lost and not yet told to a reader, under @read_lock
@@ -252,6 +253,7 @@ struct ronbus_sub {
 	struct work_struct crowd_work;
 	spinlock_t event_lock;
 	struct eventfd_ctx *eventfd;
+	wait_queue_head_t *event_queue;
 	struct mutex read_lock;
 	struct ronbus_record *bounce;
 	u64 read_lost;

@@ -41,16 +41,9 @@
 
 /*
  * Threads and commands of io_uring that wait for one subscriber at once. There may be more that
- * poll it: then a worker wakes them in the publisher's place.
+ * poll it, or its eventfd: then a worker wakes them in the publisher's place.
  */
 #define RONBUS_WAITERS_MAX 64
-
-/*
- * Nanoseconds that waking one subscriber may take before a worker does it from then on; and how
- * many wake-ups there are to one that is timed.
- */
-#define RONBUS_WAKE_NS_MAX 100000
-#define RONBUS_WAKES_TIMED 16
 
 /* Positions that read(2) steps over before it looks whether it is to end or to sleep. */
 #define RONBUS_READ_CHUNK 1024

@@ -11,10 +11,10 @@
  * somebody else's waking is on its way, or the subscriber is awake and has yet to look.
  */
 #include <linux/eventfd.h>
+#include <linux/file.h>
 #include <linux/hrtimer.h>
 #include <linux/poll.h>
 #include <linux/rcupdate.h>
-#include <linux/sched/clock.h>
 #include <linux/sched/signal.h>
 
 #include "compat.h"
@@ -130,24 +130,33 @@ bool ronbus_sub_take_armed(struct ronbus_sub *sub)
 	return test_and_clear_bit(sub->index, armed_word(sub->bus));
 }
 
+/* Are there more in a queue than a publisher is to wake, with interrupts off? */
+static bool is_crowd(wait_queue_head_t *queue)
+{
+	struct wait_queue_entry *entry;
+	unsigned int waiters = 0;
+	unsigned long flags;
+
+	/* Mostly there is one, or none. */
+	if (READ_ONCE(queue->head.next) == READ_ONCE(queue->head.prev))
+		return false;
+	spin_lock_irqsave(&queue->lock, flags);
+	list_for_each_entry(entry, &queue->head, entry)
+		if (++waiters > RONBUS_WAITERS_MAX)
+			break;
+	spin_unlock_irqrestore(&queue->lock, flags);
+	return waiters > RONBUS_WAITERS_MAX;
+}
+
 /**
  * ronbus_sub_crowded() - do more wait for a subscriber than may
  * @sub: the subscriber
  *
- * A publisher that wakes it pays for each of them, with interrupts off. A waiter asks when it is
- * in the queue: of those that enter at the same time none is overlooked.
+ * A waiter asks when it is in the queue: of those that enter at the same time none is overlooked.
  */
 bool ronbus_sub_crowded(struct ronbus_sub *sub)
 {
-	unsigned int waiters = 0;
-	struct wait_queue_entry *entry;
-
-	spin_lock_irq(&sub->queue.lock);
-	list_for_each_entry(entry, &sub->queue.head, entry)
-		if (++waiters > RONBUS_WAITERS_MAX)
-			break;
-	spin_unlock_irq(&sub->queue.lock);
-	return waiters > RONBUS_WAITERS_MAX;
+	return is_crowd(&sub->queue);
 }
 
 /**
@@ -162,32 +171,32 @@ void ronbus_sub_polled(struct ronbus_sub *sub)
 		WRITE_ONCE(sub->crowded, true);
 }
 
-static void signal_eventfd(struct ronbus_sub *sub)
+static void wake_later(struct ronbus_sub *sub)
 {
 	unsigned long flags;
 
+	spin_lock_irqsave(&sub->lock, flags);
+	if (!sub->dead)
+		queue_work(ronbus_workqueue, &sub->crowd_work);
+	spin_unlock_irqrestore(&sub->lock, flags);
+}
+
+/* Returns whether it is left to the worker, which does it whoever waits. */
+static bool signal_eventfd(struct ronbus_sub *sub, bool worker)
+{
+	unsigned long flags;
+	bool later = false;
+
 	if (!READ_ONCE(sub->eventfd))
-		return;
+		return false;
 	spin_lock_irqsave(&sub->event_lock, flags);
-	if (sub->eventfd)
-		ronbus_eventfd_signal(sub->eventfd);
+	if (sub->eventfd) {
+		later = !worker && is_crowd(sub->event_queue);
+		if (!later)
+			ronbus_eventfd_signal(sub->eventfd);
+	}
 	spin_unlock_irqrestore(&sub->event_lock, flags);
-}
-
-/* The queue, of which one waiter that wants to be woken alone, or all; and the eventfd. */
-static void wake_all_ways(struct ronbus_sub *sub, __poll_t events, bool all)
-{
-	__wake_up(&sub->queue, TASK_NORMAL, !all, poll_to_key(events));
-	signal_eventfd(sub);
-}
-
-/* What hangs behind an eventfd or an epoll cannot be counted, only timed. */
-static bool wake_timed(struct ronbus_sub *sub, __poll_t events, bool all)
-{
-	u64 begin = local_clock();
-
-	wake_all_ways(sub, events, all);
-	return local_clock() - begin > RONBUS_WAKE_NS_MAX;
+	return later;
 }
 
 static void wake_crowd(struct work_struct *work)
@@ -196,25 +205,21 @@ static void wake_crowd(struct work_struct *work)
 	bool end = READ_ONCE(sub->bus->page->status) & RONBUS_STATUS_ENDED;
 	__poll_t events = EPOLLIN | EPOLLRDNORM | (end ? EPOLLHUP : 0);
 
-	WRITE_ONCE(sub->crowded, wake_timed(sub, events, true) || ronbus_sub_crowded(sub));
+	if (!ronbus_sub_crowded(sub))
+		WRITE_ONCE(sub->crowded, false);
+	__wake_up(&sub->queue, TASK_NORMAL, 0, poll_to_key(events));
+	signal_eventfd(sub, true);
 }
 
+/* The queue, of which one waiter that wants to be woken alone, or all; and the eventfd. */
 static void wake_waiters(struct ronbus_sub *sub, __poll_t events, bool all)
 {
-	unsigned long flags;
+	bool later = READ_ONCE(sub->crowded);
 
-	if (likely(!READ_ONCE(sub->crowded))) {
-		/* Clocks cost: one in so many is timed. */
-		if (likely(atomic64_read(&sub->wakes[RONBUS_WAKE_DATA]) % RONBUS_WAKES_TIMED))
-			wake_all_ways(sub, events, all);
-		else if (wake_timed(sub, events, all))
-			WRITE_ONCE(sub->crowded, true);
-		return;
-	}
-	spin_lock_irqsave(&sub->lock, flags);
-	if (!sub->dead)
-		queue_work(ronbus_workqueue, &sub->crowd_work);
-	spin_unlock_irqrestore(&sub->lock, flags);
+	if (!later)
+		__wake_up(&sub->queue, TASK_NORMAL, !all, poll_to_key(events));
+	if (unlikely(later || signal_eventfd(sub, false)))
+		wake_later(sub);
 }
 
 /*
@@ -501,24 +506,50 @@ void ronbus_sub_look_again(struct ronbus_sub *sub)
 		ronbus_wake(sub, RONBUS_WAKE_DATA);
 }
 
+struct captured {
+	poll_table table;
+	wait_queue_head_t *queue;
+};
+
+static void capture(struct file *file, wait_queue_head_t *queue, poll_table *table)
+{
+	container_of(table, struct captured, table)->queue = queue;
+}
+
+/* The queue of an eventfd, as it tells those that poll it. */
+static wait_queue_head_t *queue_of(struct file *file)
+{
+	struct captured captured = { .queue = NULL };
+
+	init_poll_funcptr(&captured.table, capture);
+	vfs_poll(file, &captured.table);
+	return captured.queue;
+}
+
 /**
  * ronbus_sub_set_eventfd() - signal an eventfd with every wake-up
  * @sub: the subscriber
  * @fd: the eventfd, or -1 for none from now on
  *
- * Return: 0, or what eventfd_ctx_fdget() makes of @fd: -EBADF or -EINVAL.
+ * Return: 0, or what eventfd_fget() makes of @fd: -EBADF or -EINVAL.
  */
 int ronbus_sub_set_eventfd(struct ronbus_sub *sub, int fd)
 {
+	wait_queue_head_t *queue = NULL;
 	struct eventfd_ctx *ctx = NULL;
+	struct file *file;
 
 	if (fd != -1) {
-		ctx = eventfd_ctx_fdget(fd);
-		if (IS_ERR(ctx))
-			return PTR_ERR(ctx);
+		file = eventfd_fget(fd);
+		if (IS_ERR(file))
+			return PTR_ERR(file);
+		ctx = eventfd_ctx_fileget(file);
+		queue = queue_of(file);
+		fput(file);
 	}
 	spin_lock_irq(&sub->event_lock);
 	swap(sub->eventfd, ctx);
+	sub->event_queue = queue;
 	spin_unlock_irq(&sub->event_lock);
 	if (ctx)
 		eventfd_ctx_put(ctx);
