@@ -66,14 +66,14 @@ static void set_wake_at(struct ronbus_sub *sub, u64 at)
 	spin_unlock(&bus->wake_lock);
 }
 
-/* The cursor that the timer was started at tells which message it runs for. */
+/* From the first message, which stays the first where the subscriber skips those of others. */
 static void start_timer(struct ronbus_sub *sub)
 {
 	struct ronbus_coalescing *c = &sub->coalesce;
 
-	if (hrtimer_is_queued(&c->timer) && c->timed == c->from)
+	if (hrtimer_is_queued(&c->timer) && c->timed == c->ahead.first)
 		return;
-	c->timed = c->from;
+	c->timed = c->ahead.first;
 	hrtimer_start(&c->timer, ns_to_ktime(c->delay), HRTIMER_MODE_REL_SOFT);
 }
 
@@ -101,6 +101,24 @@ static void count_on(struct ronbus_sub *sub, u32 *looks)
 	}
 	*looks = ronbus_ring_ahead_more(&sub->bus->ring, &c->ahead, &sub->interest,
 					max(c->messages, 1U), *looks);
+}
+
+/*
+ * Take over a count that was made without the lock, unless the subscriber has read since, or another
+ * context has counted further.
+ */
+static void take_count(struct ronbus_sub *sub, u64 from, const struct ronbus_ahead *ahead)
+{
+	struct ronbus_coalescing *c = &sub->coalesce;
+	u32 looks = RONBUS_NOTIFY_LOOKS;
+
+	if (from == READ_ONCE(sub->self->cursor) &&
+	    (from != c->from || ahead->end >= c->ahead.end)) {
+		c->from = from;
+		c->ahead = *ahead;
+	} else {
+		count_on(sub, &looks);
+	}
 }
 
 /* Is it to be woken for what has been counted? */
@@ -243,11 +261,7 @@ bool ronbus_coalesce_ready(struct ronbus_sub *sub)
 	bool ready;
 
 	spin_lock_irqsave(&sub->lock, flags);
-	/* Another context may have counted further meanwhile. */
-	if (from != c->from || ahead.end >= c->ahead.end) {
-		c->from = from;
-		c->ahead = ahead;
-	}
+	take_count(sub, from, &ahead);
 	ready = enough(sub) || ended(sub);
 	/* A subscriber that only looks, now and then, shall see it in time too. */
 	if (!ready && c->ahead.messages)
@@ -373,8 +387,7 @@ static void set(struct ronbus_sub *sub, const struct ronbus_coalesce *args)
 	spin_lock_irq(&sub->lock);
 	WRITE_ONCE(c->messages, args->messages);
 	c->delay = args->delay_ns;
-	c->from = from;
-	c->ahead = ahead;
+	take_count(sub, from, &ahead);
 	hrtimer_try_to_cancel(&c->timer);
 	woken = deferred(sub) && settle(sub, &looks);
 	spin_unlock_irq(&sub->lock);

@@ -184,7 +184,7 @@ struct ronbus_pub {
  * @due: what is before this position need not be more
  * @from: the cursor that @ahead was counted from
  * @ahead: what has been counted
- * @timed: the cursor that the timer was started at
+ * @timed: the message that the timer was started for
  * @timer: from the first message
  * @deferred: notifications that did not wake it
  */

@@ -52,7 +52,7 @@ static struct seen nothing_seen(const struct ronbus_sub *sub)
  * A subscriber that chooses topics is not to be woken for every few messages of others, so that
  * many are stepped over; to say that there is something is never wrong.
  */
-static bool has_data(const struct ronbus_sub *sub, struct seen *seen)
+static __always_inline bool has_data(const struct ronbus_sub *sub, struct seen *seen)
 {
 	const struct ronbus_ring *ring = &sub->bus->ring;
 	struct ronbus_ahead ahead = { .end = seen->end };
@@ -65,7 +65,7 @@ static bool has_data(const struct ronbus_sub *sub, struct seen *seen)
 	return ahead.messages || ahead.more;
 }
 
-static unsigned int look(const struct ronbus_sub *sub, struct seen *seen)
+static __always_inline unsigned int look(const struct ronbus_sub *sub, struct seen *seen)
 {
 	unsigned int ready = 0;
 
@@ -130,22 +130,26 @@ bool ronbus_sub_take_armed(struct ronbus_sub *sub)
 	return test_and_clear_bit(sub->index, armed_word(sub->bus));
 }
 
-/* Are there more in a queue than a publisher is to wake, with interrupts off? */
-static bool is_crowd(wait_queue_head_t *queue)
+static noinline bool count_crowd(wait_queue_head_t *queue)
 {
 	struct wait_queue_entry *entry;
 	unsigned int waiters = 0;
 	unsigned long flags;
 
-	/* Mostly there is one, or none. */
-	if (READ_ONCE(queue->head.next) == READ_ONCE(queue->head.prev))
-		return false;
 	spin_lock_irqsave(&queue->lock, flags);
 	list_for_each_entry(entry, &queue->head, entry)
 		if (++waiters > RONBUS_WAITERS_MAX)
 			break;
 	spin_unlock_irqrestore(&queue->lock, flags);
 	return waiters > RONBUS_WAITERS_MAX;
+}
+
+/* Are there more in a queue than a publisher is to wake, with interrupts off? */
+static inline bool is_crowd(wait_queue_head_t *queue)
+{
+	/* Mostly there is one, or none. */
+	return unlikely(READ_ONCE(queue->head.next) != READ_ONCE(queue->head.prev)) &&
+	       count_crowd(queue);
 }
 
 /**
@@ -190,9 +194,9 @@ static bool signal_eventfd(struct ronbus_sub *sub, bool worker)
 	if (!READ_ONCE(sub->eventfd))
 		return false;
 	spin_lock_irqsave(&sub->event_lock, flags);
-	if (sub->eventfd) {
+	if (likely(sub->eventfd)) {
 		later = !worker && is_crowd(sub->event_queue);
-		if (!later)
+		if (likely(!later))
 			ronbus_eventfd_signal(sub->eventfd);
 	}
 	spin_unlock_irqrestore(&sub->event_lock, flags);
@@ -300,12 +304,12 @@ unsigned int ronbus_sub_arm(struct ronbus_sub *sub)
 	unsigned int ready;
 
 	ronbus_trace_sub(sub);
-	ready = coalescing ? ronbus_sub_ready(sub) : look(sub, &seen);
+	ready = unlikely(coalescing) ? ronbus_sub_ready(sub) : look(sub, &seen);
 	if (!ready) {
 		atomic64_inc(&sub->waits);
 		if (ronbus_traced())
 			atomic64_set(&sub->armed_at, ktime_get_ns());
-		if (coalescing)
+		if (unlikely(coalescing))
 			ready = arm_coalescing(sub, &seen, &relied);
 		else if (sub->interest.bit)
 			ready = arm_for_topics(sub, &seen, &relied);
@@ -321,7 +325,7 @@ unsigned int ronbus_sub_arm(struct ronbus_sub *sub)
 	 * it clear leaves them to us. First the bit, then the queue: barrier Q, with Q' where
 	 * sleepers enter the queue: wake.pml
 	 */
-	if (relied && (wq_has_sleeper(&sub->queue) || READ_ONCE(sub->eventfd)))
+	if (unlikely(relied) && (wq_has_sleeper(&sub->queue) || READ_ONCE(sub->eventfd)))
 		wake_waiters(sub, EPOLLIN | EPOLLRDNORM, false);
 	trace_ronbus_ready(sub);
 	return ready;

@@ -1096,11 +1096,13 @@ RB_PART __u32 ronbus_ring_run_wanted(const struct ronbus_ring *ring, __u64 pos,
  * @end: the position after the last one that has been looked at
  * @messages: messages for it up to there
  * @more: it is overtaken, or there may be messages that have not been looked for
+ * @first: the first of the messages, if there is one
  */
 struct ronbus_ahead {
 	__u64 end;
 	__u32 messages;
 	__u32 more;
+	__u64 first;
 };
 
 /**
@@ -1140,7 +1142,8 @@ static inline __u32 ronbus_ring_ahead_more(const struct ronbus_ring *ring,
 			if (!ronbus_ring_unchanged(ring, ahead->end, found.seen))
 				ahead->more = 1;
 		}
-		ahead->messages += wanted;
+		if (wanted && !ahead->messages++)
+			ahead->first = ahead->end;
 	}
 	return budget;
 }
@@ -1157,7 +1160,7 @@ static inline struct ronbus_ahead ronbus_ring_ahead(const struct ronbus_ring *ri
 						    const struct ronbus_interest *interest,
 						    __u32 messages, __u32 budget)
 {
-	struct ronbus_ahead ahead = { pos, 0, 0 };
+	struct ronbus_ahead ahead = { pos, 0, 0, 0 };
 
 	ronbus_ring_ahead_more(ring, &ahead, interest, messages, budget);
 	return ahead;
