@@ -28,6 +28,10 @@ static unsigned int nr_buses;
 static u64 last_id;
 static DEFINE_MUTEX(ronbus_registry);
 
+static unsigned int user_buses = RONBUS_USER_BUSES;
+module_param(user_buses, uint, 0644);
+MODULE_PARM_DESC(user_buses, "buses that a user without CAP_SYS_RESOURCE may have at once");
+
 static bool name_valid(const char *name)
 {
 	size_t i, len = strnlen(name, RONBUS_NAME_SIZE);
@@ -125,6 +129,33 @@ static struct ronbus_bus *find(const char *name, const struct ipc_namespace *ns)
 	return NULL;
 }
 
+/*
+ * The user of the machine whom the caller's buses are counted for. In a user namespace of one's own
+ * there are as many uids as one likes: they are all those of the user who made the outermost one.
+ */
+static kuid_t accountable(void)
+{
+	const struct user_namespace *ns = current_user_ns();
+	kuid_t uid = current_uid();
+
+	for (; ns != &init_user_ns; ns = ns->parent)
+		uid = ns->owner;
+	return uid;
+}
+
+static bool quota_used(kuid_t user)
+{
+	struct ronbus_bus *bus;
+	unsigned int n = 0;
+	unsigned long id;
+
+	lockdep_assert_held(&ronbus_registry);
+
+	xa_for_each(&buses, id, bus)
+		n += uid_eq(bus->user, user);
+	return n >= READ_ONCE(user_buses) && !capable(CAP_SYS_RESOURCE);
+}
+
 static int enrol(struct ronbus_bus *bus)
 {
 	int err = 0;
@@ -132,7 +163,7 @@ static int enrol(struct ronbus_bus *bus)
 	mutex_lock(&ronbus_registry);
 	if (bus->name[0] && find(bus->name, bus->ipc_ns)) {
 		err = -EEXIST;
-	} else if (nr_buses == RONBUS_BUSES_MAX) {
+	} else if (nr_buses == RONBUS_BUSES_MAX || quota_used(bus->user)) {
 		err = -ENOSPC;
 	} else {
 		bus->id = last_id + 1;
@@ -202,6 +233,7 @@ int ronbus_bus_create(struct ronbus_create *args, struct ronbus_bus **busp)
 	spin_lock_init(&bus->wake_lock);
 	INIT_LIST_HEAD(&bus->pubs);
 	bus->ipc_ns = get_ipc_ns(current->nsproxy->ipc_ns);
+	bus->user = accountable();
 	bus->uid = current_fsuid();
 	bus->gid = current_fsgid();
 	bus->mode = args->mode;

@@ -73,6 +73,7 @@ struct ronbus_region {
  * @wake_lock: of wake_next in the info page
  * @ipc_ns: namespace of the name, and whose user namespace the capabilities are asked in
  * @name: empty for a bus without
+ * @user: whom it is counted for
  * @uid: owner
  * @gid: group
  * @mode: permissions of a file
@@ -109,6 +110,7 @@ struct ronbus_bus {
 	u64 id;
 	struct ipc_namespace *ipc_ns;
 	char name[RONBUS_NAME_SIZE];
+	kuid_t user;
 	kuid_t uid;
 	kgid_t gid;
 	umode_t mode;

@@ -8,6 +8,9 @@
 /* Buses that may exist at once, on the whole machine. Memory is charged to their makers besides. */
 #define RONBUS_BUSES_MAX 1024
 
+/* And of one user, unless the administrator sets user_buses. */
+#define RONBUS_USER_BUSES 128
+
 /* Lines in the kernel's log that users can cause, from the time on that the module was loaded. */
 #define RONBUS_WARNINGS_MAX 8
 

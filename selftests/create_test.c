@@ -5,6 +5,7 @@
 #include <grp.h>
 #include <linux/capability.h>
 #include <sys/fsuid.h>
+#include <sys/prctl.h>
 
 #include "ronbus_kselftest.h"
 
@@ -937,6 +938,106 @@ TEST_F(create, too_many_buses)
 		close(fds[i]);
 	free(fds);
 	EXPECT_CREATES(.name = "create-many");
+}
+
+#define USER_BUSES "/sys/module/ronbus/parameters/user_buses"
+
+/* Make buses until there is an error, which is returned in @last; how many there are. */
+static u32 make_many(int control, u32 most, int *last)
+{
+	u32 n;
+
+	for (n = 0; n < most; n++) {
+		*last = bus_create(control, (struct ronbus_create){ .capacity = 4, .payload = 8 });
+		if (*last < 0)
+			break;
+	}
+	return n;
+}
+
+/* One's own namespaces, with many uids in them, are still one's own. */
+static int own_namespaces(uid_t uid)
+{
+	char text[64];
+
+	if (prctl(PR_SET_DUMPABLE, 1) || unshare(CLONE_NEWUSER | CLONE_NEWIPC) ||
+	    write_file("/proc/self/setgroups", "deny"))
+		return -1;
+	snprintf(text, sizeof(text), "0 %u 1", uid);
+	return write_file("/proc/self/uid_map", text) | write_file("/proc/self/gid_map", text);
+}
+
+TEST_F(create, a_user_does_not_take_them_all)
+{
+	long quota = read_number(USER_BUSES);
+	int ready[2], done[2], last;
+	char byte;
+	pid_t pid;
+
+	if (geteuid())
+		SKIP(return, "needs root, to be somebody else");
+	ASSERT_LT(1, quota);
+	ASSERT_GT(900, quota);
+	ASSERT_EQ(0, pipe(ready));
+	ASSERT_EQ(0, pipe(done));
+	pid = fork();
+	ASSERT_LE(0, pid);
+	if (!pid) {
+		int first;
+
+		close(done[1]);
+		ASSERT_EQ(0, setresgid(5010, 5010, 5010));
+		ASSERT_EQ(0, setresuid(5010, 5010, 5010));
+		first = CREATE(.capacity = 4);
+		ASSERT_LE(0, first);
+		EXPECT_EQ(quota / 2, make_many(self->control, (u32)quota / 2, &last));
+		if (own_namespaces(5010))
+			SKIP(_exit(KSFT_SKIP), "no user namespaces for everybody here");
+		EXPECT_EQ(quota - quota / 2 - 1, make_many(self->control, (u32)quota, &last));
+		EXPECT_EQ(-ENOSPC, last);
+		/* And in those that are made in there. */
+		ASSERT_EQ(0, unshare(CLONE_NEWUSER | CLONE_NEWIPC));
+		EXPECT_EQ(-ENOSPC, CREATE(.capacity = 4));
+		/* What is given back can be had again. */
+		close(first);
+		EXPECT_LE(0, CREATE(.capacity = 4));
+		EXPECT_EQ(-ENOSPC, CREATE(.capacity = 4));
+		EXPECT_EQ(1, write(ready[1], "", 1));
+		(void)!read(done[0], &byte, 1);
+		_exit(0);
+	}
+	close(ready[1]);
+	if (read(ready[0], &byte, 1) != 1) {
+		EXPECT_EQ(KSFT_SKIP, child_status(pid));
+		return;
+	}
+	/* Others have what is theirs, and a capability helps whoever has it. */
+	EXPECT_CREATES(.capacity = 4);
+	ASSERT_EQ(0, setresuid(5011, 5011, 0));
+	EXPECT_EQ(quota, make_many(self->control, (u32)quota + 1, &last));
+	EXPECT_EQ(-ENOSPC, last);
+	ASSERT_EQ(0, seteuid(0));
+	ASSERT_EQ(0, setresuid(5010, 0, 0));
+	EXPECT_CREATES(.capacity = 4);
+	close(done[1]);
+	EXPECT_EQ(0, child_status(pid));
+}
+
+TEST_F(create, the_administrator_says_how_many)
+{
+	long quota = read_number(USER_BUSES);
+	char text[16];
+	int last;
+
+	if (geteuid())
+		SKIP(return, "needs root, to be somebody else");
+	ASSERT_EQ(0, write_file(USER_BUSES, "3"));
+	ASSERT_EQ(0, setresuid(5012, 5012, 0));
+	EXPECT_EQ(3, make_many(self->control, 10, &last));
+	EXPECT_EQ(-ENOSPC, last);
+	ASSERT_EQ(0, setresuid(0, 0, 0));
+	snprintf(text, sizeof(text), "%ld", quota);
+	ASSERT_EQ(0, write_file(USER_BUSES, text));
 }
 
 TEST_F(create, no_fd_left)
