@@ -25,8 +25,8 @@
 #include "trace.h"
 
 /*
- * The low bits of a token are where its publisher is found here, the others are random: so a program
- * that was left behind with an old one reaches nobody, either.
+ * The low bits of a token are where its publisher is found here, the others are random: so a
+ * program that was left behind with an old one reaches nobody, either.
  */
 static DEFINE_XARRAY_ALLOC1(bpf_pubs);
 #define INDEX_MASK GENMASK_ULL(15, 0)

@@ -57,6 +57,12 @@ struct user_struct;
  * @nr: how many
  * @addr: where the kernel has them, contiguous
  * @user: whose RLIMIT_MEMLOCK they count against
+ *
+ * Lifetime. It is part of a bus, publisher or subscriber, and the kernel reaches it as long as
+ * that. Programs reach its pages through their mappings only, which have no hold of them: a
+ * mapping holds the file that it was made from until its last page is out of every page table, and
+ * the file holds the publisher or subscriber, and that the bus. So when a region is freed nobody
+ * else has its pages.
  */
 struct ronbus_region {
 	struct page **pages;
@@ -103,6 +109,18 @@ struct ronbus_region {
  * @blocks_published: blocks published
  * @blocks_dropped: messages for which there was none
  * @blocks_pinned: blocks that were pinned when one was needed
+ *
+ * Lifetime. Each bus fd, publisher and subscriber has a reference, and is itself held by its file,
+ * so that everybody who is in a call or has a mapping has the bus. The registry has none: a bus is
+ * found there by name or number under ronbus_registry, and is taken out under it by the last
+ * reference; who visits it then holds its memory, and sees no members. Timers, work and interrupts
+ * that look at a bus belong to a member, which has waited for them, or has been found @dead by
+ * them, before it lets its bus go. What is freed with the bus: the info page, the ring and the
+ * blocks.
+ *
+ * Blocks are part of the bus. One that is marked in @blocks_written is reached, apart from readers
+ * that have it pinned or look whether they may, by the publisher alone that marked it, which is in
+ * a call, until it takes the mark back; all others are nobody's, and are chosen under @lock.
  */
 struct ronbus_bus {
 	struct kref ref;
@@ -159,6 +177,14 @@ struct ronbus_bus {
  * @bpf_token: what BPF programs name it by, who are then the only ones that publish here, or 0
  * @wake_work: wakes whom their messages are for
  * @wake_mask: whom
+ *
+ * Lifetime. The program's calls, mappings and commands of io_uring reach it through its file.
+ * STATS and tracing reach it through bus->pubs under bus->lock. BPF programs reach it by its token
+ * under RCU, on any CPU and in any context, and @wake_work through them. When its file is released
+ * it leaves: the token is taken back first, a grace period waited for and then for @wake_work,
+ * which nobody can queue any more; so that what was published is counted. Then it goes from
+ * bus->pubs, its counters being kept in bus->retired under the same lock, and nobody is left to
+ * reach it: it is freed, and lets go of the bus.
  */
 struct ronbus_pub {
 	struct ronbus_bus *bus;
