@@ -281,6 +281,47 @@ static long act_publish(struct world *w, const struct act *act)
 	return send_some(w, (u32)act->arg);
 }
 
+/* A bus with blocks, whose only one the call is to fill. */
+static int blocks_bus, blocks_sub;
+
+static int before_block(struct world *w, const struct act *act)
+{
+	blocks_bus = bus_create(w->fd[CONTROL],
+				(struct ronbus_create){ .features = RONBUS_F_BLOCKS, .blocks = 1 });
+	blocks_sub = fd_subscribe(blocks_bus, RONBUS_START_LATEST, 0, NULL);
+	w->scratch = fd_publisher(blocks_bus, 0, NULL);
+	return blocks_sub < 0 || w->scratch < 0 ? -EIO : 0;
+}
+
+static long act_block(struct world *w, const struct act *act)
+{
+	struct ronbus_publish_block args = {
+		.data = (uintptr_t)w->buf,
+		.len = RONBUS_BLOCK_SIZE_DEFAULT,
+		.event = (uintptr_t)w->buf,
+		.event_len = 8,
+	};
+
+	return do_ioctl(w->scratch, RONBUS_IOC_PUBLISH_BLOCK, &args);
+}
+
+/* There is one message with a block, or none; and the block can be had. */
+static int after_block(struct world *w, const struct act *act, long ret)
+{
+	struct ronbus_stats stats;
+	int err = -EIO;
+
+	if (!fd_stats(blocks_bus, RONBUS_STATS_BUS, &stats))
+		err = stats.counters.published_total == !ret &&
+				      stats.counters.blocks_published_total == !ret
+			      ? (int)act_block(w, act)
+			      : -EUCLEAN;
+	close(w->scratch);
+	close(blocks_sub);
+	close(blocks_bus);
+	return err;
+}
+
 static long act_notify(struct world *w, const struct act *act)
 {
 	return fd_notify(w->fd[PUB], ~0ULL, NULL);
@@ -591,6 +632,7 @@ static const struct act acts[] = {
 	{ "stats of a bus", NULL, act_stats, NULL, BUS, RONBUS_STATS_BUS, .errors = BOTH },
 	{ "stats of a subscriber", NULL, act_stats, NULL, SUB, 0, .errors = BOTH },
 	{ "publish", NULL, act_publish, after_messages, PUB, 4, .errors = COPY },
+	{ "publish a block", before_block, act_block, after_block, .errors = COPY_FIRST },
 	{ "notify", NULL, act_notify, after_notify, .errors = COPY },
 	{ "wait, with a message", before_messages, act_wait, after_messages, SUB, 1,
 	  .errors = COPY },
