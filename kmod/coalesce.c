@@ -104,8 +104,8 @@ static void count_on(struct ronbus_sub *sub, u32 *looks)
 }
 
 /*
- * Take over a count that was made without the lock, unless the subscriber has read since, or another
- * context has counted further.
+ * Take over a count that was made without the lock, unless the subscriber has read since, or
+ * another context has counted further.
  */
 static void take_count(struct ronbus_sub *sub, u64 from, const struct ronbus_ahead *ahead)
 {

@@ -227,8 +227,8 @@ static void wake_waiters(struct ronbus_sub *sub, __poll_t events, bool all)
 }
 
 /*
- * Arm a subscriber that reads everything and has seen nothing. Returns what there is after all; then
- * the bit may be one that another context relies on by now (@relied).
+ * Arm a subscriber that reads everything and has seen nothing. Returns what there is after all;
+ * then the bit may be one that another context relies on by now (@relied).
  */
 static unsigned int arm_for_any(struct ronbus_sub *sub, struct seen *seen, bool *relied)
 {
