@@ -6,7 +6,7 @@
  *
  *	publisher	look		wake_due() of userlib/publish.c, notify_audience()
  *			notify		ronbus_notify(), ronbus_coalesce_notify(): put_off()
- *	subscriber	ready		ronbus_coalesce_ready()
+ *	subscriber	ready		ronbus_coalesce_ready(), take_count()
  *			arm		ronbus_sub_arm(), ronbus_coalesce_arm()
  *	timer				expired(), settle_late(); go_off() of userlib/embedded.c
  *	settle()			settle(), enough(), expected() of both
