@@ -6,11 +6,10 @@
  * Which block is next, and which one is being written, is the kernel's own; of user space's memory
  * only pins are looked at, and all that they can do is to have a block of their own bus left alone.
  *
- * The lock of the bus guards the choice of a block, which takes no longer than a few words. A block
- * that was chosen is marked as being written: the publisher that has it closes it, looks for pins,
- * fills it and opens it without the lock.
+ * The lock of the bus guards the queue of blocks, in the order in which they were published: the
+ * first is taken, and comes back last. A block that was taken is in nobody else's hands: the publisher
+ * that has it closes it, looks for pins, fills it and opens it without the lock.
  */
-#include <linux/bitmap.h>
 #include <linux/err.h>
 #include <linux/log2.h>
 #include <linux/pagemap.h>
@@ -54,13 +53,18 @@ int ronbus_blocks_check(struct ronbus_create *args)
  */
 int ronbus_blocks_alloc(struct ronbus_bus *bus, const struct ronbus_create *args)
 {
+	u32 i;
 	int err;
 
 	if (!args->blocks)
 		return 0;
-	bus->blocks_written = bitmap_zalloc(args->blocks, GFP_KERNEL_ACCOUNT);
-	if (!bus->blocks_written)
+	bus->blocks_order =
+		kvmalloc_array(args->blocks, sizeof(*bus->blocks_order), GFP_KERNEL_ACCOUNT);
+	if (!bus->blocks_order)
 		return -ENOMEM;
+	for (i = 0; i < args->blocks; i++)
+		bus->blocks_order[i] = i;
+	bus->blocks_free = args->blocks;
 	err = ronbus_region_alloc(&bus->blocks_mem,
 				  ronbus_blocks_bytes(args->blocks, args->block_size));
 	if (err)
@@ -72,7 +76,7 @@ int ronbus_blocks_alloc(struct ronbus_bus *bus, const struct ronbus_create *args
 void ronbus_blocks_free(struct ronbus_bus *bus)
 {
 	ronbus_region_free(&bus->blocks_mem);
-	bitmap_free(bus->blocks_written);
+	kvfree(bus->blocks_order);
 }
 
 /*
@@ -95,36 +99,50 @@ static bool pinned(const struct ronbus_bus *bus, u32 block)
 	return found;
 }
 
-static u32 block_after(const struct ronbus_bus *bus, u32 block)
+static u32 wrapped(const struct ronbus_bus *bus, u32 place)
 {
-	return block + 1 < bus->blocks.count ? block + 1 : 0;
+	return place < bus->blocks.count ? place : place - bus->blocks.count;
 }
 
-/* The oldest block that nobody writes: now the caller does, or looks whether it may. */
+/* The block that has been in nobody's hands for longest: now it is in the caller's. */
 static int choose(struct ronbus_bus *bus)
 {
-	const u32 count = bus->blocks.count;
-	u32 block;
+	int block = -ENOBUFS;
 
 	mutex_lock(&bus->lock);
-	block = find_next_zero_bit(bus->blocks_written, count, bus->blocks_next);
-	if (block == count)
-		block = find_first_zero_bit(bus->blocks_written, count);
-	if (block < count) {
-		__set_bit(block, bus->blocks_written);
-		bus->blocks_next = block_after(bus, block);
+	if (bus->blocks_free) {
+		block = bus->blocks_order[bus->blocks_first];
+		bus->blocks_first = wrapped(bus, bus->blocks_first + 1);
+		bus->blocks_free--;
 	} else {
 		bus->blocks_dropped++;
 	}
 	mutex_unlock(&bus->lock);
-	return block < count ? block : -ENOBUFS;
+	return block;
+}
+
+/* To be taken after all others, or before them. */
+static void give_back(struct ronbus_bus *bus, u32 block, bool last)
+{
+	u32 place;
+
+	lockdep_assert_held(&bus->lock);
+
+	if (last) {
+		place = wrapped(bus, bus->blocks_first + bus->blocks_free);
+	} else {
+		place = wrapped(bus, bus->blocks_first + bus->blocks.count - 1);
+		bus->blocks_first = place;
+	}
+	bus->blocks_order[place] = block;
+	bus->blocks_free++;
 }
 
 /* It is pinned, and was perhaps the last one that there was to look at. */
 static void pass_over(struct ronbus_bus *bus, u32 block, bool last)
 {
 	mutex_lock(&bus->lock);
-	__clear_bit(block, bus->blocks_written);
+	give_back(bus, block, true);
 	bus->blocks_pinned++;
 	bus->blocks_dropped += last;
 	mutex_unlock(&bus->lock);
@@ -159,19 +177,16 @@ static int take(struct ronbus_bus *bus)
 }
 
 /*
- * It was published, or it was not: then nobody needs it, and it is the next to be taken. Unless
- * others have been taken since; the next one is older than those, and stays the next.
+ * It was published, and is the newest; or it was not: then nobody needs it, and it is the next. So
+ * neither publishes that fail nor one that takes long cost other messages their blocks.
  */
 static void done(struct ronbus_bus *bus, u32 block, bool published)
 {
 	if (!published)
 		ronbus_blocks_close(&bus->blocks, block);
 	mutex_lock(&bus->lock);
-	__clear_bit(block, bus->blocks_written);
-	if (published)
-		bus->blocks_published++;
-	else if (bus->blocks_next == block_after(bus, block))
-		bus->blocks_next = block;
+	give_back(bus, block, published);
+	bus->blocks_published += published;
 	mutex_unlock(&bus->lock);
 }
 

@@ -104,8 +104,10 @@ struct ronbus_region {
  * @repairs: slots taken back
  * @blocks_mem: memory of the blocks, with RONBUS_F_BLOCKS
  * @blocks: view of it
- * @blocks_written: set of blocks that are being written, under @lock like all that follows
- * @blocks_next: where the next one is looked for
+ * @blocks_order: blocks that nobody writes, the longest published first, as a ring of @blocks.count
+ *	places; under @lock like all that follows
+ * @blocks_first: where it begins
+ * @blocks_free: how many there are
  * @blocks_published: blocks published
  * @blocks_dropped: messages for which there was none
  * @blocks_pinned: blocks that were pinned when one was needed
@@ -118,7 +120,7 @@ struct ronbus_region {
  * them, before it lets its bus go. What is freed with the bus: the info page, the ring and the
  * blocks.
  *
- * Blocks are part of the bus. One that is marked in @blocks_written is reached, apart from readers
+ * Blocks are part of the bus. One that is not in @blocks_order is reached, apart from readers
  * that have it pinned or look whether they may, by the publisher alone that marked it, which is in
  * a call, until it takes the mark back; all others are nobody's, and are chosen under @lock.
  */
@@ -153,8 +155,9 @@ struct ronbus_bus {
 	atomic64_t repairs;
 	struct ronbus_region blocks_mem;
 	struct ronbus_blocks blocks;
-	unsigned long *blocks_written;
-	u32 blocks_next;
+	u32 *blocks_order;
+	u32 blocks_first;
+	u32 blocks_free;
 	u64 blocks_published;
 	u64 blocks_dropped;
 	u64 blocks_pinned;
