@@ -166,16 +166,21 @@ static ssize_t sub_read(struct file *file, char __user *to, size_t space, loff_t
 
 static long wait_ioctl(struct ronbus_sub *sub, unsigned int cmd, void __user *arg)
 {
+	int cancels = atomic_read(&sub->cancels);
 	struct ronbus_wait args;
 	int err;
 
+	/*
+	 * Then the deadline, which the library takes away before it cancels: barrier Y', with Y in
+	 * ronbus_sub_cancel(): call.pml
+	 */
+	smp_rmb();
 	err = ronbus_get_args(&args, sizeof(args), cmd, arg);
 	if (err)
 		return err;
 	if (args.flags || args.pad)
 		return -EINVAL;
-	return ronbus_sub_wait(sub, ronbus_deadline_here(args.deadline),
-			       atomic_read(&sub->cancels));
+	return ronbus_sub_wait(sub, ronbus_deadline_here(args.deadline), cancels);
 }
 
 static long eventfd_ioctl(struct ronbus_sub *sub, unsigned int cmd, void __user *arg)

@@ -386,6 +386,8 @@ int ronbus_sub_wait(struct ronbus_sub *sub, u64 deadline, int cancels)
  */
 void ronbus_sub_cancel(struct ronbus_sub *sub)
 {
+	/* barrier Y, with Y' in wait_ioctl(): call.pml */
+	smp_mb__before_atomic();
 	atomic_inc(&sub->cancels);
 	/*
 	 * Under the lock that sleepers enter the queue under: who enters it later sees the count,

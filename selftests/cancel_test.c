@@ -244,4 +244,106 @@ TEST(stop_a_thread_embedded)
 	stop_a_thread(_metadata, RONBUS_EMBEDDED);
 }
 
+/* ---- between two waits of a call ---------------------------------------------------------- */
+
+/* One who waits in ronbus_recv(), and one who publishes what is for others, so that it wakes. */
+struct caller {
+	struct ronbus *bus;
+	struct ronbus_sub *sub;
+	struct ronbus_pub *pub;
+	unsigned int rounds; /* to go */
+	unsigned int ended;
+	int ret;
+};
+
+static void *caller_main(void *arg)
+{
+	struct caller *c = arg;
+	struct ronbus_msg msg;
+	u64 data;
+
+	while (__atomic_load_n(&c->rounds, __ATOMIC_SEQ_CST)) {
+		c->ret = ronbus_recv(c->sub, &data, sizeof(data), &msg, -1);
+		__atomic_add_fetch(&c->ended, 1, __ATOMIC_SEQ_CST);
+		if (c->ret != -ECANCELED)
+			break;
+	}
+	return NULL;
+}
+
+static void *others_main(void *arg)
+{
+	struct caller *c = arg;
+	struct ronbus_pub *guest;
+	int i;
+
+	while (__atomic_load_n(&c->rounds, __ATOMIC_SEQ_CST)) {
+		/* So many are a reason for it to look, once it is woken; and then it waits again. */
+		for (i = 0; i < 70; i++)
+			ronbus_publish(c->pub, 0, "", 0);
+		/* Everybody is woken when a publisher leaves. */
+		if (ronbus_publisher(c->bus, 0, &guest))
+			return NULL;
+		ronbus_pub_close(guest);
+		while (ronbus_ring_hint(&c->pub->ring) > ronbus_sub_position(c->sub) + 64 &&
+		       __atomic_load_n(&c->rounds, __ATOMIC_SEQ_CST))
+			sched_yield();
+	}
+	return NULL;
+}
+
+static u64 waits_of(struct ronbus *bus, const struct ronbus_sub *sub)
+{
+	struct ronbus_stats stats;
+
+	return ronbus_stats(bus, ronbus_sub_index(sub), &stats) ? 0 : stats.counters.waits_total;
+}
+
+/* One cancel for each call, once it has waited: it ends, wherever it is. */
+static void cancel_calls(struct __test_metadata *_metadata, const char *where)
+{
+	struct ronbus_options options = { .features = RONBUS_F_EDGE_NOTIFY | RONBUS_F_INTEREST,
+					  .capacity = 1024 };
+	struct ronbus_sub_options one = { .topics = 2 };
+	struct caller c = { .rounds = 300 };
+	pthread_t threads[2];
+	struct ronbus_sub *all;
+	unsigned int i;
+	u64 waits;
+
+	ASSERT_EQ(0, ronbus_create(where, &options, &c.bus));
+	ASSERT_EQ(0, ronbus_publisher(c.bus, 0, &c.pub));
+	ASSERT_EQ(0, ronbus_subscribe(c.bus, NULL, &all));
+	ASSERT_EQ(0, ronbus_subscribe(c.bus, &one, &c.sub));
+	ASSERT_EQ(0, pthread_create(&threads[0], NULL, caller_main, &c));
+	ASSERT_EQ(0, pthread_create(&threads[1], NULL, others_main, &c));
+	for (i = 1; c.rounds; i++) {
+		waits = waits_of(c.bus, c.sub);
+		/* A whole wait, and not the rest of one that was counted before. */
+		ASSERT_TRUE(wait_until(waits_of(c.bus, c.sub) > waits + 1));
+		__atomic_sub_fetch(&c.rounds, 1, __ATOMIC_SEQ_CST);
+		ASSERT_EQ(0, ronbus_cancel(c.sub));
+		ASSERT_TRUE(wait_until(__atomic_load_n(&c.ended, __ATOMIC_SEQ_CST) == i))
+		TH_LOG("call %u", i);
+	}
+	ASSERT_EQ(0, pthread_join(threads[0], NULL));
+	ASSERT_EQ(0, pthread_join(threads[1], NULL));
+	EXPECT_EQ(-ECANCELED, c.ret);
+	ronbus_sub_close(c.sub);
+	ronbus_sub_close(all);
+	ronbus_pub_close(c.pub);
+	ronbus_close(c.bus);
+}
+
+TEST(between_waits_device)
+{
+	close(OPEN_CONTROL());
+	cancel_calls(_metadata, RONBUS_DEVICE);
+}
+
+TEST(between_waits_embedded)
+{
+	cancel_calls(_metadata, RONBUS_EMBEDDED);
+}
+
 TEST_HARNESS_MAIN

@@ -36,9 +36,16 @@ struct device_pub {
 	struct member member;
 };
 
+/**
+ * struct device_sub - a subscriber
+ * @base: its handle
+ * @member: its fd, and what is mapped
+ * @wait: what the kernel is asked to wait for, which a cancel changes
+ */
 struct device_sub {
 	struct ronbus_subscriber_handle base;
 	struct member member;
+	struct ronbus_wait wait;
 };
 
 static int call(int fd, unsigned long request, void *arg)
@@ -423,11 +430,33 @@ static int device_sub_fd(struct ronbus_subscriber_handle *sub)
 	return ((struct device_sub *)sub)->member.fd;
 }
 
-static int device_wait(struct ronbus_subscriber_handle *sub, __u64 deadline)
+static bool canceled(const struct ronbus_subscriber_handle *sub, __u32 cancels)
 {
-	struct ronbus_wait req = { .deadline = deadline };
+	return RB_READ(&sub->cancels) != cancels;
+}
 
-	return call(device_sub_fd(sub), RONBUS_IOC_WAIT, &req);
+/*
+ * The kernel ends the waits that have begun; when ours began it does not know. So a cancel changes
+ * the count, takes the deadline away, and asks the kernel, in this order. Then it comes before we
+ * look at the count; or before the kernel, which has noted how often it was asked, takes the
+ * deadline over, and only looks; or the kernel finds that it was asked once more.
+ */
+static int device_wait(struct ronbus_subscriber_handle *sub, __u64 deadline, __u32 cancels)
+{
+	struct ronbus_wait *req = &((struct device_sub *)sub)->wait;
+	int ret;
+
+	do {
+		RB_WRITE(&req->deadline, deadline);
+		RB_MB(); /* barrier W, with W' in device_cancel(): call.pml */
+		if (canceled(sub, cancels))
+			RB_WRITE(&req->deadline, 0); /* a message goes first */
+		ret = call(device_sub_fd(sub), RONBUS_IOC_WAIT, req);
+		if (ret == -ETIMEDOUT && canceled(sub, cancels))
+			return -ECANCELED;
+		/* A cancel from before may have come so far only now. */
+	} while (ret == -ETIMEDOUT && ronbus_now() < deadline);
+	return ret;
 }
 
 static int device_arm(struct ronbus_subscriber_handle *sub)
@@ -456,6 +485,8 @@ static int device_coalesce(struct ronbus_subscriber_handle *sub, const struct ro
 
 static int device_cancel(struct ronbus_subscriber_handle *sub)
 {
+	RB_MB(); /* behind the new count: barrier W', with W in device_wait(): call.pml */
+	RB_WRITE(&((struct device_sub *)sub)->wait.deadline, 0);
 	return call(device_sub_fd(sub), RONBUS_IOC_CANCEL, NULL);
 }
 

@@ -17,7 +17,6 @@
 #define CAPACITY_DEFAULT 256U
 #define BATCH_MAX 64U /* messages before workers are woken: they are not to wait for many */
 #define TOPIC_LOST RONBUS_TOPICS_MAX
-#define RETRY_NS 1000000 /* between two attempts to end a sleep that was about to begin */
 
 /**
  * struct ronbus_worker - a queue
@@ -157,6 +156,7 @@ static int finish(struct ronbus_dispatch *dispatch)
 
 int ronbus_dispatch_run(struct ronbus_dispatch *dispatch, int64_t timeout_ns)
 {
+	__u32 cancels = ronbus_cancels(dispatch->sub); /* and then what they are for */
 	__u64 deadline = ronbus_deadline(timeout_ns);
 	int ret;
 
@@ -171,7 +171,7 @@ int ronbus_dispatch_run(struct ronbus_dispatch *dispatch, int64_t timeout_ns)
 			return finish(dispatch);
 		if (!timeout_ns)
 			return -EAGAIN;
-		ret = ronbus_wait_until(dispatch->sub, deadline);
+		ret = ronbus_wait_until(dispatch->sub, deadline, cancels);
 		if (!ret && ronbus_now() >= deadline)
 			ret = -ETIMEDOUT;
 	} while (!ret || RB_READ(&dispatch->until) != NEVER);
@@ -196,24 +196,13 @@ int ronbus_dispatch_start(struct ronbus_dispatch *dispatch)
 	return -err;
 }
 
-/* A sleep that is only about to begin misses a cancel: ask until it has ended. */
-static void join(struct ronbus_dispatch *dispatch)
-{
-	while (pthread_tryjoin_np(dispatch->thread, NULL) == EBUSY) {
-		struct timespec pause = { .tv_nsec = RETRY_NS };
-
-		ronbus_cancel(dispatch->sub);
-		nanosleep(&pause, NULL);
-	}
-	dispatch->started = false;
-}
-
 static void stop_at(struct ronbus_dispatch *dispatch, __u64 until)
 {
 	RB_WRITE(&dispatch->until, until);
 	ronbus_cancel(dispatch->sub);
 	if (dispatch->started)
-		join(dispatch);
+		pthread_join(dispatch->thread, NULL);
+	dispatch->started = false;
 }
 
 void ronbus_dispatch_stop(struct ronbus_dispatch *dispatch)
@@ -392,6 +381,7 @@ static int try_recv(struct ronbus_worker *worker, void *buf, size_t size, struct
 int ronbus_worker_recv(struct ronbus_worker *worker, void *buf, size_t size, struct ronbus_msg *msg,
 		       int64_t timeout_ns)
 {
+	__u32 cancels = ronbus_cancels(worker->sub);
 	int ret = try_recv(worker, buf, size, msg);
 	__u64 deadline;
 
@@ -399,7 +389,7 @@ int ronbus_worker_recv(struct ronbus_worker *worker, void *buf, size_t size, str
 		return ret;
 	deadline = ronbus_deadline(timeout_ns);
 	do {
-		ret = ronbus_wait_until(worker->sub, deadline);
+		ret = ronbus_wait_until(worker->sub, deadline, cancels);
 		if (!ret)
 			ret = try_recv(worker, buf, size, msg);
 	} while (ret == -EAGAIN);

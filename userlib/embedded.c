@@ -143,7 +143,6 @@ struct coalescing {
  * @start: where it began
  * @seq: grows with each wake: the futex
  * @sleepers: whether it sleeps on @seq
- * @cancels: ronbus_cancel() calls; a sleep that sees it change is over
  * @polled: it armed for an fd, and so stays armed when a sleep ends without data
  * @own_fd: the eventfd of ronbus_sub_fd(), or -1
  * @user_fd: a duplicate of the eventfd of ronbus_set_eventfd(), or -1; both change under the
@@ -158,7 +157,6 @@ struct embedded_sub {
 	__u64 start;
 	__u32 seq;
 	__u32 sleepers;
-	__u32 cancels;
 	__u32 polled;
 	int own_fd;
 	int user_fd;
@@ -995,17 +993,15 @@ static void disarm_bit(struct embedded_sub *sub, bool data)
 	}
 }
 
-static int embedded_wait(struct ronbus_subscriber_handle *base, __u64 deadline)
+static int embedded_wait(struct ronbus_subscriber_handle *base, __u64 deadline, __u32 cancels)
 {
 	struct embedded_sub *sub = (struct embedded_sub *)base;
-	__u32 cancels;
 	int err;
 
 	if (something(sub))
 		return 0;
 	if (deadline <= ronbus_now())
 		return -ETIMEDOUT;
-	cancels = RB_READ(&sub->cancels);
 	RB_WRITE(&sub->sleepers, 1);
 	for (;;) {
 		/* barrier G', with G in wake_sleeper(): cancel.pml */
@@ -1015,7 +1011,7 @@ static int embedded_wait(struct ronbus_subscriber_handle *base, __u64 deadline)
 			err = 0;
 			break;
 		}
-		if (RB_READ(&sub->cancels) != cancels) {
+		if (RB_READ(&base->cancels) != cancels) {
 			err = -ECANCELED;
 			break;
 		}
@@ -1034,11 +1030,7 @@ static int embedded_wait(struct ronbus_subscriber_handle *base, __u64 deadline)
 
 static int embedded_cancel(struct ronbus_subscriber_handle *base)
 {
-	struct embedded_sub *sub = (struct embedded_sub *)base;
-
-	/* It has no partner: G in wake_sleeper() puts it before seq. */
-	__atomic_fetch_add(&sub->cancels, 1, __ATOMIC_SEQ_CST);
-	wake_sleeper(sub);
+	wake_sleeper((struct embedded_sub *)base); /* who sees the new seq sees the new count */
 	return 0;
 }
 

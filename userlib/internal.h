@@ -53,6 +53,7 @@ struct ronbus_publisher_handle {
  * @index: its bit
  * @blocks: the blocks of the bus, if it has any
  * @buffer: where ronbus_drain() puts messages: RONBUS_RUN of them with RONBUS_F_SOA, else one
+ * @cancels: ronbus_cancel() calls; what has begun to wait before one, is over
  */
 struct ronbus_subscriber_handle {
 	struct ronbus_sub sub;
@@ -60,6 +61,7 @@ struct ronbus_subscriber_handle {
 	__u32 index;
 	struct ronbus_blocks blocks;
 	void *buffer;
+	__u32 cancels;
 };
 
 /**
@@ -94,11 +96,13 @@ struct ronbus_transport {
 	int (*subscribe)(struct ronbus *bus, const struct ronbus_subscribe *req,
 			 struct ronbus_subscriber_handle **sub);
 	int (*sub_fd)(struct ronbus_subscriber_handle *sub);
-	int (*wait)(struct ronbus_subscriber_handle *sub, __u64 deadline);
+	/* -ECANCELED if @cancels is no longer the handle's and there is nothing to look at */
+	int (*wait)(struct ronbus_subscriber_handle *sub, __u64 deadline, __u32 cancels);
 	int (*arm)(struct ronbus_subscriber_handle *sub);
 	int (*set_topics)(struct ronbus_subscriber_handle *sub, __u64 topics);
 	int (*coalesce)(struct ronbus_subscriber_handle *sub, const struct ronbus_coalesce *req);
 	int (*set_eventfd)(struct ronbus_subscriber_handle *sub, int fd);
+	/* end such a wait; the handle's cancels has been changed */
 	int (*cancel)(struct ronbus_subscriber_handle *sub);
 	void (*sub_close)(struct ronbus_subscriber_handle *sub);
 };
@@ -143,8 +147,10 @@ void *ronbus_zalloc(size_t size);
 __u64 ronbus_deadline(int64_t timeout_ns);
 __u64 ronbus_now(void);
 
-/* Sleep until there is something to look at, as ronbus_wait() with a deadline. */
-int ronbus_wait_until(struct ronbus_sub *sub, __u64 deadline);
+/* The cancels that there were before a call that may wait, several times perhaps. */
+__u32 ronbus_cancels(const struct ronbus_sub *sub);
+/* Sleep until there is something to look at, or another cancel than those. */
+int ronbus_wait_until(struct ronbus_sub *sub, __u64 deadline, __u32 cancels);
 
 /* How a publisher handle works on a bus of these features. */
 static inline __u32 ronbus_how_of_features(__u64 features)

@@ -124,23 +124,31 @@ int ronbus_cancel(struct ronbus_sub *sub)
 {
 	struct ronbus_subscriber_handle *handle = ronbus_subscriber_of(sub);
 
+	/* barrier V, with V' in ronbus_cancels(): call.pml */
+	__atomic_fetch_add(&handle->cancels, 1, __ATOMIC_SEQ_CST);
 	return handle->transport->cancel(handle);
 }
 
+__u32 ronbus_cancels(const struct ronbus_sub *sub)
+{
+	/* Whoever finds the new count finds why: barrier V', with V in ronbus_cancel(): call.pml */
+	return RB_LOAD_ACQUIRE(&ronbus_subscriber_of(sub)->cancels);
+}
+
 /* A thread does not sleep on what it has counted and not flushed. */
-int ronbus_wait_until(struct ronbus_sub *sub, __u64 deadline)
+int ronbus_wait_until(struct ronbus_sub *sub, __u64 deadline, __u32 cancels)
 {
 	struct ronbus_subscriber_handle *handle = ronbus_subscriber_of(sub);
 	__u64 due = ronbus_metrics_due();
 	int ret;
 
 	if (due < deadline) {
-		ret = handle->transport->wait(handle, due);
+		ret = handle->transport->wait(handle, due, cancels);
 		if (ret != -ETIMEDOUT)
 			return ret;
 		ronbus_metrics_flush();
 	}
-	return handle->transport->wait(handle, deadline);
+	return handle->transport->wait(handle, deadline, cancels);
 }
 
 /* A wait may find something, but nothing for us, and it may go on like that. */
@@ -151,12 +159,15 @@ static bool past(__u64 deadline)
 
 int ronbus_wait(struct ronbus_sub *sub, int64_t timeout_ns)
 {
-	return ronbus_wait_until(sub, ronbus_deadline(timeout_ns));
+	__u32 cancels = ronbus_cancels(sub);
+
+	return ronbus_wait_until(sub, ronbus_deadline(timeout_ns), cancels);
 }
 
 int ronbus_recv(struct ronbus_sub *sub, void *buf, size_t size, struct ronbus_msg *msg,
 		int64_t timeout_ns)
 {
+	__u32 cancels = ronbus_cancels(sub);
 	int ret = ronbus_try_recv(sub, buf, size, msg);
 	__u64 deadline;
 
@@ -164,7 +175,7 @@ int ronbus_recv(struct ronbus_sub *sub, void *buf, size_t size, struct ronbus_ms
 		return ret;
 	deadline = ronbus_deadline(timeout_ns);
 	do {
-		ret = ronbus_wait_until(sub, deadline);
+		ret = ronbus_wait_until(sub, deadline, cancels);
 		if (!ret)
 			ret = ronbus_try_recv(sub, buf, size, msg);
 	} while (ret == -EAGAIN && !past(deadline));
@@ -352,6 +363,7 @@ static int drain(struct ronbus_sub *sub, ronbus_drain_fn fn, void *arg, unsigned
 int ronbus_drain(struct ronbus_sub *sub, ronbus_drain_fn fn, void *arg, unsigned int budget,
 		 int64_t timeout_ns)
 {
+	__u32 cancels = ronbus_cancels(sub);
 	__u64 deadline;
 	int ret;
 
@@ -364,7 +376,7 @@ int ronbus_drain(struct ronbus_sub *sub, ronbus_drain_fn fn, void *arg, unsigned
 		return ret;
 	deadline = ronbus_deadline(timeout_ns);
 	do {
-		ret = ronbus_wait_until(sub, deadline);
+		ret = ronbus_wait_until(sub, deadline, cancels);
 		if (!ret)
 			ret = drain(sub, fn, arg, budget);
 	} while (ret == -EAGAIN && !past(deadline));

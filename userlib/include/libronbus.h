@@ -433,8 +433,9 @@ int ronbus_set_eventfd(struct ronbus_sub *sub, int fd);
  * @sub: its subscriber; the one function that another thread may call for it meanwhile
  *
  * It returns -ECANCELED, unless there is something to read. So do waits in io_uring, on the
- * device. A thread that is only about to sleep may miss this: to stop a thread, set what it looks at between two sleeps,
- * and call this until it has stopped, or let it sleep with a limit.
+ * device. A call that has begun ends, also if it is between two sleeps at that moment; one that
+ * begins later does not. To stop a thread, set what it looks at between two calls, and call this
+ * until it has stopped, or let it sleep with a limit.
  *
  * Return: 0.
  */
