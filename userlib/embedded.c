@@ -34,8 +34,11 @@
 #define RING_BYTES_MAX (64UL << 20) /* as the module has it */
 #define READY_LOOKS 64 /* likewise */
 #define BLOCKS_BYTES_MAX (64UL << 20) /* likewise */
-#define COALESCE_LOOKS 2048
-#define COALESCE_TRIES 8
+#define COALESCE_LOOKS 2048 /* likewise */
+#define NOTIFY_LOOKS 64 /* likewise */
+#define ARM_TRIES 8 /* likewise */
+#define EXCLUSIVE_WAITERS 64
+#define BLOCK_LOOKS (RONBUS_SUBSCRIBERS_MAX * RONBUS_PINS_MAX + 1) /* likewise */
 #define NOT_DEFERRED (~0ULL)
 #define BASE_ALIGN 128UL /* two lines, as the mappings of the device have it */
 
@@ -113,7 +116,9 @@ struct embedded_pub {
  * @delay: how long after the first
  * @wake_at: once this is claimed there may be enough
  * @due: what is before this position need not be more
- * @first: where the message is whose timer it is
+ * @from: the cursor that was counted from
+ * @ahead: what was counted
+ * @timed: the cursor that the timer was started at
  * @expires: when the timer goes off, or 0
  * @alarm: when @thread looks at @expires next
  * @thread: the timer, if @started, of this process
@@ -126,7 +131,9 @@ struct coalescing {
 	__u64 delay;
 	__u64 wake_at;
 	__u64 due;
-	__u64 first;
+	__u64 from;
+	struct ronbus_ahead ahead;
+	__u64 timed;
 	__u64 expires;
 	__u64 alarm;
 	pthread_t thread;
@@ -143,7 +150,9 @@ struct coalescing {
  * @start: where it began
  * @seq: grows with each wake: the futex
  * @sleepers: whether it sleeps on @seq
+ * @arming: serialises those that arm it; of who coalesces the lock of the bus does
  * @polled: it armed for an fd, and so stays armed when a sleep ends without data
+ * @relies: it was told that it is armed: an fd that it has made behind that must be signalled, too
  * @own_fd: the eventfd of ronbus_sub_fd(), or -1
  * @user_fd: a duplicate of the eventfd of ronbus_set_eventfd(), or -1; both change under the
  *	lock of the bus
@@ -158,6 +167,8 @@ struct embedded_sub {
 	__u32 seq;
 	__u32 sleepers;
 	__u32 polled;
+	bool relies;
+	pthread_mutex_t arming;
 	int own_fd;
 	int user_fd;
 	struct coalescing coalesce;
@@ -553,6 +564,19 @@ static void eventfd_signal(int fd)
 		(void)!write(fd, &one, sizeof(one));
 }
 
+/*
+ * The last signal, for who waits with EPOLLEXCLUSIVE too: each write wakes one more. There is no
+ * telling how many there are.
+ */
+static void signal_end(const struct embedded_sub *sub)
+{
+	int i;
+
+	for (i = 0; sub->own_fd >= 0 && i < EXCLUSIVE_WAITERS; i++)
+		eventfd_signal(sub->own_fd);
+	eventfd_signal(sub->user_fd);
+}
+
 static void signal_fds(const struct embedded_sub *sub)
 {
 	eventfd_signal(sub->own_fd);
@@ -578,7 +602,10 @@ static void wake(struct embedded_sub *sub, enum ronbus_wake_cause cause)
 	sub->kernel.wakes_total[cause]++;
 	RB_WRITE(&sub->polled, 0);
 	wake_sleeper(sub);
-	signal_fds(sub);
+	if (cause == RONBUS_WAKE_CLOSE)
+		signal_end(sub);
+	else
+		signal_fds(sub);
 }
 
 /* With the lock of the bus. Returns the set of those that were armed, and no longer are. */
@@ -587,6 +614,109 @@ static __u64 take_armed(struct embedded_bus *bus, __u64 set)
 	RB_MB(); /* barrier D, with D' in arm_bit(), for callers that had none: wake.pml */
 	/* Of those who had: barrier D, with D' in arm_bit(): wake.pml */
 	return __atomic_fetch_and(&bus->info.armed, ~set, __ATOMIC_SEQ_CST) & set;
+}
+
+/* ---- looking and arming: as kmod/wake.c ------------------------------------------------- */
+
+/* What a look that goes on has seen: nothing up to @end, with so many looks left. */
+struct seen {
+	__u64 end;
+	__u32 looks;
+};
+
+static struct seen nothing_seen(const struct embedded_sub *sub)
+{
+	return (struct seen){ RB_READ(&sub->self.cursor), READY_LOOKS - 1 };
+}
+
+static bool ended(const struct embedded_sub *sub)
+{
+	/* barrier E', with E in set_status(): end.pml */
+	return RB_LOAD_ACQUIRE(&sub->bus->info.status) & RONBUS_STATUS_ENDED;
+}
+
+/* Is there anything to see at the cursor, or the end? To say that there is is never wrong. */
+static bool look(const struct embedded_sub *sub, struct seen *seen)
+{
+	const struct ronbus_ring *ring = &sub->base.sub.ring;
+	const struct ronbus_interest *interest = &sub->base.sub.interest;
+	struct ronbus_ahead ahead = { .end = seen->end };
+	union ronbus_found found;
+
+	if (ended(sub))
+		return true;
+	if (!interest->bit)
+		return ronbus_ring_look(ring, seen->end, &found) != RONBUS_LOOK_EMPTY;
+	seen->looks = ronbus_ring_ahead_more(ring, &ahead, interest, 1, seen->looks);
+	seen->end = ahead.end;
+	return ahead.messages || ahead.more;
+}
+
+static bool take_own(struct embedded_sub *sub)
+{
+	__u64 mine = bit(sub->base.index);
+
+	/* Behind it somebody is woken, or it is looked again: barrier Q, with Q' in set_own(): wake.pml */
+	return __atomic_fetch_and(&sub->bus->info.armed, ~mine, __ATOMIC_SEQ_CST) & mine;
+}
+
+/*
+ * Set the bit of a subscriber that has nothing to read. With the lock that serialises that. If the
+ * next message is being written (@busy), it may be for others, whose publisher would wake only
+ * them, and there may be one for this subscriber after it, whose publisher has woken it in vain:
+ * then any publisher is to wake it. Returns whether it was set. Another look must follow.
+ */
+static bool set_own(struct embedded_sub *sub, bool busy)
+{
+	__u64 mine = bit(sub->base.index), *blocked = &sub->bus->info.blocked;
+	bool was;
+
+	if (busy && !(RB_READ(blocked) & mine))
+		__atomic_fetch_or(blocked, mine, __ATOMIC_RELAXED);
+	else if (!busy && RB_READ(blocked) & mine)
+		__atomic_fetch_and(blocked, ~mine, __ATOMIC_RELAXED);
+	/* Behind polled: barrier Q', with Q in take_own(): wake.pml */
+	was = __atomic_fetch_or(&sub->bus->info.armed, mine, __ATOMIC_SEQ_CST) & mine;
+	/*
+	 * barriers D' and F', with D in commit_last() or take_armed() and F in wake_sleeper():
+	 * wake.pml, interest.pml, coalesce.pml, cancel.pml
+	 */
+	RB_MB();
+	return was;
+}
+
+/* The next message, which nothing is to be read of yet, is being written. */
+static bool next_is_busy(const struct embedded_sub *sub, const struct seen *seen)
+{
+	return sub->base.sub.interest.bit && ronbus_ring_claimed(&sub->base.sub.ring, seen->end);
+}
+
+/*
+ * Arm a subscriber that has seen nothing. @relied: the bit was set before: somebody polls for it.
+ * Returns whether there is something after all.
+ */
+static bool arm_bit(struct embedded_sub *sub, struct seen *seen, bool *relied)
+{
+	unsigned int tries;
+	bool armed = false;
+
+	__atomic_fetch_add(&sub->kernel.waits_total, 1, __ATOMIC_RELAXED);
+	pthread_mutex_lock(&sub->arming);
+	for (tries = 0; tries < ARM_TRIES && !armed; tries++) {
+		__u64 end = seen->end;
+		bool busy = next_is_busy(sub, seen);
+
+		if (set_own(sub, busy) && !tries)
+			*relied = true;
+		if (look(sub, seen))
+			break;
+		armed = seen->end == end && next_is_busy(sub, seen) == busy;
+	}
+	/* If the bit has been taken, whoever did so wakes those that relied on it. */
+	if (!armed)
+		*relied &= take_own(sub);
+	pthread_mutex_unlock(&sub->arming);
+	return !armed;
 }
 
 /* ---- coalescing: as kmod/coalesce.c, with the lock of the bus --------------------------- */
@@ -604,84 +734,100 @@ static bool deferred(const struct embedded_sub *sub)
 static void set_wake_at(struct embedded_sub *sub, __u64 at)
 {
 	struct embedded_bus *bus = sub->bus;
-	__u64 next = NOT_DEFERRED;
+	__u64 was = sub->coalesce.wake_at, next = NOT_DEFERRED;
 	int i;
 
+	if (at == was)
+		return;
 	sub->coalesce.wake_at = at;
-	for (i = 0; i < RONBUS_SUBSCRIBERS_MAX; i++)
-		if (bus->subs[i] && bus->subs[i]->coalesce.wake_at < next)
-			next = bus->subs[i]->coalesce.wake_at;
-	RB_WRITE(&bus->info.wake_next, next);
+	if (at < bus->info.wake_next) {
+		RB_WRITE(&bus->info.wake_next, at);
+	} else if (was == bus->info.wake_next) {
+		for (i = 0; i < RONBUS_SUBSCRIBERS_MAX; i++)
+			if (bus->subs[i] && bus->subs[i]->coalesce.wake_at < next)
+				next = bus->subs[i]->coalesce.wake_at;
+		RB_WRITE(&bus->info.wake_next, next);
+	}
 }
 
+/* The cursor that the timer was started at tells which message it runs for. */
 static void start_timer(struct embedded_sub *sub)
 {
 	struct coalescing *c = &sub->coalesce;
-	__u64 first = RB_READ(&sub->self.cursor);
 
-	if (c->expires && c->first == first)
+	if (c->expires && c->timed == c->from)
 		return;
-	c->first = first;
+	c->timed = c->from;
 	c->expires = ronbus_now() + c->delay;
 	if (c->expires < c->alarm)
 		pthread_cond_signal(&c->changed);
 }
 
-static bool enough(struct embedded_sub *sub, bool late, struct ronbus_ahead *ahead)
+/* In the subscriber's own thread, and without the lock: it looks for as long as it takes. */
+static struct ronbus_ahead count_from(const struct embedded_sub *sub, __u64 from, __u32 messages)
+{
+	return ronbus_ring_ahead(&sub->base.sub.ring, from, &sub->base.sub.interest,
+				 messages ? messages : 1, COALESCE_LOOKS);
+}
+
+/*
+ * Go on counting, with what is left of a budget. If the subscriber has read meanwhile, what was
+ * counted is no longer before it.
+ */
+static void count_on(struct embedded_sub *sub, __u32 *looks)
 {
 	struct coalescing *c = &sub->coalesce;
 	__u64 cursor = RB_READ(&sub->self.cursor);
-	/* barrier E', with E in set_status(): end.pml */
-	bool ended = RB_LOAD_ACQUIRE(&sub->bus->info.status) & RONBUS_STATUS_ENDED;
 
-	*ahead = ronbus_ring_ahead(&sub->base.sub.ring, cursor, &sub->base.sub.interest,
-				   c->messages ? c->messages : 1, COALESCE_LOOKS);
-	if (ended || ahead->more)
-		return true;
-	if (!ahead->messages)
-		return false;
-	if (ahead->messages >= c->messages || late)
-		c->due = ahead->end;
-	return cursor < c->due;
+	if (cursor != c->from) {
+		c->from = cursor;
+		c->ahead = (struct ronbus_ahead){ .end = cursor };
+	}
+	*looks = ronbus_ring_ahead_more(&sub->base.sub.ring, &c->ahead, &sub->base.sub.interest,
+					c->messages ? c->messages : 1, *looks);
 }
 
-static __u64 expected(const struct embedded_sub *sub, const struct ronbus_ahead *ahead, bool busy)
+/* Is it to be woken for what has been counted? */
+static bool enough(struct embedded_sub *sub)
 {
-	if (!ahead->messages)
+	struct coalescing *c = &sub->coalesce;
+
+	if (c->ahead.more)
+		return true;
+	if (!c->ahead.messages)
+		return false;
+	if (c->ahead.messages >= c->messages)
+		c->due = c->ahead.end;
+	return c->from < c->due;
+}
+
+static __u64 expected(const struct coalescing *c, bool busy)
+{
+	if (!c->ahead.messages)
 		return NOT_DEFERRED;
 	if (busy)
-		return ahead->end + 1;
-	return ahead->end + sub->coalesce.messages - ahead->messages;
+		return c->ahead.end + 1;
+	return c->ahead.end + c->messages - c->ahead.messages;
 }
 
-static bool take_own(struct embedded_sub *sub)
+/*
+ * Somebody relies on being woken, and is not armed. Returns whether there is a reason to do it now;
+ * if not, it is armed or deferred.
+ */
+static bool settle(struct embedded_sub *sub, __u32 *looks)
 {
-	__u64 mine = bit(sub->base.index);
-
-	/* Behind it somebody is woken, or it is looked again: barrier Q, with Q' in set_own(): wake.pml */
-	return __atomic_fetch_and(&sub->bus->info.armed, ~mine, __ATOMIC_SEQ_CST) & mine;
-}
-
-static void set_own(struct embedded_sub *sub, bool busy)
-{
-	__u64 mine = bit(sub->base.index);
-
-	if (sub->base.sub.interest.bit && busy)
-		__atomic_fetch_or(&sub->bus->info.blocked, mine, __ATOMIC_RELAXED);
-	/* Behind polled: barrier Q', with Q in take_own(): wake.pml */
-	__atomic_fetch_or(&sub->bus->info.armed, mine, __ATOMIC_SEQ_CST);
-}
-
-static bool settle(struct embedded_sub *sub, bool late)
-{
-	struct ronbus_ahead ahead, again;
+	const struct ronbus_ring *ring = &sub->base.sub.ring;
+	struct coalescing *c = &sub->coalesce;
 	unsigned int tries;
-	int busy;
+	bool busy;
+	__u64 end;
 
-	for (tries = 0; tries < COALESCE_TRIES && !enough(sub, late, &ahead); tries++) {
-		busy = ronbus_ring_claimed(&sub->base.sub.ring, ahead.end);
-		set_wake_at(sub, expected(sub, &ahead, busy));
-		if (ahead.messages)
+	count_on(sub, looks);
+	for (tries = 0; tries < ARM_TRIES && !enough(sub) && !ended(sub); tries++) {
+		end = c->ahead.end;
+		busy = ronbus_ring_claimed(ring, end);
+		set_wake_at(sub, expected(c, busy));
+		if (c->ahead.messages)
 			start_timer(sub);
 		else
 			set_own(sub, busy);
@@ -690,31 +836,42 @@ static bool settle(struct embedded_sub *sub, bool late)
 		 * cancel.pml
 		 */
 		RB_MB();
-		if (!enough(sub, late, &again) && again.end == ahead.end &&
-		    ronbus_ring_claimed(&sub->base.sub.ring, ahead.end) == busy)
+		count_on(sub, looks);
+		if (!enough(sub) && !ended(sub) && c->ahead.end == end &&
+		    ronbus_ring_claimed(ring, end) == busy)
 			return false;
-		if (!ahead.messages && !take_own(sub))
+		/* If the bit has been taken, whoever did so is waiting for our lock. */
+		if (!deferred(sub) && !take_own(sub))
 			return false;
 	}
 	set_wake_at(sub, NOT_DEFERRED);
-	sub->coalesce.expires = 0;
+	/* A subscriber that is woken to count may find that there is not enough yet. */
+	if (!c->ahead.more)
+		c->expires = 0;
 	return true;
 }
 
-/* Returns whether it is not to be woken now. */
-static bool put_off(struct embedded_sub *sub)
+/*
+ * Whoever took the armed bit of a subscriber, or found it deferred up to a position that has been
+ * reached, asks whether it is to be woken. Returns whether it is not to be woken now.
+ */
+static bool put_off(struct embedded_sub *sub, __u32 *looks)
 {
-	if (!coalesces(sub) || settle(sub, false))
+	if (!coalesces(sub) || settle(sub, looks))
 		return false;
 	sub->kernel.coalesce_deferred_total++;
 	return true;
 }
 
 /* Those whose waking was put off. */
-static void wake_deferred(struct embedded_bus *bus, enum ronbus_wake_cause cause)
+static void wake_deferred(struct embedded_bus *bus, enum ronbus_wake_cause cause, __u32 *looks)
 {
 	int i;
 
+	if (cause == RONBUS_WAKE_DATA &&
+	    (bus->info.wake_next == NOT_DEFERRED ||
+	     !ronbus_ring_reached(&bus->ring, bus->info.wake_next - 1)))
+		return;
 	for (i = 0; i < RONBUS_SUBSCRIBERS_MAX; i++) {
 		struct embedded_sub *sub = bus->subs[i];
 
@@ -722,25 +879,39 @@ static void wake_deferred(struct embedded_bus *bus, enum ronbus_wake_cause cause
 			continue;
 		if (cause == RONBUS_WAKE_DATA) {
 			if (!ronbus_ring_reached(&bus->ring, sub->coalesce.wake_at - 1) ||
-			    put_off(sub))
+			    put_off(sub, looks))
 				continue;
-		} else {
-			set_wake_at(sub, NOT_DEFERRED);
-			if (cause == RONBUS_WAKE_CLOSE)
-				continue; /* it has been told */
 		}
-		wake(sub, cause);
+		set_wake_at(sub, NOT_DEFERRED);
+		if (cause != RONBUS_WAKE_CLOSE) /* of that it has been told */
+			wake(sub, cause);
 	}
 }
 
+/*
+ * Time is up. What is there by now is due; to count it is left to the subscriber. If it has read
+ * all that was counted, the timer was for nothing.
+ */
 static void go_off(struct embedded_sub *sub)
 {
-	struct ronbus_ahead ahead;
+	const struct ronbus_ring *ring = &sub->base.sub.ring;
+	struct coalescing *c = &sub->coalesce;
+	bool relied = deferred(sub);
+	__u32 looks = NOTIFY_LOOKS;
 
-	sub->coalesce.expires = 0;
-	if (!deferred(sub))
-		enough(sub, true, &ahead);
-	else if (settle(sub, true))
+	c->expires = 0;
+	if (RB_READ(&sub->self.cursor) >= c->ahead.end) {
+		relied = relied && settle(sub, &looks);
+	} else {
+		__u64 tail = ronbus_ring_tail(ring), lap = c->from + ring->mask + 1;
+
+		/* Not later than a lap, whatever the ring says. */
+		c->due = tail < lap ? tail : lap;
+		if (c->due < c->ahead.end)
+			c->due = c->ahead.end;
+		set_wake_at(sub, NOT_DEFERRED);
+	}
+	if (relied)
 		wake(sub, RONBUS_WAKE_TIMER);
 }
 
@@ -800,7 +971,9 @@ static int embedded_coalesce(struct ronbus_subscriber_handle *base,
 {
 	struct embedded_sub *sub = (struct embedded_sub *)base;
 	struct coalescing *c = &sub->coalesce;
-	__u32 most = sub->bus->info.capacity / 2;
+	__u32 most = sub->bus->info.capacity / 2, looks = NOTIFY_LOOKS;
+	struct ronbus_ahead ahead;
+	__u64 from;
 	int err = 0;
 
 	if (!(sub->bus->info.features & RONBUS_F_COALESCE))
@@ -809,45 +982,57 @@ static int embedded_coalesce(struct ronbus_subscriber_handle *base,
 	    (req->messages > 1 && (req->delay_ns < RONBUS_COALESCE_DELAY_MIN ||
 				   req->delay_ns > RONBUS_COALESCE_DELAY_MAX)))
 		return -EINVAL;
+	from = RB_READ(&sub->self.cursor);
+	ahead = count_from(sub, from, req->messages);
 	pthread_mutex_lock(&sub->bus->lock);
 	if (req->messages > 1)
 		err = have_timer(sub);
 	if (!err) {
 		RB_WRITE(&c->messages, req->messages);
 		c->delay = req->delay_ns;
+		c->from = from;
+		c->ahead = ahead;
 		c->expires = 0;
-		if (deferred(sub) && settle(sub, false))
+		if (deferred(sub) && settle(sub, &looks))
 			wake(sub, RONBUS_WAKE_DATA);
 	}
 	pthread_mutex_unlock(&sub->bus->lock);
 	return err;
 }
 
-/* Without the lock of the bus, which the timer needs to end. */
+/* With the lock of the bus: nothing is to be started any more. */
+static void stop_timer(struct embedded_sub *sub)
+{
+	struct coalescing *c = &sub->coalesce;
+
+	c->closing = true;
+	if (c->started)
+		pthread_cond_signal(&c->changed);
+}
+
+/* Without it, which the timer needs to end. */
 static void end_timer(struct embedded_sub *sub)
 {
 	struct coalescing *c = &sub->coalesce;
 
 	if (!c->started || c->pid != getpid()) /* a child of fork() has no such thread */
 		return;
-	pthread_mutex_lock(&sub->bus->lock);
-	c->closing = true;
-	pthread_cond_signal(&c->changed);
-	pthread_mutex_unlock(&sub->bus->lock);
 	pthread_join(c->thread, NULL);
 	pthread_cond_destroy(&c->changed);
 }
 
 static void wake_set(struct embedded_bus *bus, __u64 set, enum ronbus_wake_cause cause)
 {
+	__u32 looks = NOTIFY_LOOKS;
+
 	for (; set; set &= set - 1) {
 		struct embedded_sub *sub = bus->subs[__builtin_ctzll(set)];
 
-		if (sub && (cause != RONBUS_WAKE_DATA || !put_off(sub)))
+		if (sub && (cause != RONBUS_WAKE_DATA || !put_off(sub, &looks)))
 			wake(sub, cause);
 	}
 	if (bus->info.features & RONBUS_F_COALESCE)
-		wake_deferred(bus, cause);
+		wake_deferred(bus, cause, &looks);
 }
 
 /* ---- sleeping --------------------------------------------------------------------------- */
@@ -868,116 +1053,82 @@ static void embedded_notify(struct ronbus_publisher_handle *base, __u64 set)
 	pthread_mutex_unlock(&bus->lock);
 }
 
-/* Is it something for this subscriber, or for nobody? */
-static bool counts(const struct embedded_sub *sub, enum ronbus_look what, __u64 pos,
-		   struct ronbus_seen seen)
+/* Is there enough for a subscriber that coalesces? In its own thread. */
+static bool coalesced(struct embedded_sub *sub)
 {
-	const struct ronbus_ring *ring = &sub->base.sub.ring;
-	const struct ronbus_interest *interest = &sub->base.sub.interest;
-
-	if (!interest->bit || what == RONBUS_LOOK_LAGGED)
-		return true;
-	return what == RONBUS_LOOK_READY && (ronbus_ring_wanted(ring, pos, seen, interest) ||
-					     !ronbus_ring_unchanged(ring, pos, seen));
-}
-
-/* Is there anything to see at the cursor, or the end? If not, @pos is where nothing is yet. */
-static bool look(const struct embedded_sub *sub, __u64 *pos)
-{
-	unsigned int looks = READY_LOOKS;
-	union ronbus_found found;
-	enum ronbus_look what;
-
-	/* barrier E', with E in set_status(): end.pml */
-	if (RB_LOAD_ACQUIRE(&sub->bus->info.status) & RONBUS_STATUS_ENDED)
-		return true;
-	for (*pos = RB_READ(&sub->self.cursor); looks; looks--, ++*pos) {
-		what = ronbus_ring_look(&sub->base.sub.ring, *pos, &found);
-		if (what == RONBUS_LOOK_EMPTY)
-			return false;
-		if (counts(sub, what, *pos, found.seen))
-			return true;
-	}
-	return true;
-}
-
-static bool something(struct embedded_sub *sub)
-{
-	struct ronbus_ahead ahead;
-	__u64 pos;
+	struct coalescing *c = &sub->coalesce;
+	__u64 from = RB_READ(&sub->self.cursor);
+	struct ronbus_ahead ahead = count_from(sub, from, c->messages);
 	bool is;
 
-	if (!coalesces(sub))
-		return look(sub, &pos);
 	pthread_mutex_lock(&sub->bus->lock);
-	is = enough(sub, false, &ahead);
-	/* Who only looks, now and then, shall see it in time too. */
-	if (!is && ahead.messages)
+	/* A publisher may have counted further meanwhile. */
+	if (from != c->from || ahead.end >= c->ahead.end) {
+		c->from = from;
+		c->ahead = ahead;
+	}
+	is = enough(sub) || ended(sub);
+	/* A subscriber that only looks, now and then, shall see it in time too. */
+	if (!is && c->ahead.messages)
 		start_timer(sub);
 	pthread_mutex_unlock(&sub->bus->lock);
 	return is;
 }
 
-/* Arm or defer, unless there is enough. Who polls an fd for it must hear of it from us. */
-static bool arm_coalescing(struct embedded_sub *sub)
+static bool something(struct embedded_sub *sub)
 {
-	bool relied, is;
+	struct seen seen = nothing_seen(sub);
 
-	__atomic_fetch_add(&sub->kernel.waits_total, 1, __ATOMIC_RELAXED);
-	pthread_mutex_lock(&sub->bus->lock);
-	relied = take_own(sub) || deferred(sub);
-	is = settle(sub, false);
-	if (is && relied && RB_READ(&sub->polled)) {
+	return coalesces(sub) ? coalesced(sub) : look(sub, &seen);
+}
+
+/* Whoever polls an fd for the bit that we have taken must hear of it from us. */
+static void tell_polled(struct embedded_sub *sub)
+{
+	if (RB_READ(&sub->polled)) {
 		RB_WRITE(&sub->polled, 0);
 		signal_fds(sub);
 	}
+}
+
+/* Arm or defer, unless there is enough. */
+static bool arm_coalescing(struct embedded_sub *sub)
+{
+	__u32 looks = NOTIFY_LOOKS;
+	bool relied, is;
+
+	if (coalesced(sub))
+		return true;
+	__atomic_fetch_add(&sub->kernel.waits_total, 1, __ATOMIC_RELAXED);
+	pthread_mutex_lock(&sub->bus->lock);
+	relied = take_own(sub) || deferred(sub);
+	is = settle(sub, &looks);
+	if (is && relied)
+		tell_polled(sub);
 	pthread_mutex_unlock(&sub->bus->lock);
 	return is;
 }
 
-static void arm_bit(struct embedded_sub *sub)
-{
-	/* Behind polled: barrier Q', with Q in disarm_bit(): wake.pml */
-	__atomic_fetch_or(&sub->bus->info.armed, bit(sub->base.index), __ATOMIC_SEQ_CST);
-	/*
-	 * barriers D' and F', with D in commit_last() or take_armed() and F in wake_sleeper():
-	 * wake.pml, cancel.pml
-	 */
-	RB_MB();
-	__atomic_fetch_add(&sub->kernel.waits_total, 1, __ATOMIC_RELAXED);
-}
-
-/*
- * Arm: is there something? If not, but a message is being written, then it may be for others,
- * whose publisher would wake only them, with one for us behind it, whose publisher has woken us in
- * vain. So any publisher is to wake us then.
- */
+/* Arm, unless there is something. */
 static bool arm(struct embedded_sub *sub)
 {
-	__u64 mine = sub->base.sub.interest.bit, *blocked = &sub->bus->info.blocked, pos;
+	struct seen seen = nothing_seen(sub);
+	bool relied = false;
 
 	if (coalesces(sub))
 		return arm_coalescing(sub);
-	arm_bit(sub);
-	if (look(sub, &pos))
+	if (look(sub, &seen))
 		return true;
-	if (!mine)
+	if (!arm_bit(sub, &seen, &relied))
 		return false;
-	if (!ronbus_ring_claimed(&sub->base.sub.ring, pos)) {
-		if (RB_READ(blocked) & mine)
-			__atomic_fetch_and(blocked, ~mine, __ATOMIC_RELAXED);
-		return false;
-	}
-	__atomic_fetch_or(blocked, mine, __ATOMIC_RELAXED);
-	RB_MB(); /* barrier D', with D in commit_last() or take_armed(): interest.pml */
-	return something(sub);
+	if (relied)
+		tell_polled(sub);
+	return true;
 }
 
-/* There is data, or no more patience. Whoever polls an fd for it must hear of data from us. */
-static void disarm_bit(struct embedded_sub *sub, bool data)
+/* There is data, or no more patience. */
+static void disarm(struct embedded_sub *sub, bool data)
 {
-	__u64 mine = bit(sub->base.index);
-
 	if (!data && RB_READ(&sub->polled))
 		return;
 	if (coalesces(sub) && !data) {
@@ -985,12 +1136,8 @@ static void disarm_bit(struct embedded_sub *sub, bool data)
 		set_wake_at(sub, NOT_DEFERRED);
 		pthread_mutex_unlock(&sub->bus->lock);
 	}
-	/* First the bit, then who waits: barrier Q, with Q' in arm_bit(): wake.pml */
-	if (__atomic_fetch_and(&sub->bus->info.armed, ~mine, __ATOMIC_SEQ_CST) & mine &&
-	    RB_READ(&sub->polled)) {
-		RB_WRITE(&sub->polled, 0);
-		signal_fds(sub);
-	}
+	if (take_own(sub))
+		tell_polled(sub);
 }
 
 static int embedded_wait(struct ronbus_subscriber_handle *base, __u64 deadline, __u32 cancels)
@@ -1024,7 +1171,7 @@ static int embedded_wait(struct ronbus_subscriber_handle *base, __u64 deadline, 
 			break;
 	}
 	RB_WRITE(&sub->sleepers, 0);
-	disarm_bit(sub, !err);
+	disarm(sub, !err);
 	return err;
 }
 
@@ -1045,9 +1192,11 @@ static int embedded_arm(struct ronbus_subscriber_handle *base)
 	if (sub->own_fd >= 0)
 		(void)!read(sub->own_fd, &count, sizeof(count));
 	RB_WRITE(&sub->polled, 1);
-	if (!arm(sub))
+	sub->relies = !arm(sub);
+	if (sub->relies)
 		return 0;
-	disarm_bit(sub, true);
+	disarm(sub, true);
+	RB_WRITE(&sub->polled, 0);
 	return 1;
 }
 
@@ -1064,8 +1213,8 @@ static int embedded_sub_fd(struct ronbus_subscriber_handle *base)
 	pthread_mutex_lock(&sub->bus->lock);
 	sub->own_fd = fd;
 	pthread_mutex_unlock(&sub->bus->lock);
-	/* It may have been armed, and woken, before there was an fd. */
-	if (something(sub))
+	/* It may have been armed, and woken, before there was an fd; perhaps for what is for others. */
+	if ((sub->relies && !RB_READ(&sub->polled)) || something(sub))
 		eventfd_signal(fd);
 	return fd;
 }
@@ -1386,53 +1535,89 @@ static int embedded_publish(struct ronbus_publisher_handle *base, unsigned int t
 
 /* ---- blocks: what the kernel does, as kmod/blocks.c does it ---------------------------- */
 
-/* With the lock of the bus. */
-static bool block_pinned(const struct embedded_bus *bus, __u32 block)
+static bool block_pinned(struct embedded_bus *bus, __u32 block)
 {
+	bool pinned = false;
 	__u32 i;
 
-	for (i = 0; i < RONBUS_SUBSCRIBERS_MAX; i++)
-		if (bus->subs[i] && ronbus_blocks_pinned(&bus->subs[i]->self, block))
-			return true;
-	return false;
+	pthread_mutex_lock(&bus->lock);
+	for (i = 0; i < RONBUS_SUBSCRIBERS_MAX && !pinned; i++)
+		pinned = bus->subs[i] && ronbus_blocks_pinned(&bus->subs[i]->self, block);
+	pthread_mutex_unlock(&bus->lock);
+	return pinned;
 }
 
-/* The oldest block that nobody has pinned, for the caller to write; or -ENOBUFS. */
-static int block_take(struct embedded_bus *bus)
+static __u32 block_after(const struct embedded_bus *bus, __u32 block)
+{
+	return block + 1 < bus->blocks.count ? block + 1 : 0;
+}
+
+/* The oldest block that nobody writes: now the caller does, or looks whether it may. */
+static int block_choose(struct embedded_bus *bus)
 {
 	__u32 block, left = bus->blocks.count;
 	int ret = -ENOBUFS;
 
 	pthread_mutex_lock(&bus->lock);
-	for (; left && ret < 0; left--) {
-		block = bus->blocks_next;
-		bus->blocks_next = block + 1 < bus->blocks.count ? block + 1 : 0;
-		if (bus->blocks_written[block])
-			continue;
-		ronbus_blocks_close(&bus->blocks, block);
-		if (block_pinned(bus, block)) {
-			bus->past.blocks_pinned_total++;
-			continue;
-		}
+	for (block = bus->blocks_next; left && bus->blocks_written[block]; left--)
+		block = block_after(bus, block);
+	if (left) {
 		bus->blocks_written[block] = true;
+		bus->blocks_next = block_after(bus, block);
 		ret = (int)block;
+	} else {
+		bus->past.blocks_dropped_total++;
 	}
-	bus->past.blocks_dropped_total += ret < 0;
 	pthread_mutex_unlock(&bus->lock);
 	return ret;
 }
 
-/* It was published, or it was not: then it is the next to be taken, for nobody needs it. */
-static void block_done(struct embedded_bus *bus, __u32 block, bool published)
+/* It is pinned, and was perhaps the last one that there was to look at. */
+static void block_pass_over(struct embedded_bus *bus, __u32 block, bool last)
 {
 	pthread_mutex_lock(&bus->lock);
 	bus->blocks_written[block] = false;
-	if (published) {
-		bus->past.blocks_published_total++;
-	} else {
-		ronbus_blocks_close(&bus->blocks, block);
-		bus->blocks_next = block;
+	bus->past.blocks_pinned_total++;
+	bus->past.blocks_dropped_total += last;
+	pthread_mutex_unlock(&bus->lock);
+}
+
+/*
+ * The oldest block that nobody has pinned, for the caller to write; or -ENOBUFS. Not more are looked
+ * at than can be pinned, and the lock is not held meanwhile: others publish, join and leave.
+ */
+static int block_take(struct embedded_bus *bus)
+{
+	__u32 left = bus->blocks.count < BLOCK_LOOKS ? bus->blocks.count : BLOCK_LOOKS;
+	int block;
+
+	for (;;) {
+		block = block_choose(bus);
+		if (block < 0)
+			return block;
+		ronbus_blocks_close(&bus->blocks, (__u32)block);
+		if (!block_pinned(bus, (__u32)block))
+			return block;
+		block_pass_over(bus, (__u32)block, !--left);
+		if (!left)
+			return -ENOBUFS;
 	}
+}
+
+/*
+ * It was published, or it was not: then it is the next to be taken, for nobody needs it; but only if
+ * nobody has taken the one after it, for what is older than that goes first.
+ */
+static void block_done(struct embedded_bus *bus, __u32 block, bool published)
+{
+	if (!published)
+		ronbus_blocks_close(&bus->blocks, block);
+	pthread_mutex_lock(&bus->lock);
+	bus->blocks_written[block] = false;
+	if (published)
+		bus->past.blocks_published_total++;
+	else if (bus->blocks_next == block_after(bus, block))
+		bus->blocks_next = block;
 	pthread_mutex_unlock(&bus->lock);
 }
 
@@ -1608,6 +1793,7 @@ static int embedded_subscribe(struct ronbus *base, const struct ronbus_subscribe
 	sub->own_fd = -1;
 	sub->user_fd = -1;
 	sub->coalesce.wake_at = NOT_DEFERRED;
+	pthread_mutex_init(&sub->arming, NULL);
 	sub->base.sub.ring = bus->ring;
 	sub->base.sub.info = &bus->info;
 	sub->base.sub.self = &sub->self;
@@ -1630,14 +1816,18 @@ static void embedded_sub_close(struct ronbus_subscriber_handle *base)
 	struct embedded_sub *sub = (struct embedded_sub *)base;
 	struct embedded_bus *bus = sub->bus;
 
-	end_timer(sub);
+	/* Whoever finds it has the lock of the bus: now nobody will, and its timer has nothing to do. */
 	pthread_mutex_lock(&bus->lock);
-	bus->subs[base->index] = NULL;
+	stop_timer(sub);
 	set_wake_at(sub, NOT_DEFERRED);
+	bus->subs[base->index] = NULL;
 	set_audience(bus, base->index, 0);
 	take_armed(bus, bit(base->index));
+	__atomic_fetch_and(&bus->info.blocked, ~bit(base->index), __ATOMIC_RELAXED);
 	add_sub(&bus->past, sub);
 	pthread_mutex_unlock(&bus->lock);
+	end_timer(sub);
+	pthread_mutex_destroy(&sub->arming);
 	if (sub->own_fd >= 0)
 		close(sub->own_fd);
 	if (sub->user_fd >= 0)

@@ -143,7 +143,8 @@ static void count(struct ronbus_pub *pub, __u32 messages, __u32 receivers, __u64
 		add(pub, &pub->self->interest_skips, (__u64)messages * skips);
 }
 
-int __ronbus_wake(struct ronbus_pub *pub, unsigned int topic, int ret, __u64 audience)
+/* With COALESCE it may be for nobody that is armed, but be @due for somebody that was deferred. */
+static int wake_those(struct ronbus_pub *pub, unsigned int topic, int ret, __u64 audience, bool due)
 {
 	struct ronbus_publisher_handle *handle = ronbus_publisher_of(pub);
 	__u64 sleepers = ~0ULL;
@@ -161,30 +162,36 @@ int __ronbus_wake(struct ronbus_pub *pub, unsigned int topic, int ret, __u64 aud
 	if (pub->how & RONBUS_HOW_EDGE)
 		sleepers = RB_LOAD_ACQUIRE(&pub->info->armed);
 	sleepers &= audience | RB_READ(&pub->info->audience[topic]) | RB_READ(&pub->info->blocked);
-	/* With COALESCE it may be for nobody that is armed, but for somebody that was deferred. */
-	if (sleepers || pub->how & RONBUS_HOW_COALESCE)
+	if (sleepers || due)
 		handle->transport->notify(handle, sleepers);
 	return ret;
 }
 
+/* For the inlines, which do not know whether it is due. */
+int __ronbus_wake(struct ronbus_pub *pub, unsigned int topic, int ret, __u64 audience)
+{
+	return wake_those(pub, topic, ret, audience, pub->how & RONBUS_HOW_COALESCE);
+}
+
 /*
  * Behind the last message and a full barrier: may somebody have to be woken, or have all the
- * messages he waits for?
+ * messages he waits for? Returns @ret.
  */
-static inline bool wake_due(const struct ronbus_pub *pub, __u64 next)
+static inline int wake_behind(struct ronbus_pub *pub, unsigned int topic, int ret, __u64 audience,
+			      __u64 next)
 {
-	if (__ronbus_sleepers(pub, pub->how))
-		return true;
-	return pub->how & RONBUS_HOW_COALESCE && next >= RB_READ(&pub->info->wake_next);
+	bool due = pub->how & RONBUS_HOW_COALESCE && next >= RB_READ(&pub->info->wake_next);
+
+	if (RB_UNLIKELY(__ronbus_sleepers(pub, pub->how) || due))
+		return wake_those(pub, topic, ret, audience, due);
+	return ret;
 }
 
 static __attribute__((noinline)) int count_rest(struct ronbus_pub *pub, unsigned int topic,
 						__u32 receivers, __u64 audience, __u64 next)
 {
 	count(pub, 1, receivers, audience);
-	if (receivers && wake_due(pub, next))
-		return __ronbus_wake(pub, topic, (int)receivers, audience);
-	return (int)receivers;
+	return receivers ? wake_behind(pub, topic, (int)receivers, audience, next) : 0;
 }
 
 /* With INTEREST or COALESCE every message comes here; so the rest is left to others, as it is there. */
@@ -196,9 +203,7 @@ int __ronbus_count(struct ronbus_pub *pub, unsigned int topic, __u32 receivers, 
 
 	if (!(pub->how & RONBUS_HOW_METRICS) || RB_UNLIKELY(!__ronbus_count_thread(i, key, 1)))
 		return count_rest(pub, topic, receivers, audience, next);
-	if (receivers && RB_UNLIKELY(wake_due(pub, next)))
-		return __ronbus_wake(pub, topic, (int)receivers, audience);
-	return (int)receivers;
+	return receivers ? wake_behind(pub, topic, (int)receivers, audience, next) : 0;
 }
 
 static int publish_by_system_call(struct ronbus_pub *pub, unsigned int topic, const void *data,
@@ -347,7 +352,5 @@ int __ronbus_published_many(struct ronbus_pub *pub, unsigned int topic, __u64 au
 	add(pub, bucket, 1);
 	__RONBUS_PROBE(4, publish, pub, topic, done, receivers);
 	count(pub, done, receivers, audience);
-	if (wake_due(pub, next))
-		__ronbus_wake(pub, topic, 0, audience);
-	return (int)done;
+	return wake_behind(pub, topic, (int)done, audience, next);
 }

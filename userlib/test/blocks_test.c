@@ -3,8 +3,12 @@
 #include "test.h"
 
 #include <errno.h>
+#include <sched.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <pthread.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <libronbus.h>
 
@@ -537,6 +541,92 @@ static void stress_one_block(void **state)
 	stress_with(1);
 }
 
+/* ---- a publisher that is held up in the middle ------------------------------------------- */
+
+static unsigned char *held_data;
+static int held_up, let_go;
+
+/* The data cannot be read yet: whoever copies it waits here. */
+static void hold_up(int sig)
+{
+	(void)sig;
+	__atomic_store_n(&held_up, 1, __ATOMIC_SEQ_CST);
+	while (!__atomic_load_n(&let_go, __ATOMIC_SEQ_CST))
+		sched_yield();
+	mprotect(held_data, (size_t)sysconf(_SC_PAGESIZE), PROT_READ | PROT_WRITE);
+}
+
+static void *held_main(void *arg)
+{
+	struct ronbus_pub *pub = arg;
+
+	return (void *)(intptr_t)ronbus_publish_block(pub, 3, NULL, 0, held_data, SIZE);
+}
+
+static struct ronbus_msg receive_into(struct ronbus_sub *sub, unsigned char *buffer)
+{
+	struct ronbus_msg msg;
+
+	assert_int_equal(ronbus_try_recv(sub, buffer, RONBUS_PAYLOAD_DEFAULT, &msg),
+			 RONBUS_MESSAGE);
+	return msg;
+}
+
+/*
+ * It fails in the end, when others have published: what they published is newer than what comes next
+ * in turn, and stays.
+ */
+static void failed_among_others(void **state)
+{
+	unsigned char buffers[3][RONBUS_PAYLOAD_DEFAULT];
+	struct sigaction action = { .sa_handler = hold_up }, old;
+	struct ronbus_claim claim;
+	struct ronbus_pub *late, *holder;
+	struct ronbus_block block;
+	struct ronbus_msg msgs[3];
+	pthread_t thread;
+	struct bus bus;
+	void *ret;
+	__u64 i;
+
+	(void)state;
+	bus_make(&bus, 0, 8, 0);
+	assert_int_equal(ronbus_publisher(bus.bus, 0, &late), 0);
+	assert_int_equal(ronbus_publisher(bus.bus, 0, &holder), 0);
+	held_data = mmap(NULL, (size_t)sysconf(_SC_PAGESIZE), PROT_NONE,
+			 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	assert_ptr_not_equal(held_data, MAP_FAILED);
+	held_up = let_go = 0;
+	sigaction(SIGSEGV, &action, &old);
+	assert_int_equal(pthread_create(&thread, NULL, held_main, late), 0);
+	while (!__atomic_load_n(&held_up, __ATOMIC_SEQ_CST))
+		sched_yield();
+	for (i = 0; i < 3; i++) {
+		assert_int_equal(publish(&bus, i), 1);
+		msgs[i] = receive_into(bus.sub, buffers[i]);
+	}
+	/* Every slot is held now: there is no place for its message. */
+	claim = (struct ronbus_claim){ .pos = ronbus_ring_hint(&holder->ring) };
+	for (i = 0; i < 16; i++, claim.pos++)
+		assert_int_equal(ronbus_ring_claim(&holder->ring, &claim, holder->id, 99), 0);
+	__atomic_store_n(&let_go, 1, __ATOMIC_SEQ_CST);
+	assert_int_equal(pthread_join(thread, &ret), 0);
+	assert_int_equal((intptr_t)ret, -EAGAIN);
+	sigaction(SIGSEGV, &old, NULL);
+	ronbus_pub_close(holder);
+
+	for (i = 3; i < 7; i++)
+		assert_int_equal(publish(&bus, i), 1);
+	for (i = 0; i < 3; i++) {
+		assert_int_equal(ronbus_block_pin(bus.sub, &msgs[i], &block), 0);
+		assert_true(is_filled(block.data, i));
+		ronbus_block_unpin(bus.sub, &block);
+	}
+	munmap(held_data, (size_t)sysconf(_SC_PAGESIZE));
+	ronbus_pub_close(late);
+	bus_free(&bus);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -546,7 +636,7 @@ int main(void)
 		cmocka_unit_test(refused),	    cmocka_unit_test(nobody_there),
 		cmocka_unit_test(defaults),	    cmocka_unit_test(publishers),
 		cmocka_unit_test(hostile_pins),	    cmocka_unit_test(stress),
-		cmocka_unit_test(stress_one_block),
+		cmocka_unit_test(stress_one_block), cmocka_unit_test(failed_among_others),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

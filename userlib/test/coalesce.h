@@ -247,6 +247,48 @@ static void coalesce_behind(struct coalesce_case *c)
 	COALESCE_EXPECT(c, read, coalesce_read(c, 99), 6);
 }
 
+/* What is for others needs no call, though the sleeper had once to be woken for whatever came. */
+static void coalesce_blocked(struct coalesce_case *c)
+{
+	struct ronbus_pub *late = c->other;
+	struct ronbus_sub *all;
+	__u64 calls;
+
+	COALESCE_EXPECT(c, all, ronbus_subscribe(c->bus, NULL, &all), 0);
+	COALESCE_EXPECT(c, set_topics, ronbus_set_topics(c->sub, 2), 0);
+	for (unsigned int i = 0; i < 3; i++) {
+		__u64 audience = RB_READ(&late->info->audience[0]);
+		struct ronbus_claim claim = { .pos = ronbus_ring_hint(&late->ring) };
+
+		coalesce_after(c, i == 1 ? 0 : 3, COALESCE_NEVER);
+		COALESCE_EXPECT(c, claim, ronbus_ring_claim(&late->ring, &claim, late->id, 9), 0);
+		COALESCE_EXPECT(c, arm, ronbus_arm(c->sub), 0);
+		COALESCE_EXPECT(c, blocked, RB_READ(&late->info->blocked), 1);
+		ronbus_ring_write(&late->ring, claim.pos, audience, 0, "late", 4);
+		ronbus_ring_commit_last(&late->ring, claim.pos, late->id);
+		ronbus_ring_advance(&late->ring, claim.pos + 1);
+		if (i == 2) { /* and the next owner of the bit has nothing of it */
+			ronbus_sub_close(c->sub);
+			COALESCE_EXPECT(c, blocked, RB_READ(&late->info->blocked), 0);
+			COALESCE_EXPECT(c, join,
+					ronbus_subscribe(
+						c->bus, &(struct ronbus_sub_options){ .topics = 2 },
+						&c->sub),
+					0);
+		}
+		__ronbus_wake(late, 0, 0, audience);
+		COALESCE_EXPECT(c, arm, ronbus_arm(c->sub), 0);
+		COALESCE_EXPECT(c, armed, coalesce_armed(c), true);
+		calls = COALESCE_STAT(c, notify_calls_total);
+		coalesce_publish(c, 0, 20);
+		COALESCE_EXPECT(c, calls for others, COALESCE_STAT(c, notify_calls_total), calls);
+		COALESCE_EXPECT(c, for it, ronbus_publish(c->pub, 1, "", 0), 2);
+		COALESCE_EXPECT(c, calls, COALESCE_STAT(c, notify_calls_total), calls + 1);
+		COALESCE_EXPECT(c, read, coalesce_read(c, 99), 1);
+	}
+	ronbus_sub_close(all);
+}
+
 static void coalesce_overtaken(struct coalesce_case *c)
 {
 	coalesce_after(c, COALESCE_MESSAGES, COALESCE_NEVER);
@@ -288,6 +330,7 @@ static const struct {
 	{ "change", coalesce_change, 0 },
 	{ "interest", coalesce_interest, RONBUS_F_INTEREST },
 	{ "behind", coalesce_behind, 0 },
+	{ "blocked", coalesce_blocked, RONBUS_F_INTEREST },
 	{ "overtaken", coalesce_overtaken, 0 },
 	{ "refused", coalesce_refused, 0 },
 };

@@ -11,11 +11,14 @@ static void step(int where);
 
 #include "test.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
+#include <sched.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <time.h>
 #include <unistd.h>
@@ -1294,6 +1297,93 @@ static void test_fd_made_after_arming(void **state)
 	ronbus_close(bus);
 }
 
+/* Woken in between, for what others want: then what comes for it later finds nobody armed. */
+static void test_fd_made_after_being_woken_for_others(void **state)
+{
+	struct ronbus *bus = make_plain(EDGE | RONBUS_F_INTEREST, RONBUS_BUS_PERSISTENT, 8);
+	struct ronbus_sub_options one = { .topics = 2 };
+	struct ronbus_pub *stopped_in = publisher(bus, 0), *pub = publisher(bus, 0);
+	struct ronbus_sub *all = subscriber(bus), *sub;
+	__u64 value = 0;
+
+	(void)state;
+	ok(ronbus_subscribe(bus, &one, &sub));
+	publish_up_to(stopped_in, RONBUS_STEP_WRITING);
+	assert_int_equal(ronbus_arm(sub), 0);
+	assert_int_equal(ronbus_publish(pub, 0, &value, sizeof(value)), 1);
+	assert_int_equal(RB_READ(&pub->info->armed), 0);
+	assert_true(readable(ronbus_sub_fd(sub)));
+	ronbus_pub_close(stopped_in);
+	ronbus_pub_close(pub);
+	ronbus_sub_close(all);
+	ronbus_sub_close(sub);
+	ronbus_close(bus);
+}
+
+struct exclusive {
+	pthread_t thread;
+	int epoll;
+	int events;
+};
+
+static void *exclusive_main(void *arg)
+{
+	struct exclusive *me = arg;
+	struct epoll_event event;
+
+	me->events = epoll_wait(me->epoll, &event, 1, (int)(WATCHDOG / MS));
+	return NULL;
+}
+
+/* So many threads of this process are asleep. */
+static bool asleep(unsigned int count)
+{
+	char path[64], line[512] = { 0 };
+	unsigned int found = 0;
+	FILE *file;
+
+	for (DIR *tasks = opendir("/proc/self/task"); tasks; closedir(tasks), tasks = NULL)
+		for (struct dirent *task = readdir(tasks); task; task = readdir(tasks)) {
+			snprintf(path, sizeof(path), "/proc/self/task/%.20s/stat", task->d_name);
+			file = fopen(path, "r");
+			if (!file)
+				continue;
+			if (fgets(line, sizeof(line), file) && strstr(line, ") S "))
+				found++;
+			fclose(file);
+		}
+	return found == count;
+}
+
+/* Everybody is told of the end, also who asks that only one be woken. */
+static void test_end_is_told_to_exclusive_waiters(void **state)
+{
+	struct ronbus *bus = make_plain(EDGE, 0, 8);
+	struct ronbus_pub *pub = publisher(bus, 0);
+	struct ronbus_sub *sub = subscriber(bus);
+	struct epoll_event event = { .events = EPOLLIN | EPOLLEXCLUSIVE };
+	struct exclusive waiters[3];
+
+	(void)state;
+	assert_int_equal(ronbus_arm(sub), 0);
+	for (unsigned int i = 0; i < ARRAY_SIZE(waiters); i++) {
+		waiters[i].epoll = epoll_create1(EPOLL_CLOEXEC);
+		ok(epoll_ctl(waiters[i].epoll, EPOLL_CTL_ADD, ronbus_sub_fd(sub), &event));
+		ok(pthread_create(&waiters[i].thread, NULL, exclusive_main, &waiters[i]));
+	}
+	while (!asleep(ARRAY_SIZE(waiters)))
+		sched_yield();
+	ronbus_pub_close(pub);
+	for (unsigned int i = 0; i < ARRAY_SIZE(waiters); i++) {
+		ok(pthread_join(waiters[i].thread, NULL));
+		assert_int_equal(waiters[i].events, 1);
+		close(waiters[i].epoll);
+	}
+	expect_ret(sub, RONBUS_CLOSED);
+	ronbus_sub_close(sub);
+	ronbus_close(bus);
+}
+
 static __u64 taken(int fd)
 {
 	__u64 count = 0;
@@ -1848,6 +1938,8 @@ int main(void)
 		TEST(test_signals_interrupt),
 		TEST(test_arm_and_poll),
 		TEST(test_fd_made_after_arming),
+		TEST(test_fd_made_after_being_woken_for_others),
+		TEST(test_end_is_told_to_exclusive_waiters),
 		TEST(test_eventfd),
 		TEST(test_baseline_signals_always),
 		TEST(test_edge_suppresses),

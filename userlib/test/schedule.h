@@ -75,6 +75,8 @@ struct coroutine {
 	bool done;
 };
 
+static struct coroutine *players[80];
+static unsigned int players_count;
 static ucontext_t scheduler;
 static struct coroutine *running;
 static __u64 seed;
@@ -101,9 +103,16 @@ static void schedule_enter(void)
 	setcontext(&scheduler);
 }
 
-/* Make it begin, also one that has begun: then what it did is at an end where it stands. */
+/* It takes part: from its beginning, also if it has begun: what it did is at an end then. */
 static void schedule_start(struct coroutine *co, void (*run)(struct coroutine *me))
 {
+	unsigned int i;
+
+	for (i = 0; i < players_count && players[i] != co; i++)
+		;
+	players[i] = co;
+	if (i == players_count)
+		players_count++;
 	if (!co->stack)
 		co->stack = malloc(STACK_SIZE);
 	assert_non_null(co->stack);
@@ -118,25 +127,25 @@ static void schedule_start(struct coroutine *co, void (*run)(struct coroutine *m
 
 /**
  * schedule_play() - play to the end, or to access @look_at
- * @all: the coroutines
- * @count: how many
  * @most: accesses before nobody is thought to get on
  *
  * Return: 0 at the end; 1 at @look_at; -1: nobody gets on.
  */
-static int schedule_play(struct coroutine *const *all, unsigned int count, unsigned int most)
+static int schedule_play(unsigned int most)
 {
 	unsigned int i, left;
 
 	for (;;) {
-		for (i = 0, left = 0; i < count; i++)
-			left += !all[i]->done;
-		if (!left)
+		for (i = 0, left = 0; i < players_count; i++)
+			left += !players[i]->done;
+		if (!left) {
+			players_count = 0;
 			return 0;
+		}
 		if (accesses >= most)
 			return -1;
 		do
-			running = all[dice(&seed) % count];
+			running = players[dice(&seed) % players_count];
 		while (running->done);
 		swapcontext(&scheduler, &running->context);
 		running = NULL;

@@ -54,6 +54,7 @@ static void check(bool good, const char *what)
 {
 	if (!good) {
 		running = NULL;
+		players_count = 0;
 		fail_msg("%s (seed %#llx, capacity %u, %u publishers%s)", what,
 			 (unsigned long long)first_seed, ring.mask + 1, publishers,
 			 exclusive ? ", exclusive" : "");
@@ -213,17 +214,14 @@ static void kill_one(void)
 
 static void play(bool deadly)
 {
-	struct coroutine *all[ACTORS];
 	int ret;
 
-	for (unsigned int i = 0; i < publishers + READERS; i++)
-		all[i] = &actors[i].co;
 	accesses = 0;
 	look_at = deadly ? 1 + dice(&seed) % 200 : 0;
-	ret = schedule_play(all, publishers + READERS, ACCESSES_MOST);
+	ret = schedule_play(ACCESSES_MOST);
 	if (ret == 1) {
 		kill_one();
-		ret = schedule_play(all, publishers + READERS, ACCESSES_MOST);
+		ret = schedule_play(ACCESSES_MOST);
 	}
 	check(!ret, "nobody gets on");
 }
