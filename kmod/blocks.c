@@ -7,8 +7,8 @@
  * only pins are looked at, and all that they can do is to have a block of their own bus left alone.
  *
  * The lock of the bus guards the queue of blocks, in the order in which they were published: the
- * first is taken, and comes back last. A block that was taken is in nobody else's hands: the publisher
- * that has it closes it, looks for pins, fills it and opens it without the lock.
+ * first is taken, and comes back last. A block that was taken is in nobody else's hands: the
+ * publisher that has it closes it, looks for pins, fills it and opens it without the lock.
  */
 #include <linux/err.h>
 #include <linux/log2.h>

@@ -121,8 +121,8 @@ struct ronbus_region {
  * blocks.
  *
  * Blocks are part of the bus. One that is not in @blocks_order is reached, apart from readers
- * that have it pinned or look whether they may, by the publisher alone that marked it, which is in
- * a call, until it takes the mark back; all others are nobody's, and are chosen under @lock.
+ * that have it pinned or look whether they may, by the publisher alone that took it, which is in a
+ * call, until it gives it back; all others are nobody's, and are taken under @lock.
  */
 struct ronbus_bus {
 	struct kref ref;

@@ -114,10 +114,11 @@ void fuzz_before_load(void)
 
 /* ---- a transport that is not there ----------------------------------------------------- */
 
-static int no_wait(struct ronbus_subscriber_handle *sub, __u64 deadline)
+static int no_wait(struct ronbus_subscriber_handle *sub, __u64 deadline, __u32 cancels)
 {
 	static const int results[] = { 0, -ETIMEDOUT, -EINTR, -ECANCELED };
 
+	(void)cancels;
 	(void)sub;
 	(void)deadline;
 	if (!run.input.left)
