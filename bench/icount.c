@@ -11,23 +11,14 @@
  *
  * Rows: name, least, median and largest count.
  */
-#include <errno.h>
-#include <fcntl.h>
 #include <linux/futex.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
-#include <sys/ioctl.h>
-#include <sys/mman.h>
 #include <sys/syscall.h>
-#include <unistd.h>
-#include <x86intrin.h>
 
-#include <ronbus/ronbus.h>
-#include <ronbus/ronbus_ring.h>
-
-#include "bench.h"
+#include "guest.h"
 
 const char bench_name[] = "icount";
 
@@ -38,23 +29,6 @@ const char bench_name[] = "icount";
 
 #define PRIORITY_MAIN 50
 #define PRIORITY_EAGER 60
-
-static uint64_t tsc(void)
-{
-	uint64_t now;
-
-	forget();
-	now = __rdtsc();
-	forget();
-	return now;
-}
-
-static int must(int ret, const char *what)
-{
-	if (ret < 0)
-		die("%s: %s", what, strerror(errno));
-	return ret;
-}
 
 /* ---- a bus ------------------------------------------------------------------------------ */
 
@@ -76,15 +50,6 @@ static struct {
 	struct ronbus_publish publish;
 	struct ronbus_notify notify;
 } rig;
-
-static void *map(int fd, size_t bytes, int prot, unsigned long offset)
-{
-	void *at = mmap(NULL, bytes, prot, MAP_SHARED, fd, (off_t)offset);
-
-	if (at == MAP_FAILED)
-		die("mmap: %s", strerror(errno));
-	return at;
-}
 
 static void add_subscriber(void)
 {
@@ -209,14 +174,6 @@ static void *sleeper_main(void *arg)
 	return arg;
 }
 
-static void nap(void)
-{
-	struct timespec time = { .tv_nsec = 200000 };
-
-	while (nanosleep(&time, &time) && errno == EINTR)
-		;
-}
-
 static void sleeper_start(void (*sleep)(void), void (*settle)(void), bool eager)
 {
 	struct sched_param eager_param = { .sched_priority = PRIORITY_EAGER };
@@ -239,8 +196,8 @@ static void sleeper_start(void (*sleep)(void), void (*settle)(void), bool eager)
 /* Let the sleeper go to sleep: with one CPU it is there once we have slept. */
 static void sleeper_rest(void)
 {
-	nap();
-	nap();
+	nap(200000);
+	nap(200000);
 }
 
 /* ---- what is counted -------------------------------------------------------------------- */
