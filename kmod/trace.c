@@ -5,6 +5,7 @@
  */
 #include <linux/jiffies.h>
 #include <linux/mutex.h>
+#include <linux/nospec.h>
 #include <linux/slab.h>
 #include <linux/workqueue.h>
 
@@ -68,6 +69,7 @@ void __ronbus_trace_sub(struct ronbus_sub *sub)
 
 static struct ronbus_sub *sub_at(struct ronbus_bus *bus, unsigned int index)
 {
+	index = array_index_nospec(index, RONBUS_SUBSCRIBERS_MAX);
 	return rcu_dereference_protected(bus->subs[index], lockdep_is_held(&bus->lock));
 }
 
