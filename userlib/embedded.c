@@ -118,7 +118,7 @@ struct embedded_pub {
  * @due: what is before this position need not be more
  * @from: the cursor that was counted from
  * @ahead: what was counted
- * @timed: the cursor that the timer was started at
+ * @timed: the first message when the timer was started
  * @expires: when the timer goes off, or 0
  * @alarm: when @thread looks at @expires next
  * @thread: the timer, if @started, of this process
@@ -750,14 +750,14 @@ static void set_wake_at(struct embedded_sub *sub, __u64 at)
 	}
 }
 
-/* The cursor that the timer was started at tells which message it runs for. */
+/* From the first message, which stays the first where the subscriber skips those of others. */
 static void start_timer(struct embedded_sub *sub)
 {
 	struct coalescing *c = &sub->coalesce;
 
-	if (c->expires && c->timed == c->from)
+	if (c->expires && c->timed == c->ahead.first)
 		return;
-	c->timed = c->from;
+	c->timed = c->ahead.first;
 	c->expires = ronbus_now() + c->delay;
 	if (c->expires < c->alarm)
 		pthread_cond_signal(&c->changed);
@@ -785,6 +785,23 @@ static void count_on(struct embedded_sub *sub, __u32 *looks)
 	}
 	*looks = ronbus_ring_ahead_more(&sub->base.sub.ring, &c->ahead, &sub->base.sub.interest,
 					c->messages ? c->messages : 1, *looks);
+}
+
+/*
+ * Take over a count that was made without the lock, unless the subscriber has read since, or another
+ * thread has counted further.
+ */
+static void take_count(struct embedded_sub *sub, __u64 from, const struct ronbus_ahead *ahead)
+{
+	struct coalescing *c = &sub->coalesce;
+	__u32 looks = NOTIFY_LOOKS;
+
+	if (from == RB_READ(&sub->self.cursor) && (from != c->from || ahead->end >= c->ahead.end)) {
+		c->from = from;
+		c->ahead = *ahead;
+	} else {
+		count_on(sub, &looks);
+	}
 }
 
 /* Is it to be woken for what has been counted? */
@@ -990,8 +1007,7 @@ static int embedded_coalesce(struct ronbus_subscriber_handle *base,
 	if (!err) {
 		RB_WRITE(&c->messages, req->messages);
 		c->delay = req->delay_ns;
-		c->from = from;
-		c->ahead = ahead;
+		take_count(sub, from, &ahead);
 		c->expires = 0;
 		if (deferred(sub) && settle(sub, &looks))
 			wake(sub, RONBUS_WAKE_DATA);
@@ -1062,11 +1078,7 @@ static bool coalesced(struct embedded_sub *sub)
 	bool is;
 
 	pthread_mutex_lock(&sub->bus->lock);
-	/* A publisher may have counted further meanwhile. */
-	if (from != c->from || ahead.end >= c->ahead.end) {
-		c->from = from;
-		c->ahead = ahead;
-	}
+	take_count(sub, from, &ahead);
 	is = enough(sub) || ended(sub);
 	/* A subscriber that only looks, now and then, shall see it in time too. */
 	if (!is && c->ahead.messages)
