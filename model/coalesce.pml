@@ -6,11 +6,10 @@
  *
  *	publisher	look		wake_due() of userlib/publish.c, notify_audience()
  *			notify		ronbus_notify(), ronbus_coalesce_notify(): put_off()
- *	subscriber	ready		ronbus_coalesce_ready(), take_count()
- *			arm		ronbus_sub_arm(), ronbus_coalesce_arm()
+ *	subscriber	ready		ronbus_coalesce_ready(), coalesced(); take_count()
+ *			arm		ronbus_sub_arm(), ronbus_coalesce_arm(); arm_coalescing()
  *	timer				expired(), settle_late(); go_off() of userlib/embedded.c
- *	settle()			settle(), enough(), expected() of both
- *	count_on()			count_on()
+ *	settle(), count_on()		the functions of that name, enough(), expected()
  *	closer				ronbus_bus_end_if_due(); end()
  *	leave				ronbus_sub_end(), free_sub() (-DLEAVE)
  *
@@ -23,8 +22,8 @@
  * that. -DTWO: two threads wait for the subscriber, and either may leave the reading to the other
  * when it has waited; -DEVENTFD: the second asks to be armed, and then waits for the eventfd.
  * -DLEAVE: a first subscriber, armed or deferred, leaves at any time, and the modelled one takes its
- * index. -DEMBEDDED: the embedded transport, where one lock is held all the time, so that nothing is
- * remembered of a count: each begins at the cursor.
+ * index. The embedded transport has one lock where the module has several, so that fewer steps come
+ * between those of another: what holds here holds there.
  *
  * Shows: when nothing moves any more, and before the timer has its turn, no thread sleeps with K
  * messages in front of it, nor with any if no timer runs, nor at the end of the bus. With the timer,
@@ -167,18 +166,12 @@ inline count_on()
 {
 	TOUCH;
 	if
-#ifdef EMBEDDED
-	:: true ->
-#else
 	:: cursor[s] != from[s] ->
-#endif
 		from[s] = cursor[s];
 		upto[s] = cursor[s];
 		have[s] = 0;
 		more[s] = false
-#ifndef EMBEDDED
 	:: else
-#endif
 	fi;
 	do
 #ifdef BUDGET
@@ -190,7 +183,7 @@ inline count_on()
 }
 
 /* Sets @is. */
-inline enough(late)
+inline enough()
 {
 	if
 	:: ENDED -> is = true
@@ -201,9 +194,9 @@ inline enough(late)
 	:: !ENDED && have[s] == 0 -> is = false
 #endif
 	:: else ->
-		due[s] = (have[s] >= K || (late) -> upto[s] : due[s]);
+		due[s] = (have[s] >= K -> upto[s] : due[s]);
 #ifdef MUT_DUE
-		is = have[s] >= K || (late)
+		is = have[s] >= K
 #else
 		is = from[s] < due[s]
 #endif
@@ -260,9 +253,9 @@ inline start_timer()
 }
 
 /* Sets @is. With the lock. */
-inline settle(late)
+inline settle()
 {
-	atomic { count_on(); enough(late) };
+	atomic { count_on(); enough() };
 	do
 	:: is -> break
 	:: else ->
@@ -295,7 +288,7 @@ inline settle(late)
 		is = false;
 		break;
 #else
-		atomic { count_on(); enough(late) };
+		atomic { count_on(); enough() };
 		atomic {
 			if
 #ifdef MUT_CLAIMED
@@ -348,7 +341,7 @@ inline put_off(took)
 #else
 	:: took || wake_at[s] != NEVER ->
 #endif
-		settle(false);
+		settle();
 		atomic {
 			if
 			:: is -> WAKE
@@ -435,9 +428,6 @@ proctype publisher(byte me)
 /* Counts without the lock, and stores that: ronbus_coalesce_ready(). Sets @is. */
 inline look_ahead()
 {
-#ifdef EMBEDDED
-	is = false;
-#else
 	atomic { begun = cursor[s]; at = begun; n = 0; COUNT(n, at) };
 	LOCK;
 	atomic {
@@ -455,7 +445,7 @@ inline look_ahead()
 		:: else -> count_on()
 #endif
 		fi;
-		enough(false);
+		enough();
 		if
 		:: !is && have[s] > 0 -> start_timer()
 		:: else
@@ -465,7 +455,6 @@ inline look_ahead()
 		n = 0
 	};
 	UNLOCK
-#endif
 }
 
 proctype subscriber(byte me)
@@ -480,7 +469,7 @@ proctype subscriber(byte me)
 	if
 	:: !is ->
 		LOCK;
-		settle(false);
+		settle();
 		UNLOCK
 	:: true
 	fi;
@@ -520,7 +509,7 @@ arm:
 	LOCK;
 	DRAINED;
 	atomic { relied = armed || wake_at[s] != NEVER; armed = false };
-	settle(false);
+	settle();
 	UNLOCK;
 	if
 	:: is && relied ->
@@ -593,22 +582,15 @@ end:
 		LOCK;
 		if
 		:: dead[s]
-#ifdef EMBEDDED
-		:: !dead[s] && wake_at[s] != NEVER ->
-			settle(true)
-		:: !dead[s] && wake_at[s] == NEVER ->
-			atomic { count_on(); enough(true); is = false }
-#else
 		:: !dead[s] && cursor[s] >= upto[s] ->
 			if
-			:: wake_at[s] != NEVER -> settle(false)
+			:: wake_at[s] != NEVER -> settle()
 			:: else
 			fi
 		:: else ->
 			atomic { due[s] = (upto[s] > tail -> upto[s] : tail); is = wake_at[s] != NEVER };
 			DRAINED;
 			atomic { until = NEVER; set_wake_at() }
-#endif
 		fi;
 		UNLOCK;
 		atomic {
