@@ -72,10 +72,10 @@ enum group {
  * @groups: set of &enum group
  * @heavy: those of them that are done more often
  * @threads: of each life
- * @stay: who has joined stays
+ * @stay: members stay that have joined
  * @hungry: subscribers want much of what is rare, from far back
  * @drop_uid: some lives are nobody's
- * @bpf_token: where to tell BPF programs what to publish with, or NULL
+ * @bpf_token: where BPF programs are told the publisher to publish as, or NULL
  * @done: how often each operation was done
  * @answered: and was told no error
  */
@@ -88,7 +88,7 @@ struct storm {
 	bool stay;
 	bool hungry;
 	bool drop_uid;
-	volatile u64 *bpf_token;
+	volatile __u64 *bpf_token;
 	u64 done[OPS_MOST];
 	u64 answered[OPS_MOST];
 };
@@ -174,7 +174,7 @@ static inline u64 odd_deadline(void)
 
 /* ---- what the threads of a life share ----------------------------------------------------- */
 
-/* Fds of one kind. Whoever takes one out of the pool closes it; others may be using it. */
+/* Fds of one kind. The thread that takes one out closes it; others may be using it. */
 struct pool {
 	int fd[24];
 };
@@ -195,7 +195,7 @@ enum area_kind {
  * @len: bytes
  * @kind: of what
  * @writable: it is
- * @fd: of whom
+ * @fd: the member's
  * @info: what RONBUS_IOC_INFO said
  */
 struct area {
@@ -417,7 +417,7 @@ static int op_dup(void)
 	return pool_put(pool, dup(pool_pick(pool)));
 }
 
-/* A subscriber that wants many, says so, and is gone: with those who notify it on its heels. */
+/* A subscriber that wants many, says so, and is gone: with publishers that notify it on its heels. */
 static int op_visit(void)
 {
 	struct ronbus_coalesce coalesce = {
@@ -1099,7 +1099,7 @@ static int op_flood(void)
 	struct io_uring_sqe *sqe;
 	int sub = any_sub(), n = 0;
 
-	while (n < 512 && (sqe = next_sqe())) {
+	while (n < 2 * (int)RING_ENTRIES && (sqe = next_sqe())) {
 		prep_wait(sqe, sub, RONBUS_WAIT_FOREVER);
 		if (++n % (int)RING_ENTRIES == 0 && io_uring_submit(&thread_ring) < 0)
 			break;

@@ -4,13 +4,13 @@
  * stopped, frozen and traced meanwhile (chaos.h has what they do). What must be true all the same:
  *
  *  - the kernel has nothing to complain about (vm/run looks at its log);
- *  - whoever is killed dies, whoever is frozen stands still, within a bounded time;
+ *  - a process that is killed dies, and one that is frozen stands still, within a bounded time;
  *  - a bus beside it, whose members behave, notices nothing: its subscriber accounts for every
  *    position, and is always woken;
  *  - a subscriber of the very bus is woken for its message, if nobody can write that bus's ring;
  *  - what members do costs a publisher no more than what they are there for;
- *  - when it is quiet again, a message wakes nobody who does not want it, and what is in the ring
- *    has its block;
+ *  - when it is quiet again, a message wakes no subscriber that does not want it, and a message that
+ *    is in the ring has its block;
  *  - nothing is left.
  *
  * RONBUS_SECONDS makes each case run so long; RONBUS_SEED repeats its decisions, not their timing.
@@ -146,15 +146,14 @@ static void pair_explain(const struct pair *pair)
 	    (unsigned long long)stats.counters.overflow_dropped_total);
 	for (pos = stats.tail - SLOTS; pos < stats.tail + 2; pos++) {
 		const struct ronbus_words at = ronbus_ring_at(&s.m.ring, pos);
-		const struct ronbus_seen seen = ronbus_words_see(&at);
-		u64 state = seen.state;
+		struct ronbus_seen seen = ronbus_words_see(&at);
 		struct letter letter;
 
 		memcpy(&letter, ronbus_words_payload(&at, seen), sizeof(letter));
 		say("%llu: lap %llu of %llu, kind %u, hole %llu, ready %#llx, topic %u, len %u%s %llu",
-		    (unsigned long long)pos, (unsigned long long)ronbus_state_lap(state),
-		    (unsigned long long)ronbus_ring_lap(&s.m.ring, pos), ronbus_state_kind(state),
-		    (unsigned long long)RB_READ(at.hole),
+		    (unsigned long long)pos, (unsigned long long)ronbus_state_lap(seen.state),
+		    (unsigned long long)ronbus_ring_lap(&s.m.ring, pos),
+		    ronbus_state_kind(seen.state), (unsigned long long)RB_READ(at.hole),
 		    (unsigned long long)ronbus_words_ready(&at, seen),
 		    ronbus_words_topic(&at, seen), ronbus_words_len(&at, seen),
 		    letter.magic == (MAGIC ^ pair->alone) ? " number" : ", word",
@@ -234,7 +233,7 @@ static int wait_by_epoll(struct waiter *w)
 	return epoll_wait(w->epoll[0], &event, 1, -1) == 1 ? 0 : -errno;
 }
 
-/* Edges and eventfds tell those who have armed. */
+/* Edges and eventfds tell a subscriber that has armed. */
 static int wait_by_edge(struct waiter *w)
 {
 	struct epoll_event event;
@@ -349,7 +348,7 @@ static void pair_account(struct pair *pair, const struct ronbus_record *record, 
 	RB_WRITE(&pair->got, letter.number);
 }
 
-/* As much as there is room for; some is left over for the look behind the last record. */
+/* As much as there is room for; some is left over for the look after the last record. */
 static int pair_read(struct pair *pair, int fd, u64 *next)
 {
 	u64 buf[64 + sizeof(struct letter) / sizeof(u64)] = { 0 };
@@ -426,7 +425,7 @@ static void pair_subscriber(struct pair *pair)
 	struct subscriber s, idle;
 	int err = pair_subscribe(&s, pair, 1ULL << WANTED);
 
-	/* Whom the rest is for, and who never reads it. */
+	/* The rest is for one that never reads it. */
 	err = err ?: pair_subscribe(&idle, pair, 1ULL << UNWANTED | 1ULL << WANTED);
 	if (err)
 		pair_wrong(pair, "its subscriber cannot join: %d", err);
@@ -505,7 +504,7 @@ static void pair_end(struct pair *pair)
 /* ---- lives ---------------------------------------------------------------------------------- */
 
 /**
- * struct life_of - a life, as who gives and takes it sees it
+ * struct life_of - a life, as the test sees it
  * @pid: its first process, whose number its process group has too; 0: none
  * @group: its cgroup, or empty
  */
@@ -812,7 +811,7 @@ FIXTURE(chaos)
 	long areas;
 	u64 seed;
 	struct storm *storm;
-	struct pair *pairs; /* beside, and among those who misbehave */
+	struct pair *pairs; /* beside, and among members that misbehave */
 	struct life_of lives[LIVES];
 	struct bpf_test *bpf;
 };
@@ -997,7 +996,8 @@ static bool storm_run(FIXTURE_DATA(chaos) * self, u64 end,
 		usleep(20000 + (useconds_t)below(300000));
 		if (self->bpf)
 			self->bpf->bss->on = one_in(2);
-		trace_toggle();
+		if (one_in(4))
+			trace_toggle();
 		well = well && storm_strike(self);
 		if (well && one_in(6))
 			well = storm_end(self);
@@ -1013,7 +1013,7 @@ static bool storm_run(FIXTURE_DATA(chaos) * self, u64 end,
 /* ---- when it is quiet again ------------------------------------------------------------------ */
 
 /**
- * struct quiet - what wakes sleepers who want nothing, where nobody does anything wrong any more
+ * struct quiet - what wakes sleepers that want nothing, where nobody does anything wrong any more
  * @joined: subscribers there were
  * @busy: of them told that there is something
  * @due: set of those that a message for others would have woken
@@ -1029,7 +1029,8 @@ struct quiet {
 
 /*
  * On a bus that nobody uses any more: sleepers in all places, asleep on a topic that nobody
- * publishes (until there are @messages of it), and messages of another topic. Whoever held a place before left nothing there.
+ * publishes (until there are @messages of it), and messages of another topic. The subscriber
+ * that had a place before left nothing there.
  */
 static int quiet_look(int bus, u32 messages, struct quiet *quiet)
 {
@@ -1069,7 +1070,7 @@ static int quiet_look(int bus, u32 messages, struct quiet *quiet)
 	return 0;
 }
 
-/* First those who want several, for the others clear up what they find. */
+/* First such that want several, for the others clear up what they find. */
 #define EXPECT_QUIET(bus)                                                    \
 	do {                                                                 \
 		struct quiet __quiet;                                        \
@@ -1219,7 +1220,7 @@ TEST_F_TIMEOUT(chaos, leaving, 28800)
 	EXPECT_QUIET(edge);
 }
 
-/* A ring of nonsense under all who read it: they end when they are told to. */
+/* A ring of nonsense under all that read it: they end when they are told to. */
 TEST_F_TIMEOUT(chaos, hostile_ring, 28800)
 {
 	u64 end = now_ns() + test_seconds(6) * SEC;
@@ -1337,7 +1338,7 @@ struct context {
  * @fd: the subscriber
  * @event: its eventfd
  * @round: which one it is; begins when it changes
- * @arming: those who arm go on
+ * @arming: the threads that arm go on
  * @stop: no more rounds
  * @seed: for their chances
  * @each: the threads
@@ -1364,7 +1365,7 @@ static void sleep_by_uring(int fd)
 		io_uring_cqe_seen(&thread_ring, cqe);
 }
 
-/* Whoever is told "armed" is told by the eventfd of what comes, also where others find it first. */
+/* A thread that is told "armed" hears of what comes by the eventfd, though others find it first. */
 static void sleep_by_eventfd(int fd, int event)
 {
 	struct pollfd p = { .fd = event, .events = POLLIN };
@@ -1377,8 +1378,8 @@ static void sleep_by_eventfd(int fd, int event)
 }
 
 /*
- * Asleep until there is something, in one way or another. One of them has the eventfd, for who reads
- * it takes it from the others.
+ * Asleep until there is something, in one way or another. One of them has the eventfd: a thread
+ * that reads it takes it from the others.
  */
 static void context_sleep(struct contexts *all, bool has_event)
 {
@@ -1445,11 +1446,11 @@ static bool contexts_done(const struct contexts *all, unsigned int first)
 }
 
 /*
- * A round. Those who sleep do. Those who arm are stopped wherever they are, for this thread goes
- * before them, and those who sleep before this one. It claims a position, for others, and another
- * publisher publishes behind it, for them: who sleeps looks, finds nothing yet, and sleeps again.
- * Those who arm go on. Then the first position is committed: from here on there is something, and
- * everybody who sleeps is told.
+ * A round. The sleepers sleep. The armers are stopped wherever they are, since this thread goes
+ * before them, and the sleepers before this thread. It claims a position, for others, and another
+ * publisher publishes after that, for the sleepers: they look, find nothing yet, and sleep again.
+ * The armers go on. Then the first position is committed: now there is something, and each sleeper
+ * is to be told.
  */
 static void contexts_round(struct contexts *all, struct publisher *slow, struct publisher *fast)
 {
@@ -1597,7 +1598,7 @@ static int blocks_publish(int pub)
 
 static int blocks_pubs[2];
 
-/* Nobody pins anything, so a block is to be had sooner or later, whoever stalls. */
+/* Nobody pins anything, so a block is to be had sooner or later, whichever publisher stalls. */
 static bool blocks_go_on(FIXTURE_DATA(chaos) * self)
 {
 	bool well = true;
@@ -1607,7 +1608,7 @@ static bool blocks_go_on(FIXTURE_DATA(chaos) * self)
 	for (i = 0; i < 2; i++)
 		well &= wait_until(!blocks_publish(blocks_pubs[i]));
 	if (!well)
-		say("those who stall keep all blocks to themselves");
+		say("publishers that stall keep all blocks to themselves");
 	return well;
 }
 
