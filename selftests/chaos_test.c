@@ -1570,7 +1570,11 @@ static int blocks_look(int bus, struct kept *kept)
 		return -errno;
 	ronbus_blocks_view(&blocks, mapped, s.m.info.blocks, s.m.info.block_size);
 	tail = ronbus_ring_tail(&s.m.ring);
-	for (pos = tail - s.m.info.capacity; pos < tail; pos++) {
+	/* Before the first position there never was one. */
+	pos = tail - s.m.info.capacity;
+	if (pos < s.m.info.capacity)
+		pos = s.m.info.capacity;
+	for (; pos < tail; pos++) {
 		const struct ronbus_words at = ronbus_ring_at(&s.m.ring, pos);
 		union ronbus_found found;
 
@@ -1581,8 +1585,14 @@ static int blocks_look(int bus, struct kept *kept)
 			       ronbus_words_len(&at, found.seen) - sizeof(ref),
 		       sizeof(ref));
 		kept->messages++;
-		kept->stale += !ronbus_blocks_named(&blocks, &ref) ||
-			       RB_READ(&blocks.generations[ref.block]) != ref.generation;
+		if (ronbus_blocks_named(&blocks, &ref) &&
+		    RB_READ(&blocks.generations[ref.block]) == ref.generation)
+			continue;
+		kept->stale++;
+		say("%llu before the tail, block %u: %llu, and not %llu",
+		    (unsigned long long)(tail - pos), ref.block,
+		    (unsigned long long)RB_READ(&blocks.generations[ref.block % blocks.count]),
+		    (unsigned long long)ref.generation);
 	}
 	munmap(mapped, s.m.info.blocks_bytes);
 	subscriber_leave(&s);
