@@ -1242,7 +1242,7 @@ TEST_F_TIMEOUT(chaos, hostile_ring, 28800)
  * no more than COST_MOST of those that wake one subscriber.
  */
 #define COST_SLOTS 4096U
-#define COST_MOST 20U
+#define COST_MOST 10U
 
 static void signal_all(FIXTURE_DATA(chaos) * self, int signal)
 {
