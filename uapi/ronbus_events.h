@@ -33,6 +33,12 @@
 #include <assert.h>
 #endif
 
+/* BPF is built by who has these checked elsewhere, and C99 has no static_assert(). */
+#if defined(__KERNEL__) || defined(__cplusplus) || \
+	(!defined(__bpf__) && defined(__STDC_VERSION__) && __STDC_VERSION__ >= 201112L)
+#define RONBUS_EVENTS_CHECKED 1
+#endif
+
 /**
  * enum ronbus_event_tag - first byte of an event
  * @RONBUS_EVENT_HEALTH: how a service is doing, said again and again
@@ -185,7 +191,7 @@ union ronbus_event {
 #define RONBUS_EVENT_SHUTDOWN_SIZE 8
 #define RONBUS_EVENT_SIZE_MAX 24
 
-#ifndef __bpf__
+#ifdef RONBUS_EVENTS_CHECKED
 /* The structures are part of the ABI as well. */
 static_assert(sizeof(struct ronbus_event_health) == 24, "health");
 static_assert(sizeof(struct ronbus_event_config_updated) == 16, "config_updated");

@@ -380,12 +380,19 @@ RB_PART struct ronbus_words ronbus_ring_at(const struct ronbus_ring *ring, __u64
 	return at;
 }
 
-/* Asked for where it is used: an address that nobody holds on to costs the compiler no register. */
+/*
+ * Asked for where it is used: an address that nobody holds on to costs the compiler no register. By
+ * way of a number where memcpy() would not have us leave the member that we come from.
+ */
 RB_PART __u64 *rb_payload(const struct ronbus_words *at)
 {
 	if (at->payload)
 		return (__u64 *)(void *)at->payload;
+#if defined(__KERNEL__) || defined(__cplusplus)
+	return (__u64 *)((unsigned long)at->meta + sizeof(struct ronbus_meta));
+#else
 	return (__u64 *)(void *)((char *)at->meta + sizeof(struct ronbus_meta));
+#endif
 }
 
 /**
@@ -480,7 +487,7 @@ static inline void ronbus_copy_in(__u64 *to, const void *from, __u32 len)
 		return;
 	}
 #endif
-	for (; len >= sizeof(word); len -= sizeof(word), p += sizeof(word)) {
+	for (; len >= sizeof(word); len -= (__u32)sizeof(word), p += sizeof(word)) {
 		memcpy(&word, p, sizeof(word));
 		RB_WRITE(to++, word);
 	}
@@ -524,7 +531,7 @@ static inline void ronbus_copy_out(void *to, const __u64 *from, __u32 len)
 		return;
 	}
 #endif
-	for (; len >= sizeof(word); len -= sizeof(word), p += sizeof(word)) {
+	for (; len >= sizeof(word); len -= (__u32)sizeof(word), p += sizeof(word)) {
 		word = RB_READ(from++);
 		memcpy(p, &word, sizeof(word));
 	}
@@ -1138,7 +1145,7 @@ static inline __u32 ronbus_ring_ahead_more(const struct ronbus_ring *ring,
 		if (look != RONBUS_LOOK_READY)
 			continue;
 		if (interest->bit) {
-			wanted = ronbus_ring_wanted(ring, ahead->end, found.seen, interest);
+			wanted = (__u32)ronbus_ring_wanted(ring, ahead->end, found.seen, interest);
 			if (!ronbus_ring_unchanged(ring, ahead->end, found.seen))
 				ahead->more = 1;
 		}

@@ -34,6 +34,11 @@
 
 #ifdef __cplusplus
 extern "C" {
+#ifndef __clang__
+/* Functions that are named like the structure of their request hide its constructor. */
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wshadow"
+#endif
 #endif
 
 #define RONBUS_VERSION_MAJOR 0
@@ -1306,6 +1311,9 @@ RONBUS_INLINE int ronbus_release(struct ronbus_sub *sub)
 }
 
 #ifdef __cplusplus
+#ifndef __clang__
+#pragma GCC diagnostic pop
+#endif
 }
 #endif
 
