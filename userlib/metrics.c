@@ -18,6 +18,7 @@
  */
 #include "internal.h"
 
+#include <dlfcn.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -231,12 +232,33 @@ static void after_fork_in_child(void)
 	pthread_mutex_unlock(&all_threads.lock);
 }
 
+/* A program without shared libraries has neither, and nothing that could be unloaded. */
+#pragma weak dlopen
+#pragma weak dladdr
+
+/*
+ * Threads that count come here when they end, perhaps just when a plugin that the library is part of
+ * is unloaded. So it is kept from now on: a plugin that is loaded again finds it as it was.
+ */
+static void stay_loaded(void)
+{
+	Dl_info where;
+	void *self;
+
+	if (!dlopen || !dladdr || !dladdr(&all_threads, &where) || !where.dli_fname)
+		return;
+	self = dlopen(where.dli_fname, RTLD_LAZY | RTLD_NOLOAD | RTLD_NODELETE);
+	if (self)
+		dlclose(self);
+}
+
 static void make_key(void)
 {
+	stay_loaded();
 	all_threads.pid = getpid();
-	all_threads.usable =
-		!pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child) &&
-		!pthread_key_create(&all_threads.key, thread_exits);
+	RB_WRITE(&all_threads.usable,
+		 !pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child) &&
+			 !pthread_key_create(&all_threads.key, thread_exits));
 }
 
 /* Can this thread have a buffer? Not without being told when it exits, nor after that. */
@@ -245,7 +267,7 @@ static bool enlist(struct thread *thread)
 	if (thread->enlisted)
 		return !thread->exiting;
 	pthread_once(&all_threads.once, make_key);
-	if (!all_threads.usable || getpid() != all_threads.pid ||
+	if (!RB_READ(&all_threads.usable) || getpid() != all_threads.pid ||
 	    pthread_setspecific(all_threads.key, thread))
 		return false;
 	thread->enlisted = true;
@@ -363,12 +385,18 @@ void ronbus_metrics_forget(struct ronbus_publisher_handle *pub)
 	pthread_mutex_unlock(&all_threads.lock);
 }
 
-/* Handles that a program leaves open at its end are closed by the kernel, after this. */
+/*
+ * Handles that a program leaves open at its end are closed by the kernel, after this. And whoever
+ * unloads a library that could not be kept gets the key back: no thread that ends comes here then.
+ */
 static __attribute__((destructor)) void flush_at_exit(void)
 {
 	if (getpid() != all_threads.pid)
 		return;
 	pthread_mutex_lock(&all_threads.lock);
 	flush_all_threads();
+	if (all_threads.usable)
+		pthread_key_delete(all_threads.key);
+	RB_WRITE(&all_threads.usable, false);
 	pthread_mutex_unlock(&all_threads.lock);
 }
