@@ -939,6 +939,146 @@ TEST_F(api, threads)
 
 /* ---- the same on both ------------------------------------------------------------------- */
 
+/* ---- fork ------------------------------------------------------------------------------- */
+
+struct busy_publisher {
+	struct ronbus_pub *pub;
+	bool stop;
+	unsigned int count;
+};
+
+static void *busy_publisher_main(void *arg)
+{
+	struct busy_publisher *p = arg;
+	u64 data = 0;
+
+	while (!__atomic_load_n(&p->stop, __ATOMIC_SEQ_CST)) {
+		ronbus_publish(p->pub, 0, &data, sizeof(data));
+		__atomic_add_fetch(&p->count, 1, __ATOMIC_SEQ_CST);
+	}
+	return NULL;
+}
+
+static int nothing_to_do(void *arg, int what, const struct ronbus_msg *msg)
+{
+	return arg || what || msg;
+}
+
+/*
+ * In a child: whatever a handle is used for, that its owner is not here any more; and it can be closed. Returns
+ * the line of what is wrong, or 0.
+ */
+static int use_inherited(struct ronbus *bus, struct ronbus_pub *pub, struct ronbus_sub *sub,
+			 bool embedded)
+{
+	struct iovec vec = { "x", 1 };
+	struct ronbus_block block;
+	struct ronbus_stats stats;
+	struct ronbus_info info;
+	struct ronbus_msg msg = { 0 };
+	struct ronbus_pub *pub2 = NULL;
+	struct ronbus_sub *sub2 = NULL;
+	char buf[LEN];
+
+#define REFUSED(call)                           \
+	do {                                    \
+		if ((call) != -EOWNERDEAD)      \
+			return __LINE__ & 0x7f; \
+	} while (0)
+	REFUSED(ronbus_publish(pub, 0, "x", 1));
+	REFUSED(ronbus_publish_many(pub, 0, &vec, 1));
+	REFUSED(ronbus_publish_block(pub, 0, NULL, 0, "x", 1));
+	REFUSED(ronbus_pub_fd(pub));
+	REFUSED(ronbus_try_recv(sub, buf, sizeof(buf), &msg));
+	REFUSED(ronbus_recv(sub, buf, sizeof(buf), &msg, -1));
+	REFUSED(ronbus_recv_many(sub, buf, sizeof(buf), &msg, 1));
+	REFUSED(ronbus_drain(sub, nothing_to_do, NULL, 9, -1));
+	REFUSED(ronbus_peek(sub, &msg));
+	REFUSED(ronbus_wait(sub, -1));
+	REFUSED(ronbus_arm(sub));
+	REFUSED(ronbus_sub_fd(sub));
+	REFUSED(ronbus_set_eventfd(sub, -1));
+	REFUSED(ronbus_set_topics(sub, 1));
+	REFUSED(ronbus_coalesce(sub, 2, 1000000));
+	REFUSED(ronbus_cancel(sub));
+	REFUSED(ronbus_block_pin(sub, &msg, &block));
+	if (!ronbus_release(sub))
+		return __LINE__ & 0x7f;
+	if (embedded) {
+		REFUSED(ronbus_stats(bus, RONBUS_STATS_BUS, &stats));
+		REFUSED(ronbus_bus_info(bus, &info));
+		REFUSED(ronbus_seal(bus));
+		REFUSED(ronbus_bus_fd(bus));
+		REFUSED(ronbus_publisher(bus, 0, &pub2));
+		REFUSED(ronbus_subscribe(bus, NULL, &sub2));
+	} else if (ronbus_subscribe(bus, NULL, &sub2) ||
+		   ronbus_try_recv(sub2, buf, LEN, &msg) < -EAGAIN) {
+		return __LINE__ & 0x7f; /* a bus is its fd, which the child has */
+	}
+#undef REFUSED
+	ronbus_sub_close(sub2);
+	ronbus_pub_close(pub);
+	ronbus_sub_close(sub);
+	ronbus_close(bus);
+	return 0;
+}
+
+/* A bus of its own is as good in the child as anywhere. */
+static int use_own(const char *where, u64 features)
+{
+	struct ronbus_options own = { .features = features };
+	struct ronbus_pub *pub;
+	struct ronbus_sub *sub;
+	struct ronbus_msg msg;
+	struct ronbus *bus;
+	char data;
+
+	if (ronbus_create(where, &own, &bus) || ronbus_publisher(bus, 0, &pub) ||
+	    ronbus_subscribe(bus, NULL, &sub) || ronbus_publish(pub, 0, "x", 1) != 1 ||
+	    ronbus_try_recv(sub, &data, 1, &msg) != RONBUS_MESSAGE)
+		return 1;
+	ronbus_sub_close(sub);
+	ronbus_pub_close(pub);
+	ronbus_close(bus);
+	return 0;
+}
+
+/* While another thread publishes, so that the child finds everything in the middle of something. */
+TEST_F(api, fork)
+{
+	struct busy_publisher busy = { 0 };
+	unsigned int before;
+	pthread_t thread;
+	int i, status;
+	pid_t pid;
+
+	if (variant->flags & RONBUS_BUS_EXCLUSIVE)
+		busy.pub = self->pub;
+	else
+		ASSERT_EQ(0, ronbus_publisher(self->bus, variant->pub_flags, &busy.pub));
+	ASSERT_EQ(0, pthread_create(&thread, NULL, busy_publisher_main, &busy));
+	for (i = 0; i < 60; i++) {
+		before = __atomic_load_n(&busy.count, __ATOMIC_SEQ_CST);
+		ASSERT_TRUE(
+			wait_until(__atomic_load_n(&busy.count, __ATOMIC_SEQ_CST) > before + 10));
+		pid = fork();
+		ASSERT_NE(-1, pid);
+		if (!pid) {
+			alarm(60);
+			status = use_inherited(self->bus, self->pub, self->sub,
+					       !strcmp(variant->where, RONBUS_EMBEDDED));
+			_exit(status ?: use_own(variant->where, variant->features));
+		}
+		ASSERT_EQ(pid, waitpid(pid, &status, 0));
+		ASSERT_EQ(0, status)
+		TH_LOG("line %d modulo 128, signal %d", WEXITSTATUS(status), WTERMSIG(status));
+	}
+	__atomic_store_n(&busy.stop, true, __ATOMIC_SEQ_CST);
+	ASSERT_EQ(0, pthread_join(thread, NULL));
+	if (busy.pub != self->pub)
+		ronbus_pub_close(busy.pub);
+}
+
 FIXTURE(both)
 {
 	int unused;

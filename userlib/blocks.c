@@ -45,6 +45,8 @@ int ronbus_block_pin(struct ronbus_sub *sub, const struct ronbus_msg *msg,
 	struct ronbus_block_ref ref;
 	int pin;
 
+	if (ronbus_is_dead(sub))
+		return -EOWNERDEAD;
 	if (!blocks->count)
 		return -EOPNOTSUPP;
 	if (!msg->data || msg->len < sizeof(ref))

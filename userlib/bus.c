@@ -64,6 +64,15 @@ static int copy_name(char to[RONBUS_NAME_SIZE], const char *from)
 	return 0;
 }
 
+/* The handle of a bus that has just been made. */
+static int enroll(int err, struct ronbus **bus)
+{
+	if (err || ronbus_enroll(&(*bus)->enrolled, RONBUS_A_BUS))
+		return err;
+	(*bus)->transport->bus_close(*bus);
+	return -ENOMEM;
+}
+
 int ronbus_create(const char *where, const struct ronbus_options *opts, struct ronbus **bus)
 {
 	const struct ronbus_transport *transport = find_transport(&where);
@@ -85,7 +94,7 @@ int ronbus_create(const char *where, const struct ronbus_options *opts, struct r
 		req.block_size = opts->block_size;
 		req.blocks = opts->blocks;
 	}
-	return transport->create(where, &req, bus);
+	return enroll(transport->create(where, &req, bus), bus);
 }
 
 int ronbus_attach(const char *where, const char *name, unsigned int access, struct ronbus **bus)
@@ -95,12 +104,17 @@ int ronbus_attach(const char *where, const char *name, unsigned int access, stru
 
 	if (copy_name(req.name, name))
 		return -EINVAL;
-	return transport->attach(where, &req, bus);
+	return enroll(transport->attach(where, &req, bus), bus);
 }
 
 int ronbus_adopt(int fd, struct ronbus **bus)
 {
-	return ronbus_device_adopt(fd, bus);
+	int err = ronbus_device_adopt(fd, bus);
+
+	if (err || ronbus_enroll(&(*bus)->enrolled, RONBUS_A_BUS))
+		return err;
+	free(*bus); /* and the fd stays the caller's */
+	return -ENOMEM;
 }
 
 int ronbus_query(const char *where, struct ronbus_query *query)
@@ -129,6 +143,8 @@ int ronbus_seal(struct ronbus *bus)
 
 void ronbus_close(struct ronbus *bus)
 {
-	if (bus)
-		bus->transport->bus_close(bus);
+	if (!bus)
+		return;
+	ronbus_strike_off(&bus->enrolled);
+	bus->transport->bus_close(bus);
 }

@@ -512,6 +512,7 @@ const struct ronbus_transport ronbus_device_transport = {
 	.publish_block = device_publish_block,
 	.notify = device_notify,
 	.pub_close = device_pub_close,
+	.pub_abandon = device_pub_close,
 	.subscribe = device_subscribe,
 	.sub_fd = device_sub_fd,
 	.wait = device_wait,
@@ -521,4 +522,5 @@ const struct ronbus_transport ronbus_device_transport = {
 	.set_eventfd = device_set_eventfd,
 	.cancel = device_cancel,
 	.sub_close = device_sub_close,
+	.sub_abandon = device_sub_close,
 };

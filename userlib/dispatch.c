@@ -12,6 +12,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <time.h>
+#include <unistd.h>
 
 #define WORKERS_MAX 64U
 #define CAPACITY_DEFAULT 256U
@@ -47,7 +48,8 @@ struct ronbus_worker {
  * @arg: for @route
  * @batch: messages before workers are woken
  * @until: position to stop at: NEVER, or 0 for now
- * @thread: who runs it, if @started
+ * @thread: who runs it, if @started, of this process
+ * @pid: the process
  * @started: whether ronbus_dispatch_start() has been called, and @thread not been joined
  * @buffer: a message on its way
  * @count: how many workers
@@ -60,6 +62,7 @@ struct ronbus_dispatch {
 	unsigned int batch;
 	__u64 until;
 	pthread_t thread;
+	pid_t pid;
 	bool started;
 	void *buffer;
 	unsigned int count;
@@ -169,8 +172,8 @@ int ronbus_dispatch_run(struct ronbus_dispatch *dispatch, int64_t timeout_ns)
 		/* Nothing left: who was asked to stop does not wait for what somebody is writing. */
 		if (ret == RONBUS_CLOSED || RB_READ(&dispatch->until) != NEVER)
 			return finish(dispatch);
-		if (!timeout_ns)
-			return -EAGAIN;
+		if (ret != -EAGAIN || !timeout_ns)
+			return ret;
 		ret = ronbus_wait_until(dispatch->sub, deadline, cancels);
 		if (!ret && ronbus_now() >= deadline)
 			ret = -ETIMEDOUT;
@@ -200,7 +203,8 @@ static void stop_at(struct ronbus_dispatch *dispatch, __u64 until)
 {
 	RB_WRITE(&dispatch->until, until);
 	ronbus_cancel(dispatch->sub);
-	if (dispatch->started)
+	if (dispatch->started &&
+	    dispatch->pid == getpid()) /* a child of fork() has no such thread */
 		pthread_join(dispatch->thread, NULL);
 	dispatch->started = false;
 }
@@ -288,6 +292,7 @@ int ronbus_dispatch_open(struct ronbus_sub *sub, const struct ronbus_dispatch_op
 	if (!dispatch)
 		return -ENOMEM;
 	dispatch->sub = sub;
+	dispatch->pid = getpid();
 	dispatch->route = opts->route;
 	dispatch->arg = opts->arg;
 	dispatch->until = NEVER;

@@ -261,6 +261,35 @@ static bool blocks_alloc(struct embedded_bus *bus, const struct ronbus_create *r
 	return bus->blocks_written && bus->blocks_memory;
 }
 
+/* For a child that has inherited it. In its copy the lock may be held, by nobody. */
+static void bus_abandon(struct embedded_bus *bus)
+{
+	bool last;
+
+	pthread_mutex_lock(&table.lock);
+	last = !--bus->refs;
+	pthread_mutex_unlock(&table.lock);
+	if (!last)
+		return;
+	free(bus->memory);
+	free(bus->blocks_memory);
+	free(bus->blocks_written);
+	free(bus);
+}
+
+void ronbus_embedded_before_fork(void)
+{
+	pthread_mutex_lock(&table.lock);
+}
+
+/* A child begins without a bus: those of its parent are of no use to it. */
+void ronbus_embedded_after_fork(bool child)
+{
+	if (child)
+		table.first = NULL;
+	pthread_mutex_unlock(&table.lock);
+}
+
 static struct embedded_bus *bus_alloc(const struct ronbus_create *req)
 {
 	struct embedded_bus *bus = ronbus_zalloc(sizeof(*bus));
@@ -460,6 +489,12 @@ static void embedded_bus_close(struct ronbus *base)
 
 	bus_put(handle->bus);
 	free(handle);
+}
+
+static void embedded_bus_abandon(struct ronbus *base)
+{
+	bus_abandon(((struct embedded_handle *)base)->bus);
+	free(base);
 }
 
 static int embedded_query(const char *where, struct ronbus_query *query)
@@ -1705,6 +1740,14 @@ static void embedded_pub_close(struct ronbus_publisher_handle *base)
 	bus_put(bus);
 }
 
+static void embedded_pub_abandon(struct ronbus_publisher_handle *base)
+{
+	struct embedded_pub *pub = (struct embedded_pub *)base;
+
+	bus_abandon(pub->bus);
+	pub_free(pub);
+}
+
 /* ---- subscribers ---------------------------------------------------------------------- */
 
 /* With the lock of the bus: the audience of every topic, each in one store. */
@@ -1848,6 +1891,18 @@ static void embedded_sub_close(struct ronbus_subscriber_handle *base)
 	bus_put(bus);
 }
 
+static void embedded_sub_abandon(struct ronbus_subscriber_handle *base)
+{
+	struct embedded_sub *sub = (struct embedded_sub *)base;
+
+	if (sub->own_fd >= 0)
+		close(sub->own_fd);
+	if (sub->user_fd >= 0)
+		close(sub->user_fd);
+	bus_abandon(sub->bus);
+	free(sub);
+}
+
 static int embedded_set_topics(struct ronbus_subscriber_handle *base, __u64 topics)
 {
 	struct embedded_bus *bus = ((struct embedded_sub *)base)->bus;
@@ -1867,12 +1922,14 @@ const struct ronbus_transport ronbus_embedded_transport = {
 	.seal = embedded_seal,
 	.stats = embedded_stats,
 	.bus_close = embedded_bus_close,
+	.bus_abandon = embedded_bus_abandon,
 	.publisher = embedded_publisher,
 	.pub_fd = embedded_pub_fd,
 	.publish = embedded_publish,
 	.publish_block = embedded_publish_block,
 	.notify = embedded_notify,
 	.pub_close = embedded_pub_close,
+	.pub_abandon = embedded_pub_abandon,
 	.subscribe = embedded_subscribe,
 	.sub_fd = embedded_sub_fd,
 	.wait = embedded_wait,
@@ -1882,4 +1939,5 @@ const struct ronbus_transport ronbus_embedded_transport = {
 	.set_eventfd = embedded_set_eventfd,
 	.cancel = embedded_cancel,
 	.sub_close = embedded_sub_close,
+	.sub_abandon = embedded_sub_abandon,
 };

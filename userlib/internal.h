@@ -19,23 +19,44 @@
 
 struct ronbus_transport;
 
+enum ronbus_handle_kind {
+	RONBUS_A_BUS,
+	RONBUS_A_PUBLISHER,
+	RONBUS_A_SUBSCRIBER,
+};
+
+/* A handle in the list of all of them, for fork.c. */
+struct ronbus_enrolled {
+	struct ronbus_enrolled *next;
+	struct ronbus_enrolled **link; /* what points here */
+	enum ronbus_handle_kind kind;
+};
+
+#define RONBUS_OF(enrolled_, type) ((type *)(void *)((char *)(enrolled_)-offsetof(type, enrolled)))
+
 /* Every handle begins with one of these three, and goes on as its transport likes. */
 
 /**
  * struct ronbus - a bus handle
  * @transport: where the bus is
+ * @was: that, if it was inherited: then @transport is one that refuses
  * @features: features of the bus
+ * @enrolled: in the list of handles
  */
 struct ronbus {
 	const struct ronbus_transport *transport;
+	const struct ronbus_transport *was;
 	__u64 features;
+	struct ronbus_enrolled enrolled;
 };
 
 /**
  * struct ronbus_publisher_handle - a publisher
  * @pub: what the inlines know
  * @transport: how it reaches its subscribers
+ * @was: that, if it was inherited
  * @flush_threshold: messages that a thread counts before it flushes, with RONBUS_F_METRICS_BUF
+ * @enrolled: in the list of handles
  *
  * Of @pub the transport fills @ring, @info, @self, @id, @pos, and the bits SYSCALL and EXCLUSIVE
  * of @how.
@@ -43,13 +64,17 @@ struct ronbus {
 struct ronbus_publisher_handle {
 	struct ronbus_pub pub;
 	const struct ronbus_transport *transport;
+	const struct ronbus_transport *was;
 	__u32 flush_threshold;
+	struct ronbus_enrolled enrolled;
 };
 
 /**
  * struct ronbus_subscriber_handle - a subscriber
  * @sub: what the inlines know
  * @transport: how it sleeps
+ * @was: that, if it was inherited
+ * @enrolled: in the list of handles
  * @index: its bit
  * @blocks: the blocks of the bus, if it has any
  * @buffer: where ronbus_drain() puts messages: RONBUS_RUN of them with RONBUS_F_SOA, else one
@@ -58,6 +83,8 @@ struct ronbus_publisher_handle {
 struct ronbus_subscriber_handle {
 	struct ronbus_sub sub;
 	const struct ronbus_transport *transport;
+	const struct ronbus_transport *was;
+	struct ronbus_enrolled enrolled;
 	__u32 index;
 	struct ronbus_blocks blocks;
 	void *buffer;
@@ -82,6 +109,9 @@ struct ronbus_transport {
 	int (*seal)(struct ronbus *bus);
 	int (*stats)(struct ronbus *bus, struct ronbus_stats *stats);
 	void (*bus_close)(struct ronbus *bus);
+	/* In a child that has inherited it: free what the child has of it, and leave all else alone.
+	 * NULL if a child can use it. */
+	void (*bus_abandon)(struct ronbus *bus);
 
 	int (*publisher)(struct ronbus *bus, unsigned int flags,
 			 struct ronbus_publisher_handle **pub);
@@ -92,6 +122,7 @@ struct ronbus_transport {
 	int (*publish_block)(struct ronbus_publisher_handle *pub, struct ronbus_publish_block *req);
 	void (*notify)(struct ronbus_publisher_handle *pub, __u64 subscribers);
 	void (*pub_close)(struct ronbus_publisher_handle *pub);
+	void (*pub_abandon)(struct ronbus_publisher_handle *pub);
 
 	int (*subscribe)(struct ronbus *bus, const struct ronbus_subscribe *req,
 			 struct ronbus_subscriber_handle **sub);
@@ -105,12 +136,31 @@ struct ronbus_transport {
 	/* end such a wait; the handle's cancels has been changed */
 	int (*cancel)(struct ronbus_subscriber_handle *sub);
 	void (*sub_close)(struct ronbus_subscriber_handle *sub);
+	void (*sub_abandon)(struct ronbus_subscriber_handle *sub);
 };
 
 extern const struct ronbus_transport ronbus_device_transport;
 extern const struct ronbus_transport ronbus_embedded_transport;
 
 int ronbus_device_adopt(int fd, struct ronbus **bus);
+
+/* What struct ronbus_sub says of itself in @library: an inherited one. */
+#define RONBUS_DEAD 2U
+
+static inline bool ronbus_is_dead(const struct ronbus_sub *sub)
+{
+	return sub->library == RONBUS_DEAD;
+}
+
+/* Into the list of handles, and out of it. The first one may find that there is no memory. */
+bool ronbus_enroll(struct ronbus_enrolled *handle, enum ronbus_handle_kind kind);
+void ronbus_strike_off(struct ronbus_enrolled *handle);
+
+/* What a fork finds locked in the child is nobody's: these hold it meanwhile. */
+void ronbus_embedded_before_fork(void);
+void ronbus_embedded_after_fork(bool child);
+void ronbus_metrics_before_fork(void);
+void ronbus_metrics_after_fork(bool child);
 
 static inline struct ronbus_publisher_handle *ronbus_publisher_of(const struct ronbus_pub *pub)
 {

@@ -211,24 +211,21 @@ static void flush_all_threads(void)
 }
 
 /* What is pending is the parent's: flushed before, so that neither loses nor doubles it. */
-static void before_fork(void)
+void ronbus_metrics_before_fork(void)
 {
 	pthread_mutex_lock(&all_threads.lock);
 	if (getpid() == all_threads.pid)
 		flush_all_threads();
 }
 
-static void after_fork_in_parent(void)
+void ronbus_metrics_after_fork(bool child)
 {
-	pthread_mutex_unlock(&all_threads.lock);
-}
-
-static void after_fork_in_child(void)
-{
-	all_threads.first = NULL;
-	all_threads.pid = getpid();
-	memset(&this_thread, 0, sizeof(this_thread));
-	memset(&__ronbus_thread_counters, 0, sizeof(__ronbus_thread_counters));
+	if (child) {
+		all_threads.first = NULL;
+		all_threads.pid = getpid();
+		memset(&this_thread, 0, sizeof(this_thread));
+		memset(&__ronbus_thread_counters, 0, sizeof(__ronbus_thread_counters));
+	}
 	pthread_mutex_unlock(&all_threads.lock);
 }
 
@@ -256,9 +253,7 @@ static void make_key(void)
 {
 	stay_loaded();
 	all_threads.pid = getpid();
-	RB_WRITE(&all_threads.usable,
-		 !pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child) &&
-			 !pthread_key_create(&all_threads.key, thread_exits));
+	RB_WRITE(&all_threads.usable, !pthread_key_create(&all_threads.key, thread_exits));
 }
 
 /* Can this thread have a buffer? Not without being told when it exits, nor after that. */

@@ -51,6 +51,7 @@ int ronbus_publisher(struct ronbus *bus, unsigned int flags, struct ronbus_pub *
 		/* Its page has one writer as it is: a buffer in front would only cost. */
 		handle->pub.how &= ~(__u32)RONBUS_HOW_METRICS;
 	}
+	ronbus_enroll(&handle->enrolled, RONBUS_A_PUBLISHER);
 	*pub = &handle->pub;
 	return 0;
 }
@@ -74,6 +75,7 @@ void ronbus_pub_close(struct ronbus_pub *pub)
 	if (!pub)
 		return;
 	handle = ronbus_publisher_of(pub);
+	ronbus_strike_off(&handle->enrolled);
 	if (pub->how & RONBUS_HOW_METRICS)
 		ronbus_metrics_forget(handle);
 	handle->transport->pub_close(handle);

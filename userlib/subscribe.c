@@ -48,6 +48,7 @@ int ronbus_subscribe(struct ronbus *bus, const struct ronbus_sub_options *opts,
 		handle->transport->sub_close(handle);
 		return -ENOMEM;
 	}
+	ronbus_enroll(&handle->enrolled, RONBUS_A_SUBSCRIBER);
 	*sub = &handle->sub;
 	return 0;
 }
@@ -59,6 +60,7 @@ void ronbus_sub_close(struct ronbus_sub *sub)
 	if (!sub)
 		return;
 	handle = ronbus_subscriber_of(sub);
+	ronbus_strike_off(&handle->enrolled);
 	free(handle->buffer);
 	handle->transport->sub_close(handle);
 }
@@ -90,6 +92,8 @@ int ronbus_set_topics(struct ronbus_sub *sub, __u64 topics)
 	struct ronbus_interest *mine = &sub->interest;
 	int err;
 
+	if (ronbus_is_dead(sub))
+		return -EOWNERDEAD;
 	if (!mine->bit)
 		return -EOPNOTSUPP;
 	if (!topics)
@@ -347,6 +351,8 @@ static __attribute__((noinline)) int drain_arrays(struct ronbus_sub *sub, ronbus
 /* On most buses all messages are as long as they can be, and that is one of a few lengths. */
 static int drain(struct ronbus_sub *sub, ronbus_drain_fn fn, void *arg, unsigned int budget)
 {
+	if (RB_UNLIKELY(ronbus_is_dead(sub)))
+		return -EOWNERDEAD;
 	if (RB_UNLIKELY(sub->library))
 		return sub->interest.bit ? drain_wanted(sub, fn, arg, budget)
 					 : drain_arrays(sub, fn, arg, budget);
@@ -593,6 +599,8 @@ static __attribute__((noinline)) int try_recv_of_library(struct ronbus_sub *sub,
 	union ronbus_found found;
 	int ret;
 
+	if (RB_UNLIKELY(ronbus_is_dead(sub)))
+		return -EOWNERDEAD;
 	if (!sub->interest.bit)
 		ret = take_next(sub, buf, size, msg);
 	else if (sub->ring.layout == RONBUS_LAYOUT_SLOTS)
@@ -652,7 +660,7 @@ int __ronbus_recv_many(struct ronbus_sub *sub, void *buf, size_t size, struct ro
 	char *to = buf;
 	int done = 0, ret = -EINVAL;
 
-	if (sub->library && !sub->interest.bit)
+	if (sub->library && !sub->interest.bit && !ronbus_is_dead(sub))
 		done = many_from_arrays(sub, buf, size, msgs, count);
 	if (done)
 		return done;
@@ -672,6 +680,8 @@ int __ronbus_peek(struct ronbus_sub *sub, struct ronbus_msg *msg)
 	__u64 pos;
 	int ret;
 
+	if (RB_UNLIKELY(ronbus_is_dead(sub)))
+		return -EOWNERDEAD;
 	ret = next(sub, msg, &found);
 	if (ret != RONBUS_MESSAGE)
 		return ret;

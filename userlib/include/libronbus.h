@@ -14,8 +14,11 @@
  * unless the bus is exclusive or the handle was opened with RONBUS_PUB_SINGLE. A subscriber
  * handle serves one thread at a time. No handle may be in use when it is closed.
  *
- * fork(). The child does not have the mappings, so it must not use any handle it inherited; it
- * may close them. It may adopt the bus fd (ronbus_adopt()) and join as itself.
+ * fork(). The child does not have the mappings. Publishers and subscribers that it inherited it
+ * can close, and everything else they are used for returns -EOWNERDEAD, even if another thread was
+ * in the middle of using them; so do handles of embedded buses. The bus handle of a device is its
+ * fd, with which the child joins as itself. This does not go for children of vfork(), or of
+ * a clone(2) that the C library knows nothing of: they must not use any handle.
  *
  * The paths that matter for speed are inline here, and enter the library only when somebody has
  * to be woken, something has been lost, or the bus has ended. The same functions are exported

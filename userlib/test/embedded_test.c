@@ -20,6 +20,7 @@ static void step(int where);
 #include <sched.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -1890,6 +1891,97 @@ static void test_hostile_ring(void **state)
 	ronbus_close(bus);
 }
 
+/* ---- fork ----------------------------------------------------------------------------- */
+
+struct busy {
+	struct ronbus_pub *pub;
+	bool stop;
+};
+
+static void *busy_main(void *arg)
+{
+	struct busy *busy = arg;
+
+	while (!__atomic_load_n(&busy->stop, __ATOMIC_SEQ_CST))
+		put(busy->pub, 0);
+	return NULL;
+}
+
+/* Of a copy of the bus in which a lock may be held for ever, everything can be closed, and no more. */
+static void use_copy(struct ronbus *bus, struct ronbus_pub *pub, struct ronbus_sub *sub,
+		     struct ronbus_dispatch *dispatch)
+{
+	struct ronbus_worker *worker = ronbus_dispatch_worker(dispatch, 0);
+	struct ronbus_stats stats;
+	struct ronbus_msg msg;
+	__u64 value = 0;
+
+	assert_int_equal(put(pub, 1), -EOWNERDEAD);
+	assert_int_equal(ronbus_try_recv(sub, &value, sizeof(value), &msg), -EOWNERDEAD);
+	assert_int_equal(ronbus_wait(sub, -1), -EOWNERDEAD);
+	assert_int_equal(ronbus_stats(bus, RONBUS_STATS_BUS, &stats), -EOWNERDEAD);
+	assert_int_equal(ronbus_worker_recv(worker, &value, sizeof(value), &msg, -1), -EOWNERDEAD);
+	assert_int_equal(ronbus_dispatch_run(dispatch, -1), -EOWNERDEAD);
+	ronbus_dispatch_close(dispatch);
+	ronbus_pub_close(pub);
+	ronbus_sub_close(sub);
+	ronbus_close(bus);
+	/* The name is free in the child, where no such bus can be used. */
+	bus = make(&(struct ronbus_options){ .name = "forked", .features = EDGE });
+	pub = publisher(bus, 0);
+	sub = subscriber(bus);
+	assert_int_equal(put(pub, 5), 1);
+	expect(sub, 5);
+	ronbus_pub_close(pub);
+	ronbus_sub_close(sub);
+	ronbus_close(bus);
+}
+
+static void test_fork(void **state)
+{
+	static const __u64 features[] = { 0, EDGE, EDGE | RONBUS_F_METRICS_BUF | RONBUS_F_SOA,
+					  EDGE | RONBUS_F_COALESCE };
+	struct ronbus_dispatch_options workers = { .workers = 2 };
+	struct ronbus_dispatch *dispatch;
+	int status;
+	pid_t pid;
+
+	(void)state;
+	for (unsigned int i = 0; i < 60; i++) {
+		struct ronbus *bus = make(&(struct ronbus_options){
+			.name = "forked", .features = features[i % ARRAY_SIZE(features)] });
+		struct busy busy = { .pub = publisher(bus, 0) };
+		struct ronbus_sub *sub = subscriber(bus), *other = subscriber(bus);
+		pthread_t thread;
+
+		if (i % ARRAY_SIZE(features) == 3)
+			ok(ronbus_coalesce(sub, 4, 1000000));
+		ok(ronbus_dispatch_open(other, &workers, &dispatch));
+		ok(ronbus_dispatch_start(dispatch));
+		assert_int_equal(ronbus_arm(sub) & ~1, 0);
+		ok(pthread_create(&thread, NULL, busy_main, &busy));
+		while (ronbus_ring_hint(&busy.pub->ring) < 2000)
+			sched_yield();
+		pid = fork();
+		assert_int_not_equal(pid, -1);
+		if (!pid) {
+			alarm(60);
+			use_copy(bus, busy.pub, sub, dispatch);
+			ronbus_sub_close(other);
+			_exit(0);
+		}
+		assert_int_equal(waitpid(pid, &status, 0), pid);
+		assert_int_equal(status, 0);
+		__atomic_store_n(&busy.stop, true, __ATOMIC_SEQ_CST);
+		ok(pthread_join(thread, NULL));
+		ronbus_dispatch_close(dispatch);
+		ronbus_pub_close(busy.pub);
+		ronbus_sub_close(sub);
+		ronbus_sub_close(other);
+		ronbus_close(bus);
+	}
+}
+
 static int setup(void **state)
 {
 	(void)state;
@@ -1952,6 +2044,7 @@ int main(void)
 		TEST(test_metrics_of_threads),
 		TEST(test_metrics_while_a_thread_exits),
 		TEST(test_hostile_ring),
+		TEST(test_fork),
 	};
 
 	return cmocka_run_group_tests_name("embedded", tests, NULL, NULL);

@@ -656,7 +656,7 @@ static void test_fork(void **state)
 		put(pub, 10);
 		pid = fork();
 		if (!pid)
-			_exit(publish_in_child() || published(bus) != 10 * (unsigned int)i);
+			_exit(publish_in_child());
 		assert_int_equal(status_of(pid), 0);
 		assert_int_equal(published(bus), 10 * i);
 		assert_int_equal(flushes(bus), i);
