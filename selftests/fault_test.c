@@ -784,6 +784,7 @@ FIXTURE_SETUP(fault)
 	ASSERT_EQ(0, drop_ipc_lock());
 	ASSERT_EQ(0, setrlimit(RLIMIT_MEMLOCK, &limit));
 
+	ASSERT_TRUE(wait_until(!vmalloc_areas()));
 	w->fd[BUS] = bus_create(w->fd[CONTROL], (struct ronbus_create){
 							.name = NAME,
 							.features = FEATURES,
@@ -832,7 +833,7 @@ FIXTURE_TEARDOWN(fault)
 	if (w->nth < 0)
 		return;
 	EXPECT_EQ(self->room, room(w));
-	EXPECT_EQ(self->areas, vmalloc_areas());
+	EXPECT_TRUE(wait_until(self->areas == vmalloc_areas()));
 	EXPECT_EQ(self->refs, read_number(REFCNT));
 	for (i = 0; i < (int)ARRAY_SIZE(kinds); i++)
 		set_fault(kinds[i], "probability", "0");

@@ -845,7 +845,11 @@ static inline long read_number(const char *path)
 	return n > 0 ? strtol(buf, NULL, 10) : -EIO;
 }
 
-/* Areas of kernel address space that the module has; its own text among them. */
+/*
+ * Areas of kernel address space that the module has given to buses and members: none where there is
+ * no bus. They are freed a moment after the last close: what was counted before a test began may be
+ * of the one before.
+ */
 static inline long vmalloc_areas(void)
 {
 	char line[512];
