@@ -280,7 +280,7 @@ static int publish_block(struct ronbus_pub *pub, struct ronbus_publish_block *ar
 	args->receivers = hweight64(audience);
 	if (copy_from_user(pub->bounce, u64_to_user_ptr(args->event), args->event_len))
 		err = -EFAULT;
-	if (!err && audience)
+	if (!err && ronbus_bus_writes(pub->bus, audience))
 		err = put_block(pub, args, audience);
 	if (!err) {
 		ronbus_count_published(pub, 1, audience);

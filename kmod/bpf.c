@@ -96,6 +96,7 @@ __bpf_kfunc int bpf_ronbus_publish(u64 token, u32 topic, const void *data, u32 d
 {
 	struct ronbus_pub *pub;
 	u64 audience;
+	bool writes;
 	int ret = -ENOENT;
 
 	if (topic >= RONBUS_TOPICS_MAX)
@@ -109,13 +110,14 @@ __bpf_kfunc int bpf_ronbus_publish(u64 token, u32 topic, const void *data, u32 d
 		goto out;
 
 	audience = ronbus_bus_audience(pub->bus, topic);
-	ret = audience ? ronbus_put_now(pub->bus, audience, topic, data, data__sz) : 0;
+	writes = ronbus_bus_writes(pub->bus, audience);
+	ret = writes ? ronbus_put_now(pub->bus, audience, topic, data, data__sz) : 0;
 	if (ret) {
 		ronbus_count_atomic(&pub->self->dropped, 1);
 		wake_soon(pub, ~0ULL); /* as put_batch() does */
 		goto out;
 	}
-	wake_soon(pub, audience ? ronbus_sleepers(pub->bus, topic, audience) : 0);
+	wake_soon(pub, writes ? ronbus_sleepers(pub->bus, topic, audience) : 0);
 	ret = hweight64(audience);
 	ronbus_count_published(pub, 1, audience);
 	trace_ronbus_publish(pub, topic, 1, ret);

@@ -11,9 +11,11 @@
 #include <linux/file.h>
 #include <linux/log2.h>
 #include <linux/module.h>
+#include <linux/poll.h>
 #include <linux/printk.h>
 #include <linux/sched.h>
 #include <linux/slab.h>
+#include <linux/swait.h>
 #include <linux/uaccess.h>
 #include <linux/user_namespace.h>
 #include <linux/xarray.h>
@@ -27,6 +29,10 @@ static DEFINE_XARRAY(buses);
 static unsigned int nr_buses;
 static u64 last_id;
 static DEFINE_MUTEX(ronbus_registry);
+
+/* How often a name was given to a bus, and those that wait for a name. */
+static u64 names_given;
+static DECLARE_SWAIT_QUEUE_HEAD(name_queue);
 
 static unsigned int user_buses = RONBUS_USER_BUSES;
 module_param(user_buses, uint, 0644);
@@ -116,17 +122,24 @@ static int check_create(struct ronbus_create *args)
 	return ronbus_blocks_check(args);
 }
 
-static struct ronbus_bus *find(const char *name, const struct ipc_namespace *ns)
+/* A bus that is over gives up its name at once, whoever still holds it: its successor has it. */
+static bool has_name(const struct ronbus_bus *bus)
 {
-	struct ronbus_bus *bus;
+	return !(READ_ONCE(bus->page->status) & (RONBUS_STATUS_SEALED | RONBUS_STATUS_ENDED));
+}
+
+static struct ronbus_bus *find(const char *name, const struct ipc_namespace *ns, u32 flags)
+{
+	struct ronbus_bus *bus, *last = NULL;
 	unsigned long id;
 
 	lockdep_assert_held(&ronbus_registry);
 
 	xa_for_each(&buses, id, bus)
-		if (bus->ipc_ns == ns && !strcmp(bus->name, name))
-			return bus;
-	return NULL;
+		if (bus->ipc_ns == ns && !strcmp(bus->name, name) &&
+		    (flags & RONBUS_ATTACH_LAST || has_name(bus)))
+			last = bus;
+	return last;
 }
 
 /*
@@ -156,12 +169,20 @@ static bool quota_used(kuid_t user)
 	return n >= READ_ONCE(user_buses) && !capable(CAP_SYS_RESOURCE);
 }
 
+/* In a worker, since there may be any number of them: not for the one to pay that makes a bus. */
+static void wake_name_queue(struct work_struct *work)
+{
+	swake_up_all(&name_queue);
+}
+
+static DECLARE_WORK(name_work, wake_name_queue);
+
 static int enrol(struct ronbus_bus *bus)
 {
 	int err = 0;
 
 	mutex_lock(&ronbus_registry);
-	if (bus->name[0] && find(bus->name, bus->ipc_ns)) {
+	if (bus->name[0] && find(bus->name, bus->ipc_ns, 0)) {
 		err = -EEXIST;
 	} else if (nr_buses == RONBUS_BUSES_MAX || quota_used(bus->user)) {
 		err = -ENOSPC;
@@ -172,8 +193,11 @@ static int enrol(struct ronbus_bus *bus)
 	if (!err) {
 		nr_buses++;
 		last_id++;
+		WRITE_ONCE(names_given, names_given + !!bus->name[0]);
 	}
 	mutex_unlock(&ronbus_registry);
+	if (!err && bus->name[0])
+		queue_work(ronbus_workqueue, &name_work);
 	return err;
 }
 
@@ -182,11 +206,20 @@ static void free_bus(struct ronbus_bus *bus)
 {
 	if (!refcount_dec_and_test(&bus->holders))
 		return;
+	cancel_work_sync(&bus->join_work);
 	ronbus_ipc_ns_put(bus->ipc_ns);
 	ronbus_blocks_free(bus);
 	ronbus_region_free(&bus->mem);
 	ronbus_region_free(&bus->info);
 	kfree(bus);
+}
+
+static void wake_join_queue(struct work_struct *work)
+{
+	struct ronbus_bus *bus = container_of(work, struct ronbus_bus, join_work);
+
+	/* All, also those that want to be woken alone: it is news for each of them. */
+	__wake_up(&bus->join_queue, TASK_NORMAL, 0, poll_to_key(EPOLLOUT | EPOLLWRNORM));
 }
 
 static void fill_info_page(struct ronbus_bus *bus, const struct ronbus_create *args)
@@ -231,6 +264,8 @@ int ronbus_bus_create(struct ronbus_create *args, struct ronbus_bus **busp)
 	refcount_set(&bus->holders, 1);
 	mutex_init(&bus->lock);
 	spin_lock_init(&bus->wake_lock);
+	init_waitqueue_head(&bus->join_queue);
+	INIT_WORK(&bus->join_work, wake_join_queue);
 	INIT_LIST_HEAD(&bus->pubs);
 	bus->ipc_ns = get_ipc_ns(current->nsproxy->ipc_ns);
 	bus->user = accountable();
@@ -285,26 +320,15 @@ static bool permitted(const struct ronbus_bus *bus, u32 access)
 	return ns_capable(bus->ipc_ns->user_ns, CAP_IPC_OWNER);
 }
 
-/**
- * ronbus_bus_attach() - find a bus by name
- * @args: name and access
- * @busp: returned, with one reference
- *
- * Return: 0, -EINVAL, -ENOENT or -EACCES.
- */
-int ronbus_bus_attach(const struct ronbus_attach *args, struct ronbus_bus **busp)
+static int attach_now(const struct ronbus_attach *args, struct ronbus_bus **busp, u64 *given)
 {
 	struct ronbus_bus *bus;
 	int err = 0;
 
-	if (args->pad || !args->access ||
-	    args->access & ~(RONBUS_ACCESS_SUBSCRIBE | RONBUS_ACCESS_PUBLISH) || !args->name[0] ||
-	    !name_valid(args->name))
-		return -EINVAL;
-
 	/* Under the lock a bus in the list has a reference left: see ronbus_bus_put(). */
 	mutex_lock(&ronbus_registry);
-	bus = find(args->name, current->nsproxy->ipc_ns);
+	*given = names_given;
+	bus = find(args->name, current->nsproxy->ipc_ns, args->flags);
 	if (!bus)
 		err = -ENOENT;
 	else if (!permitted(bus, args->access))
@@ -312,6 +336,63 @@ int ronbus_bus_attach(const struct ronbus_attach *args, struct ronbus_bus **busp
 	else
 		*busp = ronbus_bus_get(bus);
 	mutex_unlock(&ronbus_registry);
+	return err;
+}
+
+/*
+ * Until a name is given that was not when it was looked for. The count has changed before those in
+ * the queue are woken, under the lock that they enter it under.
+ */
+static int wait_for_name(u64 given, u64 deadline)
+{
+	ktime_t expires = min_t(u64, deadline, KTIME_MAX);
+	ktime_t *timeout = deadline == RONBUS_WAIT_FOREVER ? NULL : &expires;
+	DECLARE_SWAITQUEUE(wait);
+	bool late = false;
+	int err;
+
+	for (;;) {
+		err = prepare_to_swait_event(&name_queue, &wait,
+					     TASK_INTERRUPTIBLE | TASK_FREEZABLE);
+		if (READ_ONCE(names_given) != given) {
+			err = 0;
+			break;
+		}
+		if (err)
+			break;
+		if (late) {
+			err = -ETIMEDOUT;
+			break;
+		}
+		late = !schedule_hrtimeout_range(timeout, current->timer_slack_ns,
+						 HRTIMER_MODE_ABS);
+	}
+	finish_swait(&name_queue, &wait);
+	return err;
+}
+
+/**
+ * ronbus_bus_attach() - find a bus by name
+ * @args: name and access
+ * @busp: returned, with one reference
+ *
+ * Return: 0, -EINVAL or -EACCES; -ENOENT, or with a deadline -ETIMEDOUT or -ERESTARTSYS.
+ */
+int ronbus_bus_attach(const struct ronbus_attach *args, struct ronbus_bus **busp)
+{
+	u64 given;
+	int err;
+
+	if (args->flags & ~RONBUS_ATTACH_LAST || !args->access ||
+	    args->access & ~(RONBUS_ACCESS_SUBSCRIBE | RONBUS_ACCESS_PUBLISH) || !args->name[0] ||
+	    !name_valid(args->name))
+		return -EINVAL;
+	do {
+		err = attach_now(args, busp, &given);
+		if (err != -ENOENT || !args->deadline)
+			return err;
+		err = wait_for_name(given, ronbus_deadline_here(args->deadline));
+	} while (!err);
 	return err;
 }
 

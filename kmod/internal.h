@@ -48,8 +48,9 @@ struct user_struct;
 #define RONBUS_FEATURES_HERE                                                                    \
 	(RONBUS_F_EDGE_NOTIFY | RONBUS_F_BATCH | RONBUS_F_AUTOTUNE_CAP | RONBUS_F_METRICS_BUF | \
 	 RONBUS_F_INTEREST | RONBUS_F_SOA | RONBUS_F_BLOCKS | RONBUS_F_COALESCE)
-#define RONBUS_BUS_FLAGS \
-	(RONBUS_BUS_PERSISTENT | RONBUS_BUS_EXCLUSIVE | RONBUS_BUS_MAP_NONE | RONBUS_BUS_MAP_ALL)
+#define RONBUS_BUS_FLAGS                                                                           \
+	(RONBUS_BUS_PERSISTENT | RONBUS_BUS_EXCLUSIVE | RONBUS_BUS_MAP_NONE | RONBUS_BUS_MAP_ALL | \
+	 RONBUS_BUS_RETAIN)
 
 /**
  * struct ronbus_region - zeroed pages that the kernel and programs map
@@ -102,6 +103,8 @@ struct ronbus_region {
  * @traced_suppressed: suppressed wake-ups that were traced
  * @notify_calls: NOTIFY ioctls
  * @repairs: slots taken back
+ * @join_queue: publishers that are polled until somebody subscribes
+ * @join_work: wakes them, for there may be any number; cancelled when the bus is freed
  * @blocks_mem: memory of the blocks, with RONBUS_F_BLOCKS
  * @blocks: view of it
  * @blocks_order: blocks that nobody writes, the longest published first, as a ring of @blocks.count
@@ -153,6 +156,8 @@ struct ronbus_bus {
 	u64 traced_suppressed;
 	atomic64_t notify_calls;
 	atomic64_t repairs;
+	wait_queue_head_t join_queue;
+	struct work_struct join_work;
 	struct ronbus_region blocks_mem;
 	struct ronbus_blocks blocks;
 	u32 *blocks_order;
@@ -315,6 +320,12 @@ extern const struct file_operations ronbus_bus_fops, ronbus_creator_fops;
 static inline u64 ronbus_bus_audience(const struct ronbus_bus *bus, u32 topic)
 {
 	return READ_ONCE(bus->page->audience[array_index_nospec(topic, RONBUS_TOPICS_MAX)]);
+}
+
+/* Is a message written: for those it is for, or for one who joins later? */
+static inline bool ronbus_bus_writes(const struct ronbus_bus *bus, u64 audience)
+{
+	return likely(audience) || bus->flags & RONBUS_BUS_RETAIN;
 }
 
 /* main.c */

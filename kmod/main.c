@@ -253,7 +253,7 @@ module_exit(ronbus_exit);
 /* The ABI, pinned: a change here is a change of what programs were built with. */
 static_assert(sizeof(struct ronbus_query) == 104);
 static_assert(sizeof(struct ronbus_create) == 104);
-static_assert(sizeof(struct ronbus_attach) == 72);
+static_assert(sizeof(struct ronbus_attach) == 80);
 static_assert(sizeof(struct ronbus_publisher) == 16);
 static_assert(sizeof(struct ronbus_subscribe) == 40);
 static_assert(sizeof(struct ronbus_topics) == 16);

@@ -8,6 +8,7 @@
 #include <linux/log2.h>
 #include <linux/mm.h>
 #include <linux/module.h>
+#include <linux/poll.h>
 #include <linux/sched.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
@@ -185,6 +186,7 @@ static int put_batch(struct ronbus_pub *pub, const struct ronbus_vec __user *uve
 		     u32 topic, u64 audience)
 {
 	bool each = !(pub->bus->features & RONBUS_F_BATCH);
+	bool writes = ronbus_bus_writes(pub->bus, audience);
 	struct ronbus_vec vec;
 	u32 done = 0;
 	int err = 0;
@@ -196,14 +198,14 @@ static int put_batch(struct ronbus_pub *pub, const struct ronbus_vec __user *uve
 			err = -EINTR;
 		else
 			err = get_message(pub, uvec + done, &vec);
-		if (!err && audience)
+		if (!err && writes)
 			err = put_message(pub->bus, audience, topic, pub->bounce, vec.len, last);
 		if (err)
 			break;
-		if (last && audience)
+		if (last && writes)
 			notify_audience(pub->bus, topic, audience);
 	}
-	if (err && done && audience && !each) {
+	if (err && done && writes && !each) {
 		smp_mb(); /* barrier D, with D' in ronbus_sub_arm(): wake.pml */
 		notify_audience(pub->bus, topic, audience);
 	}
@@ -425,6 +427,19 @@ static int pub_mmap(struct file *file, struct vm_area_struct *vma)
 	return -EINVAL;
 }
 
+/* Writable while a message has somebody to go to. */
+static __poll_t pub_poll(struct file *file, poll_table *table)
+{
+	struct ronbus_pub *pub = file->private_data;
+
+	/*
+	 * As a barrier it has no partner: the members change before a worker wakes the queue, under
+	 * the lock that this enters it under.
+	 */
+	poll_wait(file, &pub->bus->join_queue, table);
+	return READ_ONCE(pub->bus->page->members) ? EPOLLOUT | EPOLLWRNORM : 0;
+}
+
 static void free_pub(struct ronbus_pub *pub)
 {
 	ronbus_region_free(&pub->self_mem);
@@ -464,6 +479,7 @@ static const struct file_operations pub_fops = {
 	.compat_ioctl = compat_ptr_ioctl,
 	.uring_cmd = ronbus_pub_uring_cmd,
 	.mmap = pub_mmap,
+	.poll = pub_poll,
 	.show_fdinfo = ronbus_show_pub,
 };
 

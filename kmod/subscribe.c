@@ -358,6 +358,7 @@ static void withdraw(struct ronbus_sub *sub)
 static int enrol(struct ronbus_sub *sub, const struct ronbus_subscribe *args)
 {
 	struct ronbus_bus *bus = sub->bus;
+	u64 tail;
 	int err;
 
 	lockdep_assert_held(&bus->lock);
@@ -374,13 +375,16 @@ static int enrol(struct ronbus_sub *sub, const struct ronbus_subscribe *args)
 	set_audience(sub, args->topics);
 	smp_mb(); /* barrier J, with J' and D in notify_audience(): join.pml */
 
-	sub->interest.joined = ronbus_ring_tail(&bus->ring);
-	err = start_position(bus, args, sub->interest.joined, &sub->start);
+	tail = ronbus_ring_tail(&bus->ring);
+	/* Where messages are retained none is too late for a newcomer: its topics decide. */
+	sub->interest.joined = bus->flags & RONBUS_BUS_RETAIN ? ~0ULL : tail;
+	err = start_position(bus, args, tail, &sub->start);
 	if (err) {
 		withdraw(sub);
 		return err;
 	}
 	WRITE_ONCE(sub->self->cursor, sub->start);
+	queue_work(ronbus_workqueue, &bus->join_work);
 	trace_ronbus_join(bus, RONBUS_ROLE_SUBSCRIBER, sub->index);
 	if (bus->autotuned_for && hweight64(bus->members) > bus->autotuned_for)
 		ronbus_autotune_warn(bus, RONBUS_AUTOTUNE_SUBSCRIBERS);

@@ -200,10 +200,10 @@ TEST_F(create, flags)
 	u32 flags;
 	int bit;
 
-	for (bit = 4; bit < 32; bit++) {
+	for (bit = 5; bit < 32; bit++) {
 		EXPECT_EQ(-EINVAL, CREATE(.flags = 1U << bit));
 	}
-	for (flags = 0; flags < 16; flags++) {
+	for (flags = 0; flags < 32; flags++) {
 		bool both = flags & RONBUS_BUS_MAP_NONE && flags & RONBUS_BUS_MAP_ALL;
 		int fd = CREATE(.flags = flags);
 		struct ronbus_info info;
@@ -468,12 +468,14 @@ TEST_F(create, nameless)
 	close(b);
 }
 
-/* Whoever has an fd of a bus keeps its name taken, and it can be found. */
+/* The last fd of a bus that has not ended keeps its name taken, and it can be found. */
 TEST_F(create, name_lives_with_the_last_fd)
 {
+	struct ronbus_create args = named("create-last");
 	int fd, pub, sub;
 
-	fd = bus_create(self->control, named("create-last"));
+	args.flags = RONBUS_BUS_PERSISTENT;
+	fd = bus_create(self->control, args);
 	ASSERT_LE(0, fd);
 	pub = fd_publisher(fd, 0, NULL);
 	ASSERT_LE(0, pub);

@@ -87,12 +87,16 @@ enum ronbus_feature {
  * @RONBUS_BUS_MAP_ALL: whoever may publish may do so through a mapping, not just the owner of
  *	the bus; such a publisher can read everything, and can spoil the messages of others (see
  *	ronbus(7), "Trust")
+ * @RONBUS_BUS_RETAIN: messages are written also while nobody is there for them, so that a
+ *	subscriber that joins later finds them (RONBUS_START_OLDEST). With RONBUS_F_INTEREST it then
+ *	gets what it wants when it reads, and not what it wanted when that was published
  */
 enum ronbus_bus_flag {
 	RONBUS_BUS_PERSISTENT = 1 << 0,
 	RONBUS_BUS_EXCLUSIVE = 1 << 1,
 	RONBUS_BUS_MAP_NONE = 1 << 2,
 	RONBUS_BUS_MAP_ALL = 1 << 3,
+	RONBUS_BUS_RETAIN = 1 << 4,
 };
 
 /**
@@ -194,15 +198,27 @@ struct ronbus_create {
 };
 
 /**
+ * enum ronbus_attach_flag - which bus of a name is meant
+ * @RONBUS_ATTACH_LAST: the last that had the name. Without it: the one that has it now. A bus has
+ *	its name until it is sealed or ends, however long its members stay
+ */
+enum ronbus_attach_flag {
+	RONBUS_ATTACH_LAST = 1 << 0,
+};
+
+/**
  * struct ronbus_attach - find a bus by its name
  * @access: set of &enum ronbus_access, not empty
- * @pad: zero
+ * @flags: set of &enum ronbus_attach_flag
  * @name: as in &struct ronbus_create, not empty
+ * @deadline: until when to wait for one that has the name: CLOCK_MONOTONIC in nanoseconds,
+ *	RONBUS_WAIT_FOREVER for no limit; 0 to look only
  */
 struct ronbus_attach {
 	__u32 access;
-	__u32 pad;
+	__u32 flags;
 	char name[RONBUS_NAME_SIZE];
+	__aligned_u64 deadline;
 };
 
 /**
@@ -257,7 +273,7 @@ enum ronbus_start {
  * @pad: zero
  * @joined: returned: the position behind all that was published before; with RONBUS_F_INTEREST a
  *	message before it is for this subscriber if it wants the topic, and one behind it if it is
- *	addressed to it
+ *	addressed to it; all ones with RONBUS_BUS_RETAIN, where that goes for every message
  */
 struct ronbus_subscribe {
 	__u32 start;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-only OR MIT
 /*
- * autotune.c - a capacity for a number of subscribers
+ * autotune.c - a capacity for a number of subscribers, or for a rate
  *
  * The ring is read by everybody and should stay in the cache they share: no larger than the
  * subscribers' differences in speed ask for.
@@ -16,4 +16,14 @@ unsigned int ronbus_autotune_capacity(unsigned int subscribers, unsigned int ove
 	if (subscribers <= 16)
 		return 128;
 	return 256;
+}
+
+unsigned int ronbus_capacity_for(__u64 rate, __u64 pause_ns)
+{
+	const double messages = (double)rate * (double)pause_ns / 1e9;
+	unsigned int capacity = RONBUS_CAPACITY_MIN;
+
+	while (capacity < messages && capacity < RONBUS_CAPACITY_MAX)
+		capacity *= 2;
+	return capacity;
 }

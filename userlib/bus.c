@@ -97,14 +97,62 @@ int ronbus_create(const char *where, const struct ronbus_options *opts, struct r
 	return enroll(transport->create(where, &req, bus), bus);
 }
 
-int ronbus_attach(const char *where, const char *name, unsigned int access, struct ronbus **bus)
+static int attach(const char *where, const char *name, struct ronbus_attach *req,
+		  struct ronbus **bus)
 {
 	const struct ronbus_transport *transport = find_transport(&where);
+
+	if (copy_name(req->name, name))
+		return -EINVAL;
+	return enroll(transport->attach(where, req, bus), bus);
+}
+
+int ronbus_attach(const char *where, const char *name, unsigned int access, struct ronbus **bus)
+{
 	struct ronbus_attach req = { .access = access };
 
-	if (copy_name(req.name, name))
+	return attach(where, name, &req, bus);
+}
+
+int ronbus_attach_wait(const char *where, const char *name, unsigned int access, int64_t timeout_ns,
+		       struct ronbus **bus)
+{
+	struct ronbus_attach req = {
+		.access = access,
+		.deadline = ronbus_deadline(timeout_ns),
+	};
+
+	return attach(where, name, &req, bus);
+}
+
+int ronbus_attach_last(const char *where, const char *name, unsigned int access,
+		       struct ronbus **bus)
+{
+	struct ronbus_attach req = { .access = access, .flags = RONBUS_ATTACH_LAST };
+
+	return attach(where, name, &req, bus);
+}
+
+/* Each turn somebody else has made the bus, or ended it. */
+#define OPEN_TRIES 100
+
+int ronbus_open(const char *where, const struct ronbus_options *opts, unsigned int access,
+		struct ronbus **bus)
+{
+	unsigned int tries;
+	int err;
+
+	if (!opts || !opts->name)
 		return -EINVAL;
-	return enroll(transport->attach(where, &req, bus), bus);
+	for (tries = 0; tries < OPEN_TRIES; tries++) {
+		err = ronbus_attach(where, opts->name, access, bus);
+		if (err != -ENOENT)
+			return err;
+		err = ronbus_create(where, opts, bus);
+		if (err != -EEXIST)
+			return err ? err : 1;
+	}
+	return -EAGAIN;
 }
 
 int ronbus_adopt(int fd, struct ronbus **bus)

@@ -9,6 +9,7 @@
 #include "internal.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -143,22 +144,20 @@ static int map_info(struct member *member)
 	return page->abi_version == RONBUS_ABI_VERSION ? 0 : -EPROTO;
 }
 
-static int map_all(struct member *member, bool ring_writable)
+static int map_ring(struct member *member, bool writable)
 {
-	int err = map_info(member);
+	int err =
+		map(member->fd, member->info.ring_bytes, writable, RONBUS_MMAP_RING, &member->ring);
 
-	if (!err)
-		err = map(member->fd, member->info.ring_bytes, ring_writable, RONBUS_MMAP_RING,
-			  &member->ring);
 	if (!err)
 		err = map(member->fd, member->info.self_bytes, true, RONBUS_MMAP_SELF,
 			  &member->self);
 	return err;
 }
 
-/* What a new member maps: nothing, if it publishes by system call. */
+/* What a new member maps: all can look who is there. */
 enum mapping {
-	MAP_NOTHING,
+	MAP_INFO,
 	MAP_TO_READ,
 	MAP_TO_WRITE
 };
@@ -173,8 +172,10 @@ static int member_open(struct member *member, int fd, enum mapping mapping)
 	err = call(fd, RONBUS_IOC_INFO, &member->info);
 	if (!err)
 		err = check_info(&member->info);
-	if (!err && mapping != MAP_NOTHING)
-		err = map_all(member, mapping == MAP_TO_WRITE);
+	if (!err)
+		err = map_info(member);
+	if (!err && mapping != MAP_INFO)
+		err = map_ring(member, mapping == MAP_TO_WRITE);
 	if (!err && mapping == MAP_TO_READ && member->info.features & RONBUS_F_BLOCKS)
 		err = map(fd, member->info.blocks_bytes, false, RONBUS_MMAP_BLOCKS,
 			  &member->blocks);
@@ -216,7 +217,7 @@ int ronbus_device_adopt(int fd, struct ronbus **bus)
 	return 0;
 }
 
-static int make_bus(const char *where, unsigned long request, void *arg, struct ronbus **bus)
+static int make_bus(const char *where, unsigned long request, const void *arg, struct ronbus **bus)
 {
 	struct ronbus_query query = { 0 };
 	int control = open_device(where, &query);
@@ -224,7 +225,7 @@ static int make_bus(const char *where, unsigned long request, void *arg, struct 
 
 	if (control < 0)
 		return control;
-	fd = call(control, request, arg);
+	fd = call(control, request, (void *)arg);
 	close(control);
 	if (fd < 0)
 		return fd;
@@ -241,7 +242,7 @@ static int device_create(const char *where, struct ronbus_create *req, struct ro
 
 static int device_attach(const char *where, const struct ronbus_attach *req, struct ronbus **bus)
 {
-	return make_bus(where, RONBUS_IOC_ATTACH, (void *)req, bus);
+	return make_bus(where, RONBUS_IOC_ATTACH, req, bus);
 }
 
 static int bus_fd(const struct ronbus *bus)
@@ -294,15 +295,17 @@ static void fill_pub(struct device_pub *device, const struct ronbus_publisher *r
 
 	pub->ring.payload = member->info.payload;
 	pub->id = req->id;
+	pub->info = member->info_page;
 	if (member->info.flags & RONBUS_BUS_EXCLUSIVE)
 		pub->how |= RONBUS_HOW_EXCLUSIVE;
+	if (member->info.flags & RONBUS_BUS_RETAIN)
+		pub->how |= RONBUS_HOW_RETAIN;
 	if (!(req->flags & RONBUS_PUBLISHER_MAPPED)) {
 		pub->how |= RONBUS_HOW_SYSCALL;
 		return;
 	}
 	ronbus_ring_view(&pub->ring, member->ring, member->info.capacity, member->info.payload,
 			 member->info.features);
-	pub->info = member->info_page;
 	pub->self = member->self;
 	pub->pos = ronbus_ring_tail(&pub->ring);
 }
@@ -318,7 +321,7 @@ static int device_publisher(struct ronbus *bus, unsigned int flags,
 	if (!device)
 		return -ENOMEM;
 	fd = join(bus_fd(bus), flags, &req);
-	mapping = req.flags & RONBUS_PUBLISHER_MAPPED ? MAP_TO_WRITE : MAP_NOTHING;
+	mapping = req.flags & RONBUS_PUBLISHER_MAPPED ? MAP_TO_WRITE : MAP_INFO;
 	err = fd < 0 ? fd : member_open(&device->member, fd, mapping);
 	if (err) {
 		free(device);
@@ -332,6 +335,21 @@ static int device_publisher(struct ronbus *bus, unsigned int flags,
 static int device_pub_fd(const struct ronbus_publisher_handle *pub)
 {
 	return ((const struct device_pub *)pub)->member.fd;
+}
+
+static int device_pub_wait(struct ronbus_publisher_handle *pub, __u64 deadline)
+{
+	struct pollfd member = { .fd = device_pub_fd(pub), .events = POLLOUT };
+	struct timespec left = { 0 };
+	__u64 now = ronbus_now();
+	int ret;
+
+	if (deadline > now) {
+		left.tv_sec = (time_t)((deadline - now) / 1000000000ULL);
+		left.tv_nsec = (long)((deadline - now) % 1000000000ULL);
+	}
+	ret = ppoll(&member, 1, deadline == RONBUS_WAIT_FOREVER ? NULL : &left, NULL);
+	return ret < 0 ? -errno : ret ? 0 : -ETIMEDOUT;
 }
 
 static int device_publish(struct ronbus_publisher_handle *pub, unsigned int topic,
@@ -508,6 +526,7 @@ const struct ronbus_transport ronbus_device_transport = {
 	.bus_close = device_bus_close,
 	.publisher = device_publisher,
 	.pub_fd = device_pub_fd,
+	.pub_wait = device_pub_wait,
 	.publish = device_publish,
 	.publish_block = device_publish_block,
 	.notify = device_notify,

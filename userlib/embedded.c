@@ -29,7 +29,7 @@
 		 RONBUS_F_COALESCE))
 #define BUS_FLAGS                                                                     \
 	((__u32)(RONBUS_BUS_PERSISTENT | RONBUS_BUS_EXCLUSIVE | RONBUS_BUS_MAP_NONE | \
-		 RONBUS_BUS_MAP_ALL))
+		 RONBUS_BUS_MAP_ALL | RONBUS_BUS_RETAIN))
 #define ACCESS_ALL ((__u32)(RONBUS_ACCESS_SUBSCRIBE | RONBUS_ACCESS_PUBLISH))
 #define RING_BYTES_MAX (64UL << 20) /* as the module has it */
 #define READY_LOOKS 64 /* likewise */
@@ -55,6 +55,7 @@ struct embedded_sub;
  * @lock: of all below, and of whatever changes @info but the armed word
  * @mode: mode
  * @name: name, empty for none
+ * @joins: how often somebody subscribed: a futex
  * @subs: subscribers by index
  * @pubs: publishers
  * @ids: set of publisher ids in use
@@ -76,6 +77,7 @@ struct embedded_bus {
 	pthread_mutex_t lock;
 	__u32 mode;
 	char name[RONBUS_NAME_SIZE];
+	__u32 joins;
 	struct embedded_sub *subs[RONBUS_SUBSCRIBERS_MAX];
 	struct embedded_pub *pubs;
 	__u64 ids;
@@ -180,11 +182,25 @@ static struct {
 	pthread_mutex_t lock;
 	struct embedded_bus *first;
 	__u64 last_id;
+	__u32 buses; /* made so far: a futex */
 } table = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
 static __u64 bit(__u32 index)
 {
 	return 1ULL << index;
+}
+
+static int futex_wait(const __u32 *word, __u32 value, __u64 deadline)
+{
+	struct timespec until = {
+		.tv_sec = (time_t)(deadline / 1000000000ULL),
+		.tv_nsec = (long)(deadline % 1000000000ULL),
+	};
+	long ret = syscall(SYS_futex, word, FUTEX_WAIT_BITSET_PRIVATE, value,
+			   deadline == RONBUS_WAIT_FOREVER ? NULL : &until, NULL,
+			   FUTEX_BITSET_MATCH_ANY);
+
+	return ret ? -errno : 0;
 }
 
 /* ---- the life of a bus ---------------------------------------------------------------- */
@@ -345,13 +361,20 @@ static void bus_put(struct embedded_bus *bus)
 		bus_free(bus);
 }
 
-/* With the lock of the table. */
-static struct embedded_bus *find_bus(const char *name)
+/* It gives up its name when it is sealed or ends, whoever still has it open. */
+static bool has_name(const struct embedded_bus *bus)
+{
+	return !(RB_READ(&bus->info.status) & (RONBUS_STATUS_SEALED | RONBUS_STATUS_ENDED));
+}
+
+/* With the lock of the table, in which the last one is the first. */
+static struct embedded_bus *find_bus(const char *name, __u32 flags)
 {
 	struct embedded_bus *bus;
 
 	for (bus = table.first; bus; bus = bus->next)
-		if (*name && !strcmp(bus->name, name))
+		if (*name && !strcmp(bus->name, name) &&
+		    (flags & RONBUS_ATTACH_LAST || has_name(bus)))
 			break;
 	return bus;
 }
@@ -424,7 +447,7 @@ static int embedded_create(const char *where, struct ronbus_create *req, struct 
 	autotune(new, chosen);
 
 	pthread_mutex_lock(&table.lock);
-	if (find_bus(new->name)) {
+	if (find_bus(new->name, 0)) {
 		pthread_mutex_unlock(&table.lock);
 		err = -EEXIST;
 		goto free_bus;
@@ -433,7 +456,9 @@ static int embedded_create(const char *where, struct ronbus_create *req, struct 
 	new->id = ++table.last_id;
 	new->next = table.first;
 	table.first = new;
+	RB_WRITE(&table.buses, table.buses + 1);
 	pthread_mutex_unlock(&table.lock);
+	syscall(SYS_futex, &table.buses, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
 
 	handle_bind(handle, new);
 	*bus = &handle->base;
@@ -446,12 +471,49 @@ free_handle:
 	return err;
 }
 
+static int attach_now(const struct ronbus_attach *req, struct embedded_bus **found, __u32 *buses)
+{
+	struct embedded_bus *bus;
+	__u32 allowed = 0;
+	int err = -ENOENT;
+
+	pthread_mutex_lock(&table.lock);
+	*buses = table.buses;
+	bus = find_bus(req->name, req->flags);
+	if (bus) {
+		/* One process, one owner. */
+		allowed |= bus->mode & 0400 ? RONBUS_ACCESS_SUBSCRIBE : 0;
+		allowed |= bus->mode & 0200 ? RONBUS_ACCESS_PUBLISH : 0;
+		err = req->access & ~allowed ? -EACCES : 0;
+	}
+	if (!err) {
+		bus->refs++;
+		*found = bus;
+	}
+	pthread_mutex_unlock(&table.lock);
+	return err;
+}
+
+static int attach_until(const struct ronbus_attach *req, struct embedded_bus **found)
+{
+	__u32 buses;
+	int err;
+
+	for (;;) {
+		err = attach_now(req, found, &buses);
+		if (err != -ENOENT || !req->deadline)
+			return err;
+		err = futex_wait(&table.buses, buses, req->deadline);
+		if (err == -ETIMEDOUT || err == -EINTR)
+			return err;
+	}
+}
+
 static int embedded_attach(const char *where, const struct ronbus_attach *req, struct ronbus **bus)
 {
 	struct embedded_handle *handle;
 	struct embedded_bus *found;
-	__u32 allowed = 0;
-	int err = 0;
+	int err;
 
 	(void)where;
 	if (!req->access || req->access & ~ACCESS_ALL || !*req->name || !name_ok(req->name))
@@ -459,21 +521,7 @@ static int embedded_attach(const char *where, const struct ronbus_attach *req, s
 	handle = handle_alloc(req->access);
 	if (!handle)
 		return -ENOMEM;
-
-	pthread_mutex_lock(&table.lock);
-	found = find_bus(req->name);
-	if (found) {
-		/* One process, one owner. */
-		allowed |= found->mode & 0400 ? RONBUS_ACCESS_SUBSCRIBE : 0;
-		allowed |= found->mode & 0200 ? RONBUS_ACCESS_PUBLISH : 0;
-		if (req->access & ~allowed)
-			err = -EACCES;
-		else
-			found->refs++;
-	} else {
-		err = -ENOENT;
-	}
-	pthread_mutex_unlock(&table.lock);
+	err = attach_until(req, &found);
 	if (err) {
 		free(handle);
 		return err;
@@ -575,19 +623,6 @@ static int embedded_bus_info(struct ronbus *base, struct ronbus_info *info)
 }
 
 /* ---- waking --------------------------------------------------------------------------- */
-
-static int futex_wait(const __u32 *word, __u32 value, __u64 deadline)
-{
-	struct timespec until = {
-		.tv_sec = (time_t)(deadline / 1000000000ULL),
-		.tv_nsec = (long)(deadline % 1000000000ULL),
-	};
-	long ret = syscall(SYS_futex, word, FUTEX_WAIT_BITSET_PRIVATE, value,
-			   deadline == RONBUS_WAIT_FOREVER ? NULL : &until, NULL,
-			   FUTEX_BITSET_MATCH_ANY);
-
-	return ret ? -errno : 0;
-}
 
 /* Publishers must not wait, not even for somebody who filled his eventfd up. */
 static void eventfd_signal(int fd)
@@ -1451,7 +1486,9 @@ static struct embedded_pub *pub_alloc(struct embedded_bus *bus)
 	pub->base.pub.info = &bus->info;
 	pub->base.pub.self = &pub->self;
 	if (bus->info.flags & RONBUS_BUS_EXCLUSIVE)
-		pub->base.pub.how = RONBUS_HOW_EXCLUSIVE;
+		pub->base.pub.how |= RONBUS_HOW_EXCLUSIVE;
+	if (bus->info.flags & RONBUS_BUS_RETAIN)
+		pub->base.pub.how |= RONBUS_HOW_RETAIN;
 	return pub;
 }
 
@@ -1562,6 +1599,23 @@ static int embedded_pub_fd(const struct ronbus_publisher_handle *base)
 {
 	(void)base;
 	return -EOPNOTSUPP;
+}
+
+static int embedded_pub_wait(struct ronbus_publisher_handle *base, __u64 deadline)
+{
+	struct embedded_bus *bus = ((struct embedded_pub *)base)->bus;
+	__u32 joins;
+	int err;
+
+	for (;;) {
+		/* It has no partner in a model: futex(2) compares, and what it compares is read first. */
+		joins = RB_LOAD_ACQUIRE(&bus->joins);
+		if (RB_READ(&bus->info.members))
+			return 0;
+		err = futex_wait(&bus->joins, joins, deadline);
+		if (err == -ETIMEDOUT || err == -EINTR)
+			return err;
+	}
 }
 
 static int embedded_publish(struct ronbus_publisher_handle *base, unsigned int topic,
@@ -1688,12 +1742,13 @@ static int embedded_publish_block(struct ronbus_publisher_handle *base,
 	struct ronbus_pub *by = pub->inner ? &pub->inner->base.pub : &base->pub;
 	char message[RONBUS_PAYLOAD_MAX];
 	struct embedded_bus *bus = pub->bus;
+	bool retain = bus->info.flags & RONBUS_BUS_RETAIN;
 	int block, ret = check_publish_block(bus, req);
 
 	if (ret)
 		return ret;
 	/* Nobody there: no block has to go for it. */
-	if (!RB_READ(&bus->info.audience[req->topic]))
+	if (!retain && !RB_READ(&bus->info.audience[req->topic]))
 		return __ronbus_count(by, req->topic, 0, 0, 0);
 	block = block_take(bus);
 	if (block < 0)
@@ -1707,7 +1762,7 @@ static int embedded_publish_block(struct ronbus_publisher_handle *base,
 		memcpy(message, (const void *)(uintptr_t)req->event, req->event_len);
 	memcpy(message + req->event_len, &req->ref, sizeof(req->ref));
 	ret = ronbus_publish(by, req->topic, message, req->event_len + sizeof(req->ref));
-	block_done(bus, (__u32)block, ret > 0);
+	block_done(bus, (__u32)block, ret > 0 || (!ret && retain));
 	if (ret < 0)
 		return ret;
 	req->receivers = (__u32)ret;
@@ -1818,10 +1873,14 @@ static int sub_join(struct embedded_sub *sub, const struct ronbus_subscribe *req
 		.bit = bus->info.features & RONBUS_F_INTEREST ? bit(index) : 0,
 		.topics = req->topics,
 		.asked = req->topics,
-		.joined = tail,
+		/* Where messages are retained a newcomer's topics decide of all. */
+		.joined = bus->info.flags & RONBUS_BUS_RETAIN ? ~0ULL : tail,
 	};
 	bus->subs[index] = sub;
 	set_audience(bus, index, req->topics);
+	/* After the members: see embedded_pub_wait(). It has no partner in a model either. */
+	RB_STORE_RELEASE(&bus->joins, bus->joins + 1);
+	syscall(SYS_futex, &bus->joins, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
 	if (bus->autotuned_for && __builtin_popcountll(members(bus)) > (int)bus->autotuned_for)
 		autotune_warn(bus, RONBUS_AUTOTUNE_SUBSCRIBERS);
 	return 0;
@@ -1925,6 +1984,7 @@ const struct ronbus_transport ronbus_embedded_transport = {
 	.bus_abandon = embedded_bus_abandon,
 	.publisher = embedded_publisher,
 	.pub_fd = embedded_pub_fd,
+	.pub_wait = embedded_pub_wait,
 	.publish = embedded_publish,
 	.publish_block = embedded_publish_block,
 	.notify = embedded_notify,

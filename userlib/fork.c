@@ -86,6 +86,12 @@ static int dead_pub_fd(const struct ronbus_publisher_handle *pub)
 	return -EOWNERDEAD;
 }
 
+static int dead_pub_wait(struct ronbus_publisher_handle *pub, __u64 deadline)
+{
+	(void)deadline;
+	return dead_pub_fd(pub);
+}
+
 static int dead_publish(struct ronbus_publisher_handle *pub, unsigned int topic,
 			const struct iovec *vec, unsigned int count, __u32 *receivers)
 {
@@ -168,6 +174,7 @@ static const struct ronbus_transport dead_transport = {
 	.bus_close = dead_bus_close,
 	.publisher = dead_publisher,
 	.pub_fd = dead_pub_fd,
+	.pub_wait = dead_pub_wait,
 	.publish = dead_publish,
 	.publish_block = dead_publish_block,
 	.notify = dead_notify,

@@ -58,8 +58,8 @@ struct ronbus {
  * @flush_threshold: messages that a thread counts before it flushes, with RONBUS_F_METRICS_BUF
  * @enrolled: in the list of handles
  *
- * Of @pub the transport fills @ring, @info, @self, @id, @pos, and the bits SYSCALL and EXCLUSIVE
- * of @how.
+ * Of @pub the transport fills @ring, @info, @self, @id, @pos, and the bits SYSCALL, EXCLUSIVE and
+ * RETAIN of @how.
  */
 struct ronbus_publisher_handle {
 	struct ronbus_pub pub;
@@ -116,6 +116,8 @@ struct ronbus_transport {
 	int (*publisher)(struct ronbus *bus, unsigned int flags,
 			 struct ronbus_publisher_handle **pub);
 	int (*pub_fd)(const struct ronbus_publisher_handle *pub);
+	/* until there are subscribers, or -ETIMEDOUT or -EINTR */
+	int (*pub_wait)(struct ronbus_publisher_handle *pub, __u64 deadline);
 	/* returns messages accepted, and for how many subscribers the last was */
 	int (*publish)(struct ronbus_publisher_handle *pub, unsigned int topic,
 		       const struct iovec *vec, unsigned int count, __u32 *receivers);

@@ -230,7 +230,7 @@ void ronbus_metrics_after_fork(bool child)
 }
 
 /* A program without shared libraries has neither, and nothing that could be unloaded. */
-#pragma weak dlopen
+#pragma weak dlsym
 #pragma weak dladdr
 
 /*
@@ -239,12 +239,17 @@ void ronbus_metrics_after_fork(bool child)
  */
 static void stay_loaded(void)
 {
+	void *(*open)(const char *file, int mode);
 	Dl_info where;
 	void *self;
 
-	if (!dlopen || !dladdr || !dladdr(&all_threads, &where) || !where.dli_fname)
+	if (!dlsym || !dladdr || !dladdr(&all_threads, &where) || !where.dli_fname)
 		return;
-	self = dlopen(where.dli_fname, RTLD_LAZY | RTLD_NOLOAD | RTLD_NODELETE);
+	/* By name: to mention it is enough for the linker to warn whoever links statically. */
+	*(void **)&open = dlsym(RTLD_DEFAULT, "dlopen");
+	if (!open)
+		return;
+	self = open(where.dli_fname, RTLD_LAZY | RTLD_NOLOAD | RTLD_NODELETE);
 	if (self)
 		dlclose(self);
 }

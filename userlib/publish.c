@@ -63,6 +63,22 @@ int ronbus_pub_fd(const struct ronbus_pub *pub)
 	return handle->transport->pub_fd(handle);
 }
 
+int ronbus_pub_receivers(const struct ronbus_pub *pub, unsigned int topic)
+{
+	if (ronbus_publisher_of(pub)->was)
+		return -EOWNERDEAD;
+	if (topic >= RONBUS_TOPICS_MAX)
+		return -EINVAL;
+	return (int)__ronbus_popcount(pub->how, RB_READ(&pub->info->audience[topic]));
+}
+
+int ronbus_pub_wait(struct ronbus_pub *pub, int64_t timeout_ns)
+{
+	struct ronbus_publisher_handle *handle = ronbus_publisher_of(pub);
+
+	return handle->transport->pub_wait(handle, ronbus_deadline(timeout_ns));
+}
+
 int ronbus_pub_mapped(const struct ronbus_pub *pub)
 {
 	return !(pub->how & RONBUS_HOW_SYSCALL);
@@ -189,11 +205,12 @@ static inline int wake_behind(struct ronbus_pub *pub, unsigned int topic, int re
 	return ret;
 }
 
+/* @next is the position after the message, which is no more than 1 if none was written. */
 static __attribute__((noinline)) int count_rest(struct ronbus_pub *pub, unsigned int topic,
 						__u32 receivers, __u64 audience, __u64 next)
 {
 	count(pub, 1, receivers, audience);
-	return receivers ? wake_behind(pub, topic, (int)receivers, audience, next) : 0;
+	return next > 1 ? wake_behind(pub, topic, (int)receivers, audience, next) : 0;
 }
 
 /* With INTEREST or COALESCE every message comes here; so the rest is left to others, as it is there. */
@@ -205,7 +222,7 @@ int __ronbus_count(struct ronbus_pub *pub, unsigned int topic, __u32 receivers, 
 
 	if (!(pub->how & RONBUS_HOW_METRICS) || RB_UNLIKELY(!__ronbus_count_thread(i, key, 1)))
 		return count_rest(pub, topic, receivers, audience, next);
-	return receivers ? wake_behind(pub, topic, (int)receivers, audience, next) : 0;
+	return next > 1 ? wake_behind(pub, topic, (int)receivers, audience, next) : 0;
 }
 
 static int publish_by_system_call(struct ronbus_pub *pub, unsigned int topic, const void *data,
@@ -238,7 +255,7 @@ static int publish_rest(struct ronbus_pub *pub, unsigned int topic, const void *
 	/* barriers K' and I', with K and I in set_audience(): join.pml, interest.pml */
 	audience = RB_LOAD_ACQUIRE(&pub->info->audience[topic]);
 	receivers = __ronbus_popcount(pub->how, audience);
-	if (receivers) {
+	if (receivers || pub->how & RONBUS_HOW_RETAIN) {
 		pos = __ronbus_claim(pub, ronbus_ring_hint(ring));
 		if (!pos)
 			return -EAGAIN;

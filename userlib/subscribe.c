@@ -124,6 +124,13 @@ unsigned int ronbus_sub_index(const struct ronbus_sub *sub)
 	return ronbus_subscriber_of(sub)->index;
 }
 
+__u64 ronbus_sub_behind(const struct ronbus_sub *sub)
+{
+	__u64 cursor = RB_READ(&sub->self->cursor), tail = ronbus_ring_hint(&sub->ring);
+
+	return tail > cursor ? tail - cursor : 0;
+}
+
 int ronbus_cancel(struct ronbus_sub *sub)
 {
 	struct ronbus_subscriber_handle *handle = ronbus_subscriber_of(sub);

@@ -127,6 +127,53 @@ int ronbus_create(const char *where, const struct ronbus_options *opts, struct r
 int ronbus_attach(const char *where, const char *name, unsigned int access, struct ronbus **bus);
 
 /**
+ * ronbus_attach_wait() - find a bus by its name, or wait until there is one
+ * @where: as in ronbus_create()
+ * @name: its name
+ * @access: set of &enum ronbus_access
+ * @timeout_ns: nanoseconds to wait at most; negative for no limit; 0 to look only
+ * @bus: receives the handle
+ *
+ * So that either side may start first, and again. What is waited for is the bus: a device that is
+ * not there is an error at once.
+ *
+ * Return: 0; -ETIMEDOUT; -EINTR: a signal; or as ronbus_attach().
+ */
+int ronbus_attach_wait(const char *where, const char *name, unsigned int access, int64_t timeout_ns,
+		       struct ronbus **bus);
+
+/**
+ * ronbus_attach_last() - find the last bus that had a name
+ * @where: as in ronbus_create()
+ * @name: its name
+ * @access: set of &enum ronbus_access
+ * @bus: receives the handle
+ *
+ * A bus gives up its name when it is sealed or ends, and is there as long as anybody has it open:
+ * this is how to read what is left in it.
+ *
+ * Return: as ronbus_attach().
+ */
+int ronbus_attach_last(const char *where, const char *name, unsigned int access,
+		       struct ronbus **bus);
+
+/**
+ * ronbus_open() - find a bus by its name, or make it
+ * @where: as in ronbus_create()
+ * @opts: what the bus shall be if it is to be made; its name is not NULL
+ * @access: set of &enum ronbus_access, if it is there; its maker may do everything
+ * @bus: receives the handle
+ *
+ * In one step: of several that call this at the same time one makes the bus, and the others have
+ * it. A bus that was there may be unlike @opts: ronbus_bus_info() tells.
+ *
+ * Return: 1: it was made; 0: it was there; -EAGAIN: others made and ended one again and again; or
+ * as ronbus_create() and ronbus_attach().
+ */
+int ronbus_open(const char *where, const struct ronbus_options *opts, unsigned int access,
+		struct ronbus **bus);
+
+/**
  * ronbus_adopt() - make a handle of a bus fd
  * @fd: a bus fd, such as another process sent; on success the handle owns it
  * @bus: receives the handle
@@ -256,6 +303,29 @@ int ronbus_pub_fd(const struct ronbus_pub *pub);
  * Return: 1 or 0.
  */
 int ronbus_pub_mapped(const struct ronbus_pub *pub);
+
+/**
+ * ronbus_pub_receivers() - how many subscribers a message would be for
+ * @pub: the publisher
+ * @topic: its topic, below RONBUS_TOPICS_MAX
+ *
+ * As of now, without a system call.
+ *
+ * Return: how many; -EINVAL: no such topic.
+ */
+int ronbus_pub_receivers(const struct ronbus_pub *pub, unsigned int topic);
+
+/**
+ * ronbus_pub_wait() - wait until somebody subscribes
+ * @pub: the publisher
+ * @timeout_ns: nanoseconds to wait at most; negative for no limit; 0 to look only
+ *
+ * The same for an event loop: ronbus_pub_fd() is writable (POLLOUT) while there are subscribers,
+ * of any topic.
+ *
+ * Return: 0: there is one; -ETIMEDOUT; -EINTR: a signal.
+ */
+int ronbus_pub_wait(struct ronbus_pub *pub, int64_t timeout_ns);
 
 /**
  * ronbus_pub_close() - leave
@@ -460,6 +530,16 @@ __u64 ronbus_sub_position(const struct ronbus_sub *sub);
  * @sub: the subscriber
  */
 unsigned int ronbus_sub_index(const struct ronbus_sub *sub);
+
+/**
+ * ronbus_sub_behind() - how far behind is a subscriber
+ * @sub: the subscriber
+ *
+ * Positions between what it reads next and what has been published last, holes and messages for
+ * others among them; more than the capacity of the bus if some are lost already. Without a system
+ * call. Where others write the ring, as they say.
+ */
+__u64 ronbus_sub_behind(const struct ronbus_sub *sub);
 
 /**
  * ronbus_sub_close() - leave
@@ -801,6 +881,19 @@ const char *ronbus_version(void);
  */
 unsigned int ronbus_autotune_capacity(unsigned int subscribers, unsigned int override);
 
+/**
+ * ronbus_capacity_for() - how many slots a bus needs for its subscribers to miss nothing
+ * @rate: messages a second, of all publishers and topics together
+ * @pause_ns: nanoseconds that the slowest subscriber may not read, at the most: its longest piece of
+ *	work, and what the scheduler adds to that
+ *
+ * What is published in that time, rounded up to a power of two: RONBUS_CAPACITY_MIN at least. A
+ * result of more than RONBUS_CAPACITY_MAX no bus can have: RONBUS_CAPACITY_MAX then.
+ *
+ * Return: slots.
+ */
+unsigned int ronbus_capacity_for(__u64 rate, __u64 pause_ns);
+
 /* ---- inside --------------------------------------------------------------------------- */
 
 /*
@@ -820,6 +913,7 @@ enum ronbus_pub_how {
 	RONBUS_HOW_INTEREST = 1 << 7, /* RONBUS_F_INTEREST: counting is left to the library */
 	RONBUS_HOW_ARRAYS = 1 << 8, /* RONBUS_F_SOA */
 	RONBUS_HOW_COALESCE = 1 << 9, /* RONBUS_F_COALESCE: likewise, and waking */
+	RONBUS_HOW_RETAIN = 1 << 10, /* RONBUS_BUS_RETAIN: written, even for nobody */
 };
 
 struct ronbus_pub {
@@ -1010,7 +1104,7 @@ __RONBUS_PART int __ronbus_publish_in(struct ronbus_pub *pub, unsigned int topic
 
 	/* barriers K' and I', with K and I in set_audience(): join.pml, interest.pml */
 	audience = RB_LOAD_ACQUIRE(&pub->info->audience[topic]);
-	if (RB_LIKELY(audience)) {
+	if (RB_LIKELY(audience) || how & RONBUS_HOW_RETAIN) {
 		if (how & RONBUS_HOW_EXCLUSIVE) {
 			claim.pos = pub->pos;
 			ronbus_ring_begin(&ring, claim.pos, id);
@@ -1029,7 +1123,8 @@ __RONBUS_PART int __ronbus_publish_in(struct ronbus_pub *pub, unsigned int topic
 	__RONBUS_PROBE(4, publish, pub, topic, 1, receivers);
 	if (RB_UNLIKELY(!__ronbus_count_inline(pub, how, 1, receivers)))
 		return __ronbus_count(pub, topic, receivers, audience, claim.pos + 1);
-	if (receivers && RB_UNLIKELY(__ronbus_sleepers(pub, how)))
+	/* Of no position where nothing was written. */
+	if (claim.pos && RB_UNLIKELY(__ronbus_sleepers(pub, how)))
 		return __ronbus_wake(pub, topic, (int)receivers, audience);
 	return (int)receivers;
 }
@@ -1043,7 +1138,8 @@ __RONBUS_PART int __ronbus_publish_in(struct ronbus_pub *pub, unsigned int topic
  *
  * Never waits.
  *
- * Return: how many subscribers the message is for, 0 meaning that nothing was written; -EMSGSIZE:
+ * Return: how many subscribers the message is for, 0 meaning that nothing was written, but with
+ * RONBUS_BUS_RETAIN; -EMSGSIZE:
  * too long; -EINVAL: no such topic; -EAGAIN: dropped, since every slot is held by a publisher that
  * is not getting on.
  */
@@ -1075,7 +1171,7 @@ __RONBUS_PART int __ronbus_publish_many_in(struct ronbus_pub *pub, unsigned int 
 		return rest(pub, topic, vec, count);
 	/* barriers K' and I', with K and I in set_audience(): join.pml, interest.pml */
 	audience = RB_LOAD_ACQUIRE(&pub->info->audience[topic]);
-	if (RB_UNLIKELY(!audience))
+	if (RB_UNLIKELY(!audience) && !(how & RONBUS_HOW_RETAIN))
 		return rest(pub, topic, vec, count);
 
 	next = how & RONBUS_HOW_EXCLUSIVE ? pub->pos : ronbus_ring_hint(&ring);
