@@ -8,7 +8,7 @@
  *		count		__ronbus_count_thread()
  *		slow		ronbus_metrics_count(), bind()
  *		look		look(), flush_own()
- *		fork		before_fork(), after_fork_in_child() (-DFORK)
+ *		fork		ronbus_metrics_before_fork(), ronbus_metrics_after_fork() (-DFORK)
  *		leave		thread_exits()
  *	closer	forget		ronbus_metrics_forget(), unbind()
  *
@@ -16,6 +16,10 @@
  * handles. The one entry of a thread goes from handle to handle, as entries do that share a place;
  * that it is also for a number of receivers makes no difference here. What the clock says at a look
  * is anything: that a flush is due, or not; and that the next look may be far, or must be near.
+ *
+ * Signal handlers are not modelled. One that publishes while its thread counts gives no entry to another
+ * handle, and counts in the publisher's page where a lock is taken; so it is as if it came between two
+ * calls. handler_test interrupts each instruction sooner or later.
  *
  * A second closer closes handle 2 when nobody uses it any more, while threads count for the other
  * one. The process may die at any step: what holds then must hold all the time, and the judge looks

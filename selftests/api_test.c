@@ -10,6 +10,7 @@ static void step_reached(int step);
 
 #include <pthread.h>
 #include <semaphore.h>
+#include <signal.h>
 #include <sys/eventfd.h>
 
 #include "libronbus.h"
@@ -938,6 +939,76 @@ TEST_F(api, threads)
 }
 
 /* ---- the same on both ------------------------------------------------------------------- */
+
+/* ---- signal handlers -------------------------------------------------------------------- */
+
+static struct {
+	struct ronbus_pub *same, *other;
+	u64 accepted[2];
+	unsigned int signals;
+} handling;
+
+static void publish_and_count(struct ronbus_pub *pub, unsigned int i)
+{
+	u64 data = i;
+
+	if (ronbus_publish(pub, i, &data, sizeof(data)) > 0)
+		__atomic_add_fetch(&handling.accepted[i], 1, __ATOMIC_SEQ_CST);
+}
+
+static void publish_in_handler(int sig)
+{
+	errno = 9999;
+	publish_and_count(handling.other, 1);
+	if (handling.same)
+		publish_and_count(handling.same, 0);
+	if (errno != 9999 || sig != SIGUSR2)
+		abort();
+	__atomic_add_fetch(&handling.signals, 1, __ATOMIC_SEQ_CST);
+}
+
+/* A timer interrupts publishing and being woken, and publishes on the same handle, and another bus. */
+TEST_F(api, handler)
+{
+	struct itimerspec every = { { 0, 1000000 }, { 0, 1000000 } };
+	struct sigevent event = { .sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR2 };
+	struct sigaction action = { .sa_handler = publish_in_handler };
+	struct ronbus_options twin = { .features = variant->features, .capacity = SLOTS };
+	struct ronbus_stats stats;
+	struct ronbus_sub *sub;
+	struct ronbus *bus;
+	timer_t timer;
+	int i;
+
+	memset(&handling, 0, sizeof(handling));
+	ASSERT_EQ(0, ronbus_create(variant->where, &twin, &bus));
+	ASSERT_EQ(0,
+		  ronbus_publisher(bus, variant->pub_flags & RONBUS_PUB_SYSCALL, &handling.other));
+	ASSERT_EQ(0, ronbus_subscribe(bus, NULL, &sub));
+	if (!(variant->flags & RONBUS_BUS_EXCLUSIVE) && !(variant->pub_flags & RONBUS_PUB_SINGLE))
+		handling.same = self->pub;
+	ASSERT_EQ(0, sigaction(SIGUSR2, &action, NULL));
+	ASSERT_EQ(0, timer_create(CLOCK_MONOTONIC, &event, &timer));
+	ASSERT_EQ(0, timer_settime(timer, 0, &every, NULL));
+	for (i = 0; i < 100 || __atomic_load_n(&handling.signals, __ATOMIC_SEQ_CST) < 200; i++) {
+		publish_and_count(self->pub, 0);
+		/* Armed: then publishing wakes. */
+		if (ronbus_arm(self->sub) < 0 || ronbus_arm(sub) < 0 ||
+		    ronbus_stats(bus, 0, &stats))
+			break;
+	}
+	ASSERT_EQ(0, timer_delete(timer));
+	EXPECT_LE(200, handling.signals);
+	ronbus_pub_close(handling.other);
+	ASSERT_EQ(0, ronbus_stats(bus, RONBUS_STATS_BUS, &stats));
+	EXPECT_EQ(handling.accepted[1], stats.counters.published_total);
+	ronbus_pub_close(self->pub);
+	self->pub = NULL;
+	ASSERT_EQ(0, ronbus_stats(self->bus, RONBUS_STATS_BUS, &stats));
+	EXPECT_EQ(handling.accepted[0], stats.counters.published_total);
+	ronbus_sub_close(sub);
+	ronbus_close(bus);
+}
 
 /* ---- fork ------------------------------------------------------------------------------- */
 

@@ -49,11 +49,16 @@ struct device_sub {
 	struct ronbus_wait wait;
 };
 
+/* Leaves errno alone, since it may be called in a signal handler. */
 static int call(int fd, unsigned long request, void *arg)
 {
-	int ret = ioctl(fd, request, arg);
+	int saved = errno, ret = ioctl(fd, request, arg);
 
-	return ret < 0 ? -errno : ret;
+	if (ret < 0) {
+		ret = -errno;
+		errno = saved;
+	}
+	return ret;
 }
 
 static int open_device(const char *where, struct ronbus_query *query)

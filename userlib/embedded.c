@@ -4,8 +4,8 @@
  *
  * The ring is the same code as everywhere. What the kernel does for a bus on the device is done
  * here by a small stand-in with the same rules and the same errors: membership under a mutex,
- * sleeping by futex, polling by eventfd. It promises nothing across processes, and a publisher
- * that wakes others takes the mutex, so it does wait for those who join and leave.
+ * sleeping by futex, polling by eventfd. It promises nothing across processes. A publisher that has
+ * to wake others does not wait for the mutex: if it is taken, its holder wakes them.
  */
 #include "internal.h"
 
@@ -52,7 +52,11 @@ struct embedded_sub;
  * @memory: what @ring lies in, for free()
  * @next: in the table of buses, under its lock
  * @refs: handles of any kind, under the lock of the table
- * @lock: of all below, and of whatever changes @info but the armed word
+ * @lock: of all below, and of whatever changes @info but the armed word; for bus_lock() and
+ *	bus_unlock()
+ * @notify_set: the subscribers that publishers want woken
+ * @notify_calls: how often publishers asked since somebody woke them; in the upper half how many of
+ *	these are calls on the device
  * @mode: mode
  * @name: name, empty for none
  * @joins: how often somebody subscribed: a futex
@@ -75,6 +79,8 @@ struct embedded_bus {
 	unsigned int refs;
 	__u64 id;
 	pthread_mutex_t lock;
+	__u64 notify_set;
+	__u64 notify_calls;
 	__u32 mode;
 	char name[RONBUS_NAME_SIZE];
 	__u32 joins;
@@ -125,7 +131,7 @@ struct embedded_pub {
  * @alarm: when @thread looks at @expires next
  * @thread: the timer, if @started, of this process
  * @pid: the process
- * @changed: for @thread
+ * @changes: grows when @thread is to look again: a futex
  * @closing: it is to end
  */
 struct coalescing {
@@ -140,7 +146,7 @@ struct coalescing {
 	__u64 alarm;
 	pthread_t thread;
 	pid_t pid;
-	pthread_cond_t changed;
+	__u32 changes;
 	bool started;
 	bool closing;
 };
@@ -202,6 +208,9 @@ static int futex_wait(const __u32 *word, __u32 value, __u64 deadline)
 
 	return ret ? -errno : 0;
 }
+
+static void bus_lock(struct embedded_bus *bus);
+static void bus_unlock(struct embedded_bus *bus);
 
 /* ---- the life of a bus ---------------------------------------------------------------- */
 
@@ -614,11 +623,11 @@ static int embedded_bus_info(struct ronbus *base, struct ronbus_info *info)
 		info->blocks_bytes = ronbus_blocks_bytes(info->blocks, info->block_size);
 	memcpy(info->name, bus->name, sizeof(info->name));
 	info->id = bus->id;
-	pthread_mutex_lock(&bus->lock);
+	bus_lock(bus);
 	info->publishers = bus->publishers;
 	info->subscribers = members(bus);
 	info->status = bus->info.status;
-	pthread_mutex_unlock(&bus->lock);
+	bus_unlock(bus);
 	return 0;
 }
 
@@ -820,6 +829,12 @@ static void set_wake_at(struct embedded_sub *sub, __u64 at)
 	}
 }
 
+static void wake_timer(struct coalescing *c)
+{
+	RB_WRITE(&c->changes, c->changes + 1);
+	syscall(SYS_futex, &c->changes, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+}
+
 /* From the first message, which stays the first where the subscriber skips those of others. */
 static void start_timer(struct embedded_sub *sub)
 {
@@ -830,7 +845,7 @@ static void start_timer(struct embedded_sub *sub)
 	c->timed = c->ahead.first;
 	c->expires = ronbus_now() + c->delay;
 	if (c->expires < c->alarm)
-		pthread_cond_signal(&c->changed);
+		wake_timer(c);
 }
 
 /* In the subscriber's own thread, and without the lock: it looks for as long as it takes. */
@@ -1009,48 +1024,36 @@ static void *timer(void *arg)
 
 	/* By default the kernel takes 50 us more than it is told: half of the least delay there is. */
 	prctl(PR_SET_TIMERSLACK, 1UL, 0, 0, 0);
-	pthread_mutex_lock(&sub->bus->lock);
+	bus_lock(sub->bus);
 	while (!c->closing) {
-		struct timespec until;
+		__u64 until = c->expires ? c->expires : RONBUS_WAIT_FOREVER;
+		__u32 changes = c->changes;
 
-		c->alarm = c->expires ? c->expires : NOT_DEFERRED;
-		if (!c->expires) {
-			pthread_cond_wait(&c->changed, &sub->bus->lock);
-		} else if (ronbus_now() < c->expires) {
-			until.tv_sec = (time_t)(c->expires / 1000000000ULL);
-			until.tv_nsec = (long)(c->expires % 1000000000ULL);
-			pthread_cond_timedwait(&c->changed, &sub->bus->lock, &until);
-		} else {
+		c->alarm = until;
+		if (ronbus_now() >= until) {
 			go_off(sub);
+			continue;
 		}
+		bus_unlock(sub->bus);
+		futex_wait(&c->changes, changes, until);
+		bus_lock(sub->bus);
 	}
-	pthread_mutex_unlock(&sub->bus->lock);
+	bus_unlock(sub->bus);
 	return NULL;
 }
 
 static int have_timer(struct embedded_sub *sub)
 {
 	struct coalescing *c = &sub->coalesce;
-	pthread_condattr_t attr;
 	int err;
 
 	if (c->started)
 		return 0;
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	err = pthread_cond_init(&c->changed, &attr);
-	pthread_condattr_destroy(&attr);
-	if (err)
-		return -err;
 	c->alarm = 0;
 	c->pid = getpid();
 	err = pthread_create(&c->thread, NULL, timer, sub);
-	if (err) {
-		pthread_cond_destroy(&c->changed);
-		return -err;
-	}
-	c->started = true;
-	return 0;
+	c->started = !err;
+	return -err;
 }
 
 static int embedded_coalesce(struct ronbus_subscriber_handle *base,
@@ -1071,7 +1074,7 @@ static int embedded_coalesce(struct ronbus_subscriber_handle *base,
 		return -EINVAL;
 	from = RB_READ(&sub->self.cursor);
 	ahead = count_from(sub, from, req->messages);
-	pthread_mutex_lock(&sub->bus->lock);
+	bus_lock(sub->bus);
 	if (req->messages > 1)
 		err = have_timer(sub);
 	if (!err) {
@@ -1082,7 +1085,7 @@ static int embedded_coalesce(struct ronbus_subscriber_handle *base,
 		if (deferred(sub) && settle(sub, &looks))
 			wake(sub, RONBUS_WAKE_DATA);
 	}
-	pthread_mutex_unlock(&sub->bus->lock);
+	bus_unlock(sub->bus);
 	return err;
 }
 
@@ -1092,8 +1095,7 @@ static void stop_timer(struct embedded_sub *sub)
 	struct coalescing *c = &sub->coalesce;
 
 	c->closing = true;
-	if (c->started)
-		pthread_cond_signal(&c->changed);
+	wake_timer(c);
 }
 
 /* Without it, which the timer needs to end. */
@@ -1104,7 +1106,6 @@ static void end_timer(struct embedded_sub *sub)
 	if (!c->started || c->pid != getpid()) /* a child of fork() has no such thread */
 		return;
 	pthread_join(c->thread, NULL);
-	pthread_cond_destroy(&c->changed);
 }
 
 static void wake_set(struct embedded_bus *bus, __u64 set, enum ronbus_wake_cause cause)
@@ -1123,20 +1124,61 @@ static void wake_set(struct embedded_bus *bus, __u64 set, enum ronbus_wake_cause
 
 /* ---- sleeping --------------------------------------------------------------------------- */
 
-static void embedded_notify(struct ronbus_publisher_handle *base, __u64 set)
+/* With the lock of the bus: what publishers have left to its holder to do. */
+static void notify_pending(struct embedded_bus *bus)
 {
-	struct embedded_bus *bus = ((struct embedded_pub *)base)->bus;
-	__u64 armed;
+	__u64 set, armed, calls;
 
-	pthread_mutex_lock(&bus->lock);
-	/* A publisher without an id is the kernel's hand: it needs no call. */
-	bus->past.notify_calls_total += !!base->pub.id;
+	if (!RB_READ(&bus->notify_calls))
+		return;
+	/* It has no partner: what is asked for meanwhile is found when the lock is let go. */
+	calls = __atomic_exchange_n(&bus->notify_calls, 0, __ATOMIC_SEQ_CST);
+	/* It has no partner either. */
+	set = __atomic_exchange_n(&bus->notify_set, 0, __ATOMIC_SEQ_CST);
+	bus->past.notify_calls_total += calls >> 32;
 	armed = take_armed(bus, set);
 	/* Without the feature everybody is signalled, asleep or not: that is the baseline. */
 	if (!(bus->info.features & RONBUS_F_EDGE_NOTIFY))
 		armed = set;
 	wake_set(bus, armed, RONBUS_WAKE_DATA);
-	pthread_mutex_unlock(&bus->lock);
+}
+
+/* What publishers asked for before is done when this returns. */
+static void bus_lock(struct embedded_bus *bus)
+{
+	pthread_mutex_lock(&bus->lock);
+	notify_pending(bus);
+}
+
+static void bus_unlock(struct embedded_bus *bus)
+{
+	do {
+		notify_pending(bus);
+		pthread_mutex_unlock(&bus->lock);
+		RB_MB(); /* barrier N', with N in embedded_notify(): handover.pml */
+	} while (RB_READ(&bus->notify_calls) && !pthread_mutex_trylock(&bus->lock));
+}
+
+/*
+ * A publisher does not wait for the lock: it may run in a signal handler that has interrupted the
+ * lock's holder. It notes what is to be done, and then tries the lock. The holder, perhaps this
+ * publisher itself, does what is noted before it releases the lock, and looks once more afterwards.
+ */
+static void embedded_notify(struct ronbus_publisher_handle *base, __u64 set)
+{
+	struct embedded_bus *bus = ((struct embedded_pub *)base)->bus;
+	int saved = errno;
+
+	__atomic_fetch_or(&bus->notify_set, set, __ATOMIC_RELAXED);
+	/*
+	 * A publisher without an id stands for the kernel, and needs no call. After the set:
+	 * barrier N, with N' in bus_unlock(): handover.pml
+	 */
+	__atomic_fetch_add(&bus->notify_calls, (__u64) !!base->pub.id << 32 | 1, __ATOMIC_SEQ_CST);
+	RB_MB(); /* and before the lock: barrier N, with N' in bus_unlock(): handover.pml */
+	if (!pthread_mutex_trylock(&bus->lock))
+		bus_unlock(bus);
+	errno = saved;
 }
 
 /* Is there enough for a subscriber that coalesces? In its own thread. */
@@ -1147,13 +1189,13 @@ static bool coalesced(struct embedded_sub *sub)
 	struct ronbus_ahead ahead = count_from(sub, from, c->messages);
 	bool is;
 
-	pthread_mutex_lock(&sub->bus->lock);
+	bus_lock(sub->bus);
 	take_count(sub, from, &ahead);
 	is = enough(sub) || ended(sub);
 	/* A subscriber that only looks, now and then, shall see it in time too. */
 	if (!is && c->ahead.messages)
 		start_timer(sub);
-	pthread_mutex_unlock(&sub->bus->lock);
+	bus_unlock(sub->bus);
 	return is;
 }
 
@@ -1182,12 +1224,12 @@ static bool arm_coalescing(struct embedded_sub *sub)
 	if (coalesced(sub))
 		return true;
 	__atomic_fetch_add(&sub->kernel.waits_total, 1, __ATOMIC_RELAXED);
-	pthread_mutex_lock(&sub->bus->lock);
+	bus_lock(sub->bus);
 	relied = take_own(sub) || deferred(sub);
 	is = settle(sub, &looks);
 	if (is && relied)
 		tell_polled(sub);
-	pthread_mutex_unlock(&sub->bus->lock);
+	bus_unlock(sub->bus);
 	return is;
 }
 
@@ -1214,9 +1256,9 @@ static void disarm(struct embedded_sub *sub, bool data)
 	if (!data && RB_READ(&sub->polled))
 		return;
 	if (coalesces(sub) && !data) {
-		pthread_mutex_lock(&sub->bus->lock);
+		bus_lock(sub->bus);
 		set_wake_at(sub, NOT_DEFERRED);
-		pthread_mutex_unlock(&sub->bus->lock);
+		bus_unlock(sub->bus);
 	}
 	if (take_own(sub))
 		tell_polled(sub);
@@ -1292,9 +1334,9 @@ static int embedded_sub_fd(struct ronbus_subscriber_handle *base)
 	fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (fd < 0)
 		return -errno;
-	pthread_mutex_lock(&sub->bus->lock);
+	bus_lock(sub->bus);
 	sub->own_fd = fd;
-	pthread_mutex_unlock(&sub->bus->lock);
+	bus_unlock(sub->bus);
 	/* It may have been armed, and woken, before there was an fd; perhaps for what is for others. */
 	if ((sub->relies && !RB_READ(&sub->polled)) || something(sub))
 		eventfd_signal(fd);
@@ -1331,10 +1373,10 @@ static int embedded_set_eventfd(struct ronbus_subscriber_handle *base, int fd)
 		if (copy < 0)
 			return copy;
 	}
-	pthread_mutex_lock(&sub->bus->lock);
+	bus_lock(sub->bus);
 	old = sub->user_fd;
 	sub->user_fd = copy;
-	pthread_mutex_unlock(&sub->bus->lock);
+	bus_unlock(sub->bus);
 	if (old >= 0)
 		close(old);
 	return 0;
@@ -1365,10 +1407,10 @@ static int embedded_seal(struct ronbus *base)
 
 	if (!(handle->access & RONBUS_ACCESS_PUBLISH))
 		return -EACCES;
-	pthread_mutex_lock(&bus->lock);
+	bus_lock(bus);
 	set_status(bus, RONBUS_STATUS_SEALED);
 	end(bus);
-	pthread_mutex_unlock(&bus->lock);
+	bus_unlock(bus);
 	return 0;
 }
 
@@ -1445,7 +1487,7 @@ static int embedded_stats(struct ronbus *base, struct ronbus_stats *stats)
 
 	if (stats->which != RONBUS_STATS_BUS && stats->which >= RONBUS_SUBSCRIBERS_MAX)
 		return -EINVAL;
-	pthread_mutex_lock(&bus->lock);
+	bus_lock(bus);
 	if (stats->which != RONBUS_STATS_BUS) {
 		sub = bus->subs[stats->which];
 		if (!sub) {
@@ -1468,7 +1510,7 @@ static int embedded_stats(struct ronbus *base, struct ronbus_stats *stats)
 		bus_counters(bus, &stats->counters);
 	}
 unlock:
-	pthread_mutex_unlock(&bus->lock);
+	bus_unlock(bus);
 	return err;
 }
 
@@ -1583,9 +1625,9 @@ static int embedded_publisher(struct ronbus *base, unsigned int flags,
 	pub = pub_alloc(bus);
 	if (!pub)
 		return -ENOMEM;
-	pthread_mutex_lock(&bus->lock);
+	bus_lock(bus);
 	err = pub_join(pub, flags);
-	pthread_mutex_unlock(&bus->lock);
+	bus_unlock(bus);
 	if (err) {
 		pub_free(pub);
 		return err;
@@ -1641,10 +1683,10 @@ static bool block_pinned(struct embedded_bus *bus, __u32 block)
 	bool pinned = false;
 	__u32 i;
 
-	pthread_mutex_lock(&bus->lock);
+	bus_lock(bus);
 	for (i = 0; i < RONBUS_SUBSCRIBERS_MAX && !pinned; i++)
 		pinned = bus->subs[i] && ronbus_blocks_pinned(&bus->subs[i]->self, block);
-	pthread_mutex_unlock(&bus->lock);
+	bus_unlock(bus);
 	return pinned;
 }
 
@@ -1659,7 +1701,7 @@ static int block_choose(struct embedded_bus *bus)
 	__u32 block, left = bus->blocks.count;
 	int ret = -ENOBUFS;
 
-	pthread_mutex_lock(&bus->lock);
+	bus_lock(bus);
 	for (block = bus->blocks_next; left && bus->blocks_written[block]; left--)
 		block = block_after(bus, block);
 	if (left) {
@@ -1669,18 +1711,18 @@ static int block_choose(struct embedded_bus *bus)
 	} else {
 		bus->past.blocks_dropped_total++;
 	}
-	pthread_mutex_unlock(&bus->lock);
+	bus_unlock(bus);
 	return ret;
 }
 
 /* It is pinned, and was perhaps the last one that there was to look at. */
 static void block_pass_over(struct embedded_bus *bus, __u32 block, bool last)
 {
-	pthread_mutex_lock(&bus->lock);
+	bus_lock(bus);
 	bus->blocks_written[block] = false;
 	bus->past.blocks_pinned_total++;
 	bus->past.blocks_dropped_total += last;
-	pthread_mutex_unlock(&bus->lock);
+	bus_unlock(bus);
 }
 
 /*
@@ -1713,13 +1755,13 @@ static void block_done(struct embedded_bus *bus, __u32 block, bool published)
 {
 	if (!published)
 		ronbus_blocks_close(&bus->blocks, block);
-	pthread_mutex_lock(&bus->lock);
+	bus_lock(bus);
 	bus->blocks_written[block] = false;
 	if (published)
 		bus->past.blocks_published_total++;
 	else if (bus->blocks_next == block_after(bus, block))
 		bus->blocks_next = block;
-	pthread_mutex_unlock(&bus->lock);
+	bus_unlock(bus);
 }
 
 static int check_publish_block(const struct embedded_bus *bus,
@@ -1776,7 +1818,7 @@ static void embedded_pub_close(struct ronbus_publisher_handle *base)
 	struct embedded_pub **link = &bus->pubs;
 	__u32 id = base->pub.id, repaired = 0;
 
-	pthread_mutex_lock(&bus->lock);
+	bus_lock(bus);
 	while (*link != pub)
 		link = &(*link)->next;
 	*link = pub->next;
@@ -1790,7 +1832,7 @@ static void embedded_pub_close(struct ronbus_publisher_handle *base)
 	bus->publishers--;
 	if (!(bus->info.flags & RONBUS_BUS_PERSISTENT) || bus->info.status & RONBUS_STATUS_SEALED)
 		end(bus);
-	pthread_mutex_unlock(&bus->lock);
+	bus_unlock(bus);
 	pub_free(pub);
 	bus_put(bus);
 }
@@ -1913,9 +1955,9 @@ static int embedded_subscribe(struct ronbus *base, const struct ronbus_subscribe
 	sub->base.sub.self = &sub->self;
 	sub->base.blocks = bus->blocks;
 
-	pthread_mutex_lock(&bus->lock);
+	bus_lock(bus);
 	err = sub_join(sub, req);
-	pthread_mutex_unlock(&bus->lock);
+	bus_unlock(bus);
 	if (err) {
 		free(sub);
 		return err;
@@ -1931,7 +1973,7 @@ static void embedded_sub_close(struct ronbus_subscriber_handle *base)
 	struct embedded_bus *bus = sub->bus;
 
 	/* Whoever finds it has the lock of the bus: now nobody will, and its timer has nothing to do. */
-	pthread_mutex_lock(&bus->lock);
+	bus_lock(bus);
 	stop_timer(sub);
 	set_wake_at(sub, NOT_DEFERRED);
 	bus->subs[base->index] = NULL;
@@ -1939,7 +1981,7 @@ static void embedded_sub_close(struct ronbus_subscriber_handle *base)
 	take_armed(bus, bit(base->index));
 	__atomic_fetch_and(&bus->info.blocked, ~bit(base->index), __ATOMIC_RELAXED);
 	add_sub(&bus->past, sub);
-	pthread_mutex_unlock(&bus->lock);
+	bus_unlock(bus);
 	end_timer(sub);
 	pthread_mutex_destroy(&sub->arming);
 	if (sub->own_fd >= 0)
@@ -1966,9 +2008,9 @@ static int embedded_set_topics(struct ronbus_subscriber_handle *base, __u64 topi
 {
 	struct embedded_bus *bus = ((struct embedded_sub *)base)->bus;
 
-	pthread_mutex_lock(&bus->lock);
+	bus_lock(bus);
 	set_audience(bus, base->index, topics);
-	pthread_mutex_unlock(&bus->lock);
+	bus_unlock(bus);
 	return 0;
 }
 

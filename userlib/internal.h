@@ -227,7 +227,8 @@ static inline __u32 ronbus_how_of_features(__u64 features)
 /* Give it a serial number. One without would share the key of a thread's entry that is nobody's. */
 void ronbus_pub_number(struct ronbus_pub *pub);
 
-int ronbus_metrics_threshold(__u32 *threshold);
+/* For a publisher that buffers: what must not be done in publishing, which may be in a signal handler. */
+int ronbus_metrics_prepare(__u32 *threshold);
 
 /*
  * The key of a thread's entry. Where the inlines leave counting to the library it is another one than

@@ -3,15 +3,20 @@
  * metrics.c - RONBUS_F_METRICS_BUF: counters per thread, flushed now and then
  *
  * A thread has a few entries, each for the messages of one publisher handle for one number of
- * receivers, and with INTEREST of subscribers that they are not for. The inlines count into them with plain stores. Their values only grow while an entry
- * belongs to a handle; what has been flushed of them is kept beside, under the thread's lock, so
- * that whoever flushes (the thread itself, one that closes the handle, the end of the process) adds
- * just what is new, and nobody has to stop the thread for it.
+ * receivers, and with INTEREST of subscribers that they are not for. The inlines count into them with
+ * plain stores. Their values only grow; what has been flushed of them, or was another handle's, is kept
+ * beside, under the thread's lock, so that whoever flushes (the thread itself, one that closes the
+ * handle, the end of the process) adds just what is new, and nobody has to stop the thread for it.
  *
  * A flush is due every so many messages of the thread, and when the last one is an interval ago.
  * The clock costs more than all the counting, so the inlines do not look at it: they come here
  * every few messages, every one if messages are rare. A thread that sleeps for messages wakes up
  * once for what it has not flushed; one that wakes a subscriber has a system call to make anyway.
+ *
+ * A thread may publish in a signal handler, which may have interrupted the thread anywhere, also here.
+ * So publishing only tries the locks, and counts in the publisher's page at once if one is taken,
+ * perhaps by the same thread. While a thread counts it is marked (RONBUS_COUNTING), and a handler that
+ * finds the mark gives no entry to another handle.
  *
  * Locks: all_threads.lock, then a thread's. To forget a handle takes both, so an entry never
  * outlives its handle; to forget a thread too, so the list never outlives a thread's memory.
@@ -36,9 +41,10 @@
 #define LOOK_MOST 64U
 #define LOOK_QUICK_NS (INTERVAL_NS / 8)
 
-/* What has been flushed of one entry, and where to. */
+/* Whose an entry is, and what has been flushed of it. */
 struct flushed {
 	struct ronbus_publisher_handle *pub;
+	__u64 key;
 	__u64 messages;
 };
 
@@ -73,7 +79,7 @@ static struct {
 	.once = PTHREAD_ONCE_INIT,
 };
 
-int ronbus_metrics_threshold(__u32 *threshold)
+static int read_threshold(__u32 *threshold)
 {
 	const char *text = secure_getenv(THRESHOLD_VARIABLE);
 	unsigned long value;
@@ -120,7 +126,7 @@ static bool flush_entry(struct thread *thread, unsigned int i)
 {
 	struct flushed *flushed = &thread->flushed[i];
 	__u64 messages = RB_READ(&thread->counters->entry[i].messages);
-	__u64 key = thread->counters->entry[i].key, receivers = key & 127;
+	__u64 key = flushed->key, receivers = key & 127;
 	__u64 skips = key >> RONBUS_METRICS_SKIPS & 127;
 
 	if (messages == flushed->messages)
@@ -155,15 +161,18 @@ static void flush_thread(struct thread *thread)
 	}
 }
 
+/* First nobody counts there any more, then what has been counted is flushed. */
 static void unbind(struct thread *thread, unsigned int i)
 {
 	struct flushed *flushed = &thread->flushed[i];
 
 	if (!flushed->pub)
 		return;
+	RB_WRITE(&thread->counters->entry[i].key, 0);
+	/* It has no partner: only handlers of this thread need to see these stores in order. */
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
 	if (flush_entry(thread, i))
 		__atomic_fetch_add(&flushed->pub->pub.self->flushes, 1, __ATOMIC_RELAXED);
-	RB_WRITE(&thread->counters->entry[i].key, 0);
 	flushed->pub = NULL;
 }
 
@@ -171,10 +180,14 @@ static void unbind(struct thread *thread, unsigned int i)
 static void bind(struct thread *thread, unsigned int i, struct ronbus_publisher_handle *pub,
 		 __u64 key)
 {
+	struct flushed *flushed = &thread->flushed[i];
+
 	unbind(thread, i);
-	thread->flushed[i].pub = pub;
-	RB_WRITE(&thread->flushed[i].messages, 0);
-	RB_WRITE(&thread->counters->entry[i].messages, 0);
+	flushed->pub = pub;
+	flushed->key = key;
+	RB_WRITE(&flushed->messages, RB_READ(&thread->counters->entry[i].messages));
+	/* It has no partner: only handlers of this thread need to see these stores in order. */
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
 	RB_WRITE(&thread->counters->entry[i].key, key);
 }
 
@@ -261,36 +274,49 @@ static void make_key(void)
 	RB_WRITE(&all_threads.usable, !pthread_key_create(&all_threads.key, thread_exits));
 }
 
+int ronbus_metrics_prepare(__u32 *threshold)
+{
+	int err = read_threshold(threshold);
+
+	if (!err)
+		pthread_once(&all_threads.once, make_key);
+	return err;
+}
+
 /* Can this thread have a buffer? Not without being told when it exits, nor after that. */
 static bool enlist(struct thread *thread)
 {
-	if (thread->enlisted)
-		return !thread->exiting;
-	pthread_once(&all_threads.once, make_key);
+	if (RB_READ(&thread->enlisted))
+		return !RB_READ(&thread->exiting);
 	if (!RB_READ(&all_threads.usable) || getpid() != all_threads.pid ||
-	    pthread_setspecific(all_threads.key, thread))
+	    pthread_mutex_trylock(&all_threads.lock))
 		return false;
-	thread->enlisted = true;
-	pthread_mutex_init(&thread->lock, NULL);
-	thread->counters = &__ronbus_thread_counters;
-	thread->flush_time = thread->look_time = coarse_now();
-	thread->step = 1;
-	pthread_mutex_lock(&all_threads.lock);
-	thread->next = all_threads.first;
-	thread->link = &all_threads.first;
-	if (thread->next)
-		thread->next->link = &thread->next;
-	all_threads.first = thread;
+	/* A handler may have come first. */
+	if (!thread->enlisted && !pthread_setspecific(all_threads.key, thread)) {
+		pthread_mutex_init(&thread->lock, NULL);
+		thread->counters = &__ronbus_thread_counters;
+		thread->flush_time = thread->look_time = coarse_now();
+		thread->step = 1;
+		thread->next = all_threads.first;
+		thread->link = &all_threads.first;
+		if (thread->next)
+			thread->next->link = &thread->next;
+		all_threads.first = thread;
+		RB_WRITE(&thread->enlisted, true);
+	}
 	pthread_mutex_unlock(&all_threads.lock);
-	return true;
+	return thread->enlisted;
 }
 
-static void flush_own(struct thread *thread, __u64 now)
+/* Not if the lock is taken: by a thread that flushes, or by the code that this handler interrupted. */
+static bool flush_own(struct thread *thread, __u64 now)
 {
-	pthread_mutex_lock(&thread->lock);
+	if (pthread_mutex_trylock(&thread->lock))
+		return false;
 	flush_thread(thread);
 	pthread_mutex_unlock(&thread->lock);
 	thread->flush_time = now;
+	return true;
 }
 
 /* By the thread itself: flush if that is due, and say when to look again. */
@@ -298,10 +324,8 @@ static void look(struct thread *thread, __u32 threshold)
 {
 	__u64 now = coarse_now(), count = pending(thread);
 
-	if (count >= threshold || now - thread->flush_time >= INTERVAL_NS) {
-		flush_own(thread, now);
-		count = 0;
-	}
+	if (count >= threshold || now - thread->flush_time >= INTERVAL_NS)
+		count = flush_own(thread, now) ? 0 : threshold - 1;
 	if (now - thread->look_time > LOOK_QUICK_NS)
 		thread->step = 1;
 	else if (thread->step < LOOK_MOST)
@@ -311,29 +335,56 @@ static void look(struct thread *thread, __u32 threshold)
 		thread->step < threshold - count ? thread->step : threshold - count;
 }
 
+static void count_at_once(struct ronbus_publisher_handle *pub, __u32 messages, __u32 receivers,
+			  __u32 skips)
+{
+	__atomic_fetch_add(&pub->pub.self->messages_for[receivers], messages, __ATOMIC_RELAXED);
+	__atomic_fetch_add(&pub->pub.self->interest_skips, (__u64)messages * skips,
+			   __ATOMIC_RELAXED);
+}
+
+/* Is the thread in the middle of counting? Then this is a handler that has interrupted it. */
+static bool counting(const struct thread *thread)
+{
+	return (__s64)RB_READ(&thread->counters->left) > (__s64)(RONBUS_COUNTING / 2);
+}
+
+/* Whether entry @i of the thread is that of @key, or could be made so. */
+static bool have_entry(struct thread *thread, unsigned int i, struct ronbus_publisher_handle *pub,
+		       __u64 key, bool interrupted)
+{
+	if (RB_LIKELY(RB_READ(&thread->counters->entry[i].key) == key))
+		return true;
+	if (interrupted || pthread_mutex_trylock(&thread->lock))
+		return false;
+	bind(thread, i, pub, key);
+	pthread_mutex_unlock(&thread->lock);
+	return true;
+}
+
+/* As __ronbus_count_thread() does; but the entry may still be another handle's, and a flush be due. */
 void ronbus_metrics_count(struct ronbus_publisher_handle *pub, __u32 messages, __u32 receivers,
 			  __u32 skips)
 {
-	__u64 key = ronbus_metrics_key(&pub->pub, receivers, skips);
+	__u64 key = ronbus_metrics_key(&pub->pub, receivers, skips), *left, *counter;
 	__u32 i = __ronbus_thread_entry(&pub->pub, receivers);
 	struct thread *thread = &this_thread;
+	bool interrupted;
 
 	if (!enlist(thread)) {
-		__atomic_fetch_add(&pub->pub.self->messages_for[receivers], messages,
-				   __ATOMIC_RELAXED);
-		__atomic_fetch_add(&pub->pub.self->interest_skips, (__u64)messages * skips,
-				   __ATOMIC_RELAXED);
+		count_at_once(pub, messages, receivers, skips);
 		return;
 	}
-	if (RB_READ(&thread->counters->entry[i].key) != key) {
-		pthread_mutex_lock(&thread->lock);
-		bind(thread, i, pub, key);
-		pthread_mutex_unlock(&thread->lock);
-	}
-	__ronbus_bump(&thread->counters->entry[i].messages, messages);
-	if (RB_LIKELY(thread->counters->left > messages))
-		thread->counters->left -= messages;
+	left = &thread->counters->left;
+	counter = &thread->counters->entry[i].messages;
+	interrupted = counting(thread);
+	__ronbus_add_own(left, counter, RONBUS_COUNTING);
+	if (RB_LIKELY(have_entry(thread, i, pub, key, interrupted)))
+		__ronbus_add_own(counter, left, messages);
 	else
+		count_at_once(pub, messages, receivers, skips);
+	__ronbus_add_own(left, counter, -(RONBUS_COUNTING + (__u64)messages));
+	if (!interrupted && (__s64)RB_READ(left) <= 0)
 		look(thread, pub->flush_threshold);
 }
 

@@ -30,7 +30,7 @@ int ronbus_publisher(struct ronbus *bus, unsigned int flags, struct ronbus_pub *
 		return -EINVAL;
 	/* Before joining: to join and leave would end the bus. */
 	if (bus->features & RONBUS_F_METRICS_BUF) {
-		err = ronbus_metrics_threshold(&threshold);
+		err = ronbus_metrics_prepare(&threshold);
 		if (err)
 			return err;
 	}

@@ -14,6 +14,11 @@
  * unless the bus is exclusive or the handle was opened with RONBUS_PUB_SINGLE. A subscriber
  * handle serves one thread at a time. No handle may be in use when it is closed.
  *
+ * Signal handlers. ronbus_publish() and ronbus_publish_many() may be called in one, whatever it has
+ * interrupted, unless that was publishing on the same handle and only one thread at a time may use the
+ * handle. ronbus_try_recv(), ronbus_recv_many(), ronbus_peek() and ronbus_release() may be called for
+ * a subscriber that is not in use where it has interrupted. They leave errno alone.
+ *
  * fork(). The child does not have the mappings. Publishers and subscribers that it inherited it
  * can close, and everything else they are used for returns -EOWNERDEAD, even if another thread was
  * in the middle of using them; so do handles of embedded buses. The bus handle of a device is its
@@ -940,11 +945,18 @@ struct ronbus_sub {
 #define RONBUS_THREAD_ENTRIES 8U /* a power of two */
 
 /*
- * What this thread has counted and not all flushed yet. Only this thread writes here; others may
- * look. An entry is for the messages of one publisher handle for one number of receivers.
+ * Added to @left while the thread counts. It is far more than can be left; a signal handler that counts
+ * meanwhile adds it once more.
+ */
+#define RONBUS_COUNTING (1ULL << 30)
+
+/*
+ * What this thread has counted and not all flushed yet. Only this thread and the signal handlers that
+ * it runs write here; other threads may look. An entry is for the messages of one publisher handle for
+ * one number of receivers.
  */
 struct ronbus_thread_counters {
-	__u64 left; /* messages to count before it is time for __ronbus_count() */
+	__u64 left; /* messages to count before it is time for __ronbus_count(); and RONBUS_COUNTING */
 	struct {
 		__u64 key; /* __ronbus_thread_key(), or the library's own; 0 for nobody's */
 		__u64 messages;
@@ -1027,17 +1039,42 @@ __RONBUS_PART __u32 __ronbus_thread_entry(const struct ronbus_pub *pub, __u32 re
 }
 
 /*
- * Counting in the thread's own entry @i. Returns whether that could be done: not if it is not that
- * of @key, or it is time for something.
+ * Add to a counter that this thread alone writes, in one step as far as its signal handlers can see,
+ * and in order with what is done to @other.
+ */
+__RONBUS_PART void __ronbus_add_own(__u64 *counter, __u64 *other, __u64 by)
+{
+#if defined(__x86_64__) && !defined(RB_TSAN)
+	__asm__ __volatile__("addq %2, %0" : "+m"(*counter), "+m"(*other) : "er"(by) : "cc");
+#else
+	/* It has no partner: only handlers of this thread need to see them in order. */
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	__atomic_fetch_add(counter, by, __ATOMIC_RELAXED);
+	/* It has no partner, as above. */
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	(void)other;
+#endif
+}
+
+/*
+ * Counting in the thread's own entry @i. Returns whether that could be done: not if the entry is not
+ * that of @key, or it is time to flush or to look at the clock. A signal handler that publishes
+ * meanwhile finds RONBUS_COUNTING, and gives no entry to another handle.
  */
 __RONBUS_PART int __ronbus_count_thread(__u32 i, __u64 key, __u32 messages)
 {
 	struct ronbus_thread_counters *mine = &__ronbus_thread_counters;
+	__u64 *left = &mine->left, *counter = &mine->entry[i].messages;
 
-	if (RB_UNLIKELY(RB_READ(&mine->entry[i].key) != key || mine->left <= messages))
+	if (RB_UNLIKELY((__s64)RB_READ(left) <= (__s64)messages))
 		return 0;
-	mine->left -= messages;
-	__ronbus_bump(&mine->entry[i].messages, messages);
+	__ronbus_add_own(left, &mine->entry[i].key, RONBUS_COUNTING);
+	if (RB_UNLIKELY(RB_READ(&mine->entry[i].key) != key)) {
+		__ronbus_add_own(left, counter, -(__u64)RONBUS_COUNTING);
+		return 0;
+	}
+	__ronbus_add_own(counter, left, messages);
+	__ronbus_add_own(left, counter, -(RONBUS_COUNTING + (__u64)messages));
 	return 1;
 }
 

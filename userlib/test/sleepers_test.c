@@ -3,8 +3,8 @@
  * sleepers_test.c - who sleeps on "embedded:", and who wakes, one access at a time
  *
  * The transport runs as coroutines of one thread, its timers too, and each access to a shared word
- * may be the last of its coroutine for a while. A futex, a condition and the clock are played: time
- * goes on with accesses, and a sleep that nothing ends is noticed, for then nobody gets on.
+ * may be the last of its coroutine for a while. Futexes and the clock are played: time goes on with
+ * accesses, and a sleep that nothing ends is noticed, for then nobody gets on.
  *
  * What every case is about is where two meet: one that leaves, changes its mind or is canceled while
  * another decides to wake it.
@@ -27,10 +27,6 @@ static void on_load(const void *address);
 static long played_syscall(long number, const __u32 *word, int op, __u32 value, const void *until);
 static int played_create(pthread_t *thread, void *(*run)(void *arg), void *arg);
 static int played_join(pthread_t thread);
-static void played_init(pthread_cond_t *cond);
-static void played_signal(pthread_cond_t *cond);
-static void played_wait(pthread_cond_t *cond, pthread_mutex_t *lock, __u64 until);
-static void played_destroy(pthread_cond_t *cond);
 
 #define ronbus_now played_now
 #define ronbus_deadline played_deadline
@@ -38,12 +34,6 @@ static void played_destroy(pthread_cond_t *cond);
 #define prctl(...) ((void)0)
 #define pthread_create(thread, attr, run, arg) played_create(thread, run, arg)
 #define pthread_join(thread, ret) played_join(thread)
-#define pthread_cond_init(cond, attr) (played_init(cond), 0)
-#define pthread_cond_signal(cond) played_signal(cond)
-#define pthread_cond_wait(cond, lock) played_wait(cond, lock, ~0ULL)
-#define pthread_cond_timedwait(cond, lock, until) \
-	played_wait(cond, lock, (__u64)(until)->tv_sec * 1000000000ULL + (__u64)(until)->tv_nsec)
-#define pthread_cond_destroy(cond) played_destroy(cond)
 #define pthread_mutex_lock(lock)                              \
 	do {                                                  \
 		while (pthread_mutex_trylock(lock))           \
@@ -121,7 +111,7 @@ __u64 played_deadline(int64_t timeout_ns)
 static struct {
 	const __u32 *word;
 	unsigned int wakes;
-} futexes[8];
+} futexes[80];
 
 static unsigned int *wakes_of(const __u32 *word)
 {
@@ -134,24 +124,30 @@ static unsigned int *wakes_of(const __u32 *word)
 	return &futexes[i].wakes;
 }
 
-/* A futex call, of which time is left out: who sleeps here is to be woken. */
+/* A futex call. */
 static long played_syscall(long number, const __u32 *word, int op, __u32 value, const void *until)
 {
 	unsigned int *wakes = wakes_of(word), before;
+	struct timespec time = { .tv_sec = INT32_MAX };
 
-	check(number == SYS_futex && !until, "another system call");
+	check(number == SYS_futex, "another system call");
 	if (op == FUTEX_WAKE_PRIVATE) {
 		++*wakes;
 		return 0;
 	}
 	access_point();
 	before = *wakes;
-	if (*(volatile const __u32 *)word != value) {
-		errno = EAGAIN;
+	errno = EAGAIN;
+	if (*(volatile const __u32 *)word != value)
 		return -1;
-	}
-	while (*wakes == before)
+	if (until)
+		memcpy(&time, until, sizeof(time));
+	while (*wakes == before) {
+		errno = ETIMEDOUT;
+		if (played_now() >= (__u64)time.tv_sec * 1000000000ULL + (__u64)time.tv_nsec)
+			return -1;
 		schedule_yield();
+	}
 	return 0;
 }
 
@@ -181,46 +177,6 @@ static int played_join(pthread_t thread)
 	while (!of->co.done)
 		schedule_yield();
 	return 0;
-}
-
-/* A condition: how often it was signalled, if it is one. */
-struct played {
-	__u32 alive;
-	__u32 signals;
-};
-#define ALIVE 0x600dc04d
-
-static struct played *played_cond(pthread_cond_t *cond)
-{
-	struct played *played = (struct played *)cond;
-
-	check(played->alive == ALIVE, "a condition that is no more");
-	return played;
-}
-
-static void played_init(pthread_cond_t *cond)
-{
-	*(struct played *)cond = (struct played){ .alive = ALIVE };
-}
-
-static void played_signal(pthread_cond_t *cond)
-{
-	played_cond(cond)->signals++;
-}
-
-static void played_wait(pthread_cond_t *cond, pthread_mutex_t *lock, __u64 until)
-{
-	__u32 before = played_cond(cond)->signals;
-
-	pthread_mutex_unlock(lock);
-	while (played_cond(cond)->signals == before && played_now() < until)
-		schedule_yield();
-	pthread_mutex_lock(lock);
-}
-
-static void played_destroy(pthread_cond_t *cond)
-{
-	played_cond(cond)->alive = 0;
 }
 
 /* Takes a position, and does not get on with it: the next ones are behind it. */
