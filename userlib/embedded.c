@@ -68,8 +68,9 @@ struct embedded_sub;
  * @past: counters of members that have left, and the kernel's own
  * @blocks: the blocks, with RONBUS_F_BLOCKS
  * @blocks_memory: what they lie in, for free()
- * @blocks_written: whether a block is being written
- * @blocks_next: where the next one is looked for
+ * @blocks_order: blocks that nobody writes, the longest published first, as a ring of @blocks.count
+ * @blocks_first: where it begins
+ * @blocks_free: how many there are
  */
 struct embedded_bus {
 	struct ronbus_info_page info;
@@ -92,8 +93,9 @@ struct embedded_bus {
 	struct ronbus_counters past;
 	struct ronbus_blocks blocks;
 	void *blocks_memory;
-	bool *blocks_written;
-	__u32 blocks_next;
+	__u32 *blocks_order;
+	__u32 blocks_first;
+	__u32 blocks_free;
 };
 
 struct embedded_handle {
@@ -268,22 +270,28 @@ static void bus_free(struct embedded_bus *bus)
 	pthread_mutex_destroy(&bus->lock);
 	free(bus->memory);
 	free(bus->blocks_memory);
-	free(bus->blocks_written);
+	free(bus->blocks_order);
 	free(bus);
 }
 
 static bool blocks_alloc(struct embedded_bus *bus, const struct ronbus_create *req)
 {
 	uintptr_t base;
+	__u32 i;
 
 	if (!req->blocks)
 		return true;
-	bus->blocks_written = calloc(req->blocks, sizeof(*bus->blocks_written));
+	bus->blocks_order = calloc(req->blocks, sizeof(*bus->blocks_order));
 	bus->blocks_memory =
 		calloc(1, ronbus_blocks_bytes(req->blocks, req->block_size) + BASE_ALIGN - 1);
+	if (!bus->blocks_order || !bus->blocks_memory)
+		return false;
+	for (i = 0; i < req->blocks; i++)
+		bus->blocks_order[i] = i;
+	bus->blocks_free = req->blocks;
 	base = ((uintptr_t)bus->blocks_memory + BASE_ALIGN - 1) & ~(BASE_ALIGN - 1);
 	ronbus_blocks_view(&bus->blocks, (void *)base, req->blocks, req->block_size);
-	return bus->blocks_written && bus->blocks_memory;
+	return true;
 }
 
 /* For a child that has inherited it. In its copy the lock may be held, by nobody. */
@@ -298,7 +306,7 @@ static void bus_abandon(struct embedded_bus *bus)
 		return;
 	free(bus->memory);
 	free(bus->blocks_memory);
-	free(bus->blocks_written);
+	free(bus->blocks_order);
 	free(bus);
 }
 
@@ -1690,36 +1698,48 @@ static bool block_pinned(struct embedded_bus *bus, __u32 block)
 	return pinned;
 }
 
-static __u32 block_after(const struct embedded_bus *bus, __u32 block)
+static __u32 block_place(const struct embedded_bus *bus, __u32 place)
 {
-	return block + 1 < bus->blocks.count ? block + 1 : 0;
+	return place < bus->blocks.count ? place : place - bus->blocks.count;
 }
 
-/* The oldest block that nobody writes: now the caller does, or looks whether it may. */
+/* The block that has been in nobody's hands for longest: now it is in the caller's. */
 static int block_choose(struct embedded_bus *bus)
 {
-	__u32 block, left = bus->blocks.count;
-	int ret = -ENOBUFS;
+	int block = -ENOBUFS;
 
 	bus_lock(bus);
-	for (block = bus->blocks_next; left && bus->blocks_written[block]; left--)
-		block = block_after(bus, block);
-	if (left) {
-		bus->blocks_written[block] = true;
-		bus->blocks_next = block_after(bus, block);
-		ret = (int)block;
+	if (bus->blocks_free) {
+		block = (int)bus->blocks_order[bus->blocks_first];
+		bus->blocks_first = block_place(bus, bus->blocks_first + 1);
+		bus->blocks_free--;
 	} else {
 		bus->past.blocks_dropped_total++;
 	}
 	bus_unlock(bus);
-	return ret;
+	return block;
 }
 
-/* It is pinned, and was perhaps the last one that there was to look at. */
+/* With the lock of the bus: the block is to be taken after all others, or before them. */
+static void block_give_back(struct embedded_bus *bus, __u32 block, bool last)
+{
+	__u32 place;
+
+	if (last) {
+		place = block_place(bus, bus->blocks_first + bus->blocks_free);
+	} else {
+		place = block_place(bus, bus->blocks_first + bus->blocks.count - 1);
+		bus->blocks_first = place;
+	}
+	bus->blocks_order[place] = block;
+	bus->blocks_free++;
+}
+
+/* The block is pinned, and was perhaps the last one that there was to look at. */
 static void block_pass_over(struct embedded_bus *bus, __u32 block, bool last)
 {
 	bus_lock(bus);
-	bus->blocks_written[block] = false;
+	block_give_back(bus, block, true);
 	bus->past.blocks_pinned_total++;
 	bus->past.blocks_dropped_total += last;
 	bus_unlock(bus);
@@ -1748,19 +1768,16 @@ static int block_take(struct embedded_bus *bus)
 }
 
 /*
- * It was published, or it was not: then it is the next to be taken, for nobody needs it; but only if
- * nobody has taken the one after it, for what is older than that goes first.
+ * The block was published, and is the newest; or it was not: then nobody needs it, and it is the next.
+ * So neither publishes that fail nor one that takes long cost other messages their blocks.
  */
 static void block_done(struct embedded_bus *bus, __u32 block, bool published)
 {
 	if (!published)
 		ronbus_blocks_close(&bus->blocks, block);
 	bus_lock(bus);
-	bus->blocks_written[block] = false;
-	if (published)
-		bus->past.blocks_published_total++;
-	else if (bus->blocks_next == block_after(bus, block))
-		bus->blocks_next = block;
+	block_give_back(bus, block, published);
+	bus->past.blocks_published_total += published;
 	bus_unlock(bus);
 }
 

@@ -563,6 +563,41 @@ static void *held_main(void *arg)
 	return (void *)(intptr_t)ronbus_publish_block(pub, 3, NULL, 0, held_data, SIZE);
 }
 
+struct late {
+	struct ronbus_pub *pub;
+	struct sigaction old;
+	pthread_t thread;
+};
+
+/* A publisher that has taken a block, and waits for its data. */
+static void late_begin(struct late *late, struct bus *bus)
+{
+	struct sigaction action = { .sa_handler = hold_up };
+
+	assert_int_equal(ronbus_publisher(bus->bus, 0, &late->pub), 0);
+	held_data = mmap(NULL, (size_t)sysconf(_SC_PAGESIZE), PROT_NONE,
+			 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	assert_ptr_not_equal(held_data, MAP_FAILED);
+	held_up = let_go = 0;
+	sigaction(SIGSEGV, &action, &late->old);
+	assert_int_equal(pthread_create(&late->thread, NULL, held_main, late->pub), 0);
+	while (!__atomic_load_n(&held_up, __ATOMIC_SEQ_CST))
+		sched_yield();
+}
+
+/* Returns what its publish did. */
+static int late_end(struct late *late)
+{
+	void *ret;
+
+	__atomic_store_n(&let_go, 1, __ATOMIC_SEQ_CST);
+	assert_int_equal(pthread_join(late->thread, &ret), 0);
+	sigaction(SIGSEGV, &late->old, NULL);
+	munmap(held_data, (size_t)sysconf(_SC_PAGESIZE));
+	ronbus_pub_close(late->pub);
+	return (int)(intptr_t)ret;
+}
+
 static struct ronbus_msg receive_into(struct ronbus_sub *sub, unsigned char *buffer)
 {
 	struct ronbus_msg msg;
@@ -579,28 +614,18 @@ static struct ronbus_msg receive_into(struct ronbus_sub *sub, unsigned char *buf
 static void failed_among_others(void **state)
 {
 	unsigned char buffers[3][RONBUS_PAYLOAD_DEFAULT];
-	struct sigaction action = { .sa_handler = hold_up }, old;
 	struct ronbus_claim claim;
-	struct ronbus_pub *late, *holder;
+	struct ronbus_pub *holder;
 	struct ronbus_block block;
 	struct ronbus_msg msgs[3];
-	pthread_t thread;
+	struct late late;
 	struct bus bus;
-	void *ret;
 	__u64 i;
 
 	(void)state;
 	bus_make(&bus, 0, 8, 0);
-	assert_int_equal(ronbus_publisher(bus.bus, 0, &late), 0);
 	assert_int_equal(ronbus_publisher(bus.bus, 0, &holder), 0);
-	held_data = mmap(NULL, (size_t)sysconf(_SC_PAGESIZE), PROT_NONE,
-			 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	assert_ptr_not_equal(held_data, MAP_FAILED);
-	held_up = let_go = 0;
-	sigaction(SIGSEGV, &action, &old);
-	assert_int_equal(pthread_create(&thread, NULL, held_main, late), 0);
-	while (!__atomic_load_n(&held_up, __ATOMIC_SEQ_CST))
-		sched_yield();
+	late_begin(&late, &bus);
 	for (i = 0; i < 3; i++) {
 		assert_int_equal(publish(&bus, i), 1);
 		msgs[i] = receive_into(bus.sub, buffers[i]);
@@ -609,10 +634,7 @@ static void failed_among_others(void **state)
 	claim = (struct ronbus_claim){ .pos = ronbus_ring_hint(&holder->ring) };
 	for (i = 0; i < 16; i++, claim.pos++)
 		assert_int_equal(ronbus_ring_claim(&holder->ring, &claim, holder->id, 99), 0);
-	__atomic_store_n(&let_go, 1, __ATOMIC_SEQ_CST);
-	assert_int_equal(pthread_join(thread, &ret), 0);
-	assert_int_equal((intptr_t)ret, -EAGAIN);
-	sigaction(SIGSEGV, &old, NULL);
+	assert_int_equal(late_end(&late), -EAGAIN);
 	ronbus_pub_close(holder);
 
 	for (i = 3; i < 7; i++)
@@ -622,21 +644,49 @@ static void failed_among_others(void **state)
 		assert_true(is_filled(block.data, i));
 		ronbus_block_unpin(bus.sub, &block);
 	}
-	munmap(held_data, (size_t)sysconf(_SC_PAGESIZE));
-	ronbus_pub_close(late);
+	bus_free(&bus);
+}
+
+/* It is published when others have used all other blocks: now it is the newest, and stays. */
+static void late_among_others(void **state)
+{
+	unsigned char buffer[RONBUS_PAYLOAD_DEFAULT];
+	struct ronbus_block block;
+	struct ronbus_msg msg;
+	struct late late;
+	struct bus bus;
+	__u64 i;
+
+	(void)state;
+	bus_make(&bus, 0, 8, 0);
+	late_begin(&late, &bus);
+	for (i = 0; i < 7; i++)
+		assert_int_equal(publish(&bus, i), 1);
+	assert_int_equal(late_end(&late), 1);
+	assert_int_equal(publish(&bus, i), 1);
+
+	assert_int_equal(pin(&bus, 0, &block), -ESTALE);
+	for (i = 1; i < 7; i++) {
+		assert_int_equal(pin(&bus, i, &block), 0);
+		ronbus_block_unpin(bus.sub, &block);
+	}
+	msg = receive_into(bus.sub, buffer);
+	assert_int_equal(msg.len, sizeof(struct ronbus_block_ref));
+	assert_int_equal(ronbus_block_pin(bus.sub, &msg, &block), 0);
 	bus_free(&bus);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(in_turn),	    cmocka_unit_test(stalled_reader),
-		cmocka_unit_test(pinned_stays),	    cmocka_unit_test(dying),
-		cmocka_unit_test(exhausted),	    cmocka_unit_test(pins_run_out),
-		cmocka_unit_test(refused),	    cmocka_unit_test(nobody_there),
-		cmocka_unit_test(defaults),	    cmocka_unit_test(publishers),
-		cmocka_unit_test(hostile_pins),	    cmocka_unit_test(stress),
-		cmocka_unit_test(stress_one_block), cmocka_unit_test(failed_among_others),
+		cmocka_unit_test(in_turn),	     cmocka_unit_test(stalled_reader),
+		cmocka_unit_test(pinned_stays),	     cmocka_unit_test(dying),
+		cmocka_unit_test(exhausted),	     cmocka_unit_test(pins_run_out),
+		cmocka_unit_test(refused),	     cmocka_unit_test(nobody_there),
+		cmocka_unit_test(defaults),	     cmocka_unit_test(publishers),
+		cmocka_unit_test(hostile_pins),	     cmocka_unit_test(stress),
+		cmocka_unit_test(stress_one_block),  cmocka_unit_test(failed_among_others),
+		cmocka_unit_test(late_among_others),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
