@@ -22,8 +22,10 @@ int ronbus_publish_block(struct ronbus_pub *pub, unsigned int topic, const void 
 	if (len > UINT32_MAX || event_len > UINT32_MAX)
 		return -EMSGSIZE;
 	err = handle->transport->publish_block(handle, &req);
-	if (err)
-		return err;
+	if (err) {
+		ronbus_at(RONBUS_AT_BLOCKS);
+		return ronbus_failed(err);
+	}
 	__RONBUS_PROBE(4, publish, pub, topic, 1, req.receivers);
 	return (int)req.receivers;
 }
@@ -47,8 +49,10 @@ int ronbus_block_pin(struct ronbus_sub *sub, const struct ronbus_msg *msg,
 
 	if (ronbus_is_dead(sub))
 		return -EOWNERDEAD;
-	if (!blocks->count)
-		return -EOPNOTSUPP;
+	if (!blocks->count) {
+		ronbus_at(RONBUS_AT_BLOCKS);
+		return ronbus_failed(-EOPNOTSUPP);
+	}
 	if (!msg->data || msg->len < sizeof(ref))
 		return -EINVAL;
 	memcpy(&ref, (const char *)msg->data + msg->len - sizeof(ref), sizeof(ref));

@@ -68,9 +68,9 @@ static int copy_name(char to[RONBUS_NAME_SIZE], const char *from)
 static int enroll(int err, struct ronbus **bus)
 {
 	if (err || ronbus_enroll(&(*bus)->enrolled, RONBUS_A_BUS))
-		return err;
+		return ronbus_failed(err);
 	(*bus)->transport->bus_close(*bus);
-	return -ENOMEM;
+	return ronbus_failed(-ENOMEM);
 }
 
 int ronbus_create(const char *where, const struct ronbus_options *opts, struct ronbus **bus)
@@ -94,6 +94,7 @@ int ronbus_create(const char *where, const struct ronbus_options *opts, struct r
 		req.block_size = opts->block_size;
 		req.blocks = opts->blocks;
 	}
+	ronbus_at(RONBUS_AT_CREATE);
 	return enroll(transport->create(where, &req, bus), bus);
 }
 
@@ -104,6 +105,7 @@ static int attach(const char *where, const char *name, struct ronbus_attach *req
 
 	if (copy_name(req->name, name))
 		return -EINVAL;
+	ronbus_at(RONBUS_AT_ATTACH);
 	return enroll(transport->attach(where, req, bus), bus);
 }
 
@@ -157,12 +159,14 @@ int ronbus_open(const char *where, const struct ronbus_options *opts, unsigned i
 
 int ronbus_adopt(int fd, struct ronbus **bus)
 {
-	int err = ronbus_device_adopt(fd, bus);
+	int err;
 
+	ronbus_at(RONBUS_AT_ADOPT);
+	err = ronbus_device_adopt(fd, bus);
 	if (err || ronbus_enroll(&(*bus)->enrolled, RONBUS_A_BUS))
-		return err;
+		return ronbus_failed(err);
 	free(*bus); /* and the fd stays the caller's */
-	return -ENOMEM;
+	return ronbus_failed(-ENOMEM);
 }
 
 int ronbus_query(const char *where, struct ronbus_query *query)
@@ -170,12 +174,14 @@ int ronbus_query(const char *where, struct ronbus_query *query)
 	const struct ronbus_transport *transport = find_transport(&where);
 
 	memset(query, 0, sizeof(*query));
-	return transport->query(where, query);
+	ronbus_at(RONBUS_AT_NOTHING);
+	return ronbus_failed(transport->query(where, query));
 }
 
 int ronbus_bus_fd(const struct ronbus *bus)
 {
-	return bus->transport->bus_fd(bus);
+	ronbus_at(RONBUS_AT_FD);
+	return ronbus_failed(bus->transport->bus_fd(bus));
 }
 
 int ronbus_bus_info(struct ronbus *bus, struct ronbus_info *info)
@@ -186,7 +192,8 @@ int ronbus_bus_info(struct ronbus *bus, struct ronbus_info *info)
 
 int ronbus_seal(struct ronbus *bus)
 {
-	return bus->transport->seal(bus);
+	ronbus_at(RONBUS_AT_SEAL);
+	return ronbus_failed(bus->transport->seal(bus));
 }
 
 void ronbus_close(struct ronbus *bus)

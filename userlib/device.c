@@ -64,18 +64,16 @@ static int call(int fd, unsigned long request, void *arg)
 static int open_device(const char *where, struct ronbus_query *query)
 {
 	int fd = open(where, O_RDWR | O_CLOEXEC);
-	int err;
+	int err = fd < 0 ? -errno : call(fd, RONBUS_IOC_QUERY, query);
 
-	if (fd < 0)
-		return -errno;
-	err = call(fd, RONBUS_IOC_QUERY, query);
 	if (!err && query->abi_version != RONBUS_ABI_VERSION)
 		err = -EPROTO;
-	if (err) {
+	if (!err)
+		return fd;
+	ronbus_at(RONBUS_AT_DEVICE);
+	if (fd >= 0)
 		close(fd);
-		return err;
-	}
-	return fd;
+	return err;
 }
 
 static int device_query(const char *where, struct ronbus_query *query)
@@ -95,8 +93,11 @@ static int map(int fd, size_t length, bool writable, unsigned long offset, void 
 	int prot = PROT_READ | (writable ? PROT_WRITE : 0);
 	void *p = mmap(NULL, length, prot, MAP_SHARED, fd, (off_t)offset);
 
-	if (p == MAP_FAILED)
-		return -errno;
+	if (p == MAP_FAILED) {
+		/* Where all that is mapped is locked, EAGAIN says that this would be too much. */
+		ronbus_at(errno == EAGAIN ? RONBUS_AT_LOCKED : RONBUS_AT_MAP);
+		return errno == EAGAIN ? -ENOMEM : -errno;
+	}
 	*at = p;
 	return 0;
 }

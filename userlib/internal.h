@@ -195,6 +195,37 @@ static inline struct ronbus_seen ronbus_peeked(const struct ronbus_sub *sub)
 /* Zeroed memory in cache lines of its own, for free(). */
 void *ronbus_zalloc(size_t size);
 
+/*
+ * What a thread was doing when a call failed, for ronbus_why(): the same error has different reasons.
+ * Functions that are called rarely say what they do, and then which error they return.
+ */
+enum ronbus_doing {
+	RONBUS_AT_NOTHING, /* it is not known */
+	RONBUS_AT_DEVICE, /* opening the device */
+	RONBUS_AT_CREATE,
+	RONBUS_AT_ATTACH,
+	RONBUS_AT_ADOPT,
+	RONBUS_AT_PUBLISHER,
+	RONBUS_AT_SUBSCRIBE,
+	RONBUS_AT_MAP, /* mapping what a new member uses */
+	RONBUS_AT_LOCKED, /* the same, with mlockall(MCL_FUTURE) */
+	RONBUS_AT_SEAL,
+	RONBUS_AT_STATS,
+	RONBUS_AT_FD, /* what needs an fd of the bus or of a publisher */
+	RONBUS_AT_TOPICS,
+	RONBUS_AT_COALESCE,
+	RONBUS_AT_BLOCKS,
+	RONBUS_AT_URING, /* asking the kernel for io_uring */
+	RONBUS_AT_URING_WAIT,
+	RONBUS_AT_URING_PUBLISH,
+};
+
+void ronbus_at(enum ronbus_doing step);
+int ronbus_failed(int ret); /* returns @ret, which is an error if it is negative */
+
+/* Why the device cannot be opened, as a format for its path; or NULL. */
+const char *ronbus_unreachable(const char *where, int err);
+
 /* The time after which nobody waits: now and @timeout_ns, which is negative for never. */
 __u64 ronbus_deadline(int64_t timeout_ns);
 __u64 ronbus_now(void);

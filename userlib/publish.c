@@ -34,9 +34,10 @@ int ronbus_publisher(struct ronbus *bus, unsigned int flags, struct ronbus_pub *
 		if (err)
 			return err;
 	}
+	ronbus_at(RONBUS_AT_PUBLISHER);
 	err = bus->transport->publisher(bus, flags, &handle);
 	if (err)
-		return err;
+		return ronbus_failed(err);
 
 	handle->transport = bus->transport;
 	handle->flush_threshold = threshold;
@@ -60,7 +61,8 @@ int ronbus_pub_fd(const struct ronbus_pub *pub)
 {
 	const struct ronbus_publisher_handle *handle = ronbus_publisher_of(pub);
 
-	return handle->transport->pub_fd(handle);
+	ronbus_at(RONBUS_AT_FD);
+	return ronbus_failed(handle->transport->pub_fd(handle));
 }
 
 int ronbus_pub_receivers(const struct ronbus_pub *pub, unsigned int topic)

@@ -36,9 +36,10 @@ int ronbus_subscribe(struct ronbus *bus, const struct ronbus_sub_options *opts,
 	err = make_request(opts, &req);
 	if (err)
 		return err;
+	ronbus_at(RONBUS_AT_SUBSCRIBE);
 	err = bus->transport->subscribe(bus, &req, &handle);
 	if (err)
-		return err;
+		return ronbus_failed(err);
 	handle->transport = bus->transport;
 	ronbus_peeked_nothing(&handle->sub);
 	arrays = handle->sub.ring.layout == RONBUS_LAYOUT_ARRAYS;
@@ -94,8 +95,9 @@ int ronbus_set_topics(struct ronbus_sub *sub, __u64 topics)
 
 	if (ronbus_is_dead(sub))
 		return -EOWNERDEAD;
+	ronbus_at(RONBUS_AT_TOPICS);
 	if (!mine->bit)
-		return -EOPNOTSUPP;
+		return ronbus_failed(-EOPNOTSUPP);
 	if (!topics)
 		return -EINVAL;
 	/* First, since who is in an audience may be sent to at once. */
@@ -111,7 +113,8 @@ int ronbus_coalesce(struct ronbus_sub *sub, unsigned int messages, __u64 delay_n
 	struct ronbus_subscriber_handle *handle = ronbus_subscriber_of(sub);
 	struct ronbus_coalesce req = { .messages = messages, .delay_ns = delay_ns };
 
-	return handle->transport->coalesce(handle, &req);
+	ronbus_at(RONBUS_AT_COALESCE);
+	return ronbus_failed(handle->transport->coalesce(handle, &req));
 }
 
 __u64 ronbus_sub_position(const struct ronbus_sub *sub)

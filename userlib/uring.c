@@ -64,13 +64,21 @@ int ronbus_uring_check(const struct ronbus *bus)
 {
 	struct io_uring_params params = { 0 };
 	int ring = (int)syscall(SYS_io_uring_setup, 1, &params);
-	int err;
+	int err = ring < 0 ? -errno : 0;
 
-	if (ring < 0)
-		return -errno;
-	err = bus->transport->uring_commands ? probe(ring) : 0;
-	close(ring);
-	return err;
+	if (!err && bus->transport->uring_commands)
+		err = probe(ring);
+	if (ring >= 0)
+		close(ring);
+	ronbus_at(RONBUS_AT_URING);
+	return ronbus_failed(err);
+}
+
+/* A poll has none. */
+static int no_limit(void)
+{
+	ronbus_at(RONBUS_AT_URING_WAIT);
+	return ronbus_failed(-EOPNOTSUPP);
 }
 
 int ronbus_uring_prep_wait(struct io_uring_sqe *sqe, struct ronbus_sub *sub, int64_t timeout_ns)
@@ -84,7 +92,7 @@ int ronbus_uring_prep_wait(struct io_uring_sqe *sqe, struct ronbus_sub *sub, int
 	if (handle->transport->uring_commands)
 		prep_command(sqe, fd, RONBUS_IOC_WAIT, &req, sizeof(req));
 	else if (timeout_ns >= 0)
-		return -EOPNOTSUPP;
+		return no_limit();
 	else if (ronbus_arm(sub))
 		prep(sqe, IORING_OP_NOP, -1);
 	else
@@ -135,8 +143,10 @@ int ronbus_uring_prep_publish(struct io_uring_sqe *sqe, struct ronbus_pub *pub, 
 	};
 
 	if (!(pub->how & RONBUS_HOW_SYSCALL) ||
-	    !ronbus_publisher_of(pub)->transport->uring_commands)
-		return -EOPNOTSUPP;
+	    !ronbus_publisher_of(pub)->transport->uring_commands) {
+		ronbus_at(RONBUS_AT_URING_PUBLISH);
+		return ronbus_failed(-EOPNOTSUPP);
+	}
 	if (topic >= RONBUS_TOPICS_MAX || !count || count > RONBUS_BATCH_MAX)
 		return -EINVAL;
 	prep_command(sqe, ronbus_pub_fd(pub), RONBUS_IOC_PUBLISH, &req, sizeof(req));

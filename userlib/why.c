@@ -1,99 +1,209 @@
 // SPDX-License-Identifier: LGPL-2.1-only OR MIT
 /*
  * why.c - errors in words: what is at fault, and the way out
+ *
+ * An error is a number, and the same number has different reasons. So a thread notes what it was doing
+ * when the last call failed, and if it then asks about that error the text is about that; otherwise the
+ * text names what the error can mean.
  */
 #include "internal.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
+static __thread struct {
+	enum ronbus_doing step;
+	int err;
+} last;
+
+void ronbus_at(enum ronbus_doing step)
+{
+	last.step = step;
+	last.err = 0;
+}
+
+int ronbus_failed(int ret)
+{
+	if (ret < 0)
+		last.err = -ret;
+	return ret;
+}
+
+enum place {
+	ANYWHERE,
+	ON_DEVICE,
+	EMBEDDED
+};
+
+/* The first that fits. %s is where. */
 struct reason {
 	int err;
+	enum ronbus_doing step; /* RONBUS_AT_NOTHING: any */
+	enum place place;
 	const char *text;
 };
 
-/* The device cannot be reached: %s is its path. */
-static const struct reason device_reasons[] = {
-	{ ENOENT,
-	  "there is no %s: the module ronbus is not loaded; load it with \"modprobe ronbus\" "
-	  "(or \"insmod ronbus.ko\"), or use the transport \"embedded:\", which needs none" },
-	{ ENXIO, "nothing stands behind %s: load the module with \"modprobe ronbus\", and remove "
-		 "the file if it is a left-over" },
-	{ ENODEV, "nothing stands behind %s: load the module with \"modprobe ronbus\", and remove "
-		  "the file if it is a left-over" },
-	{ EACCES, "you may not open %s: join the group it belongs to, or have its mode widened "
-		  "(the udev rule that comes with ronbus does that)" },
-	{ EPERM, "you may not open %s: join the group it belongs to, or have its mode widened "
-		 "(the udev rule that comes with ronbus does that)" },
-	{ ENOTTY, "%s is not a ronbus device; name the right one, or load the module with "
-		  "\"modprobe ronbus\"" },
+#define ACROSS "for several processes use the device, " RONBUS_DEVICE
+
+static const struct reason reasons[] = {
+	{ ENOENT, RONBUS_AT_STATS, ANYWHERE, "the bus on %s has no subscriber of that number" },
+	{ ENOENT, 0, EMBEDDED,
+	  "there is no such bus on %s in this process: create it first, or check its name. A bus on "
+	  "\"" RONBUS_EMBEDDED
+	  "\" lives in the process that made it, and no other can attach to it: " ACROSS },
+	{ ENOENT, 0, ON_DEVICE,
+	  "there is no such bus on %s: create it first, or check its name and that you are in the "
+	  "same IPC namespace" },
+	{ EACCES, RONBUS_AT_PUBLISHER, ANYWHERE,
+	  "this handle of a bus on %s is not for publishing: attach with RONBUS_ACCESS_PUBLISH, or, if "
+	  "its fd was passed to you, ask for one that has that access" },
+	{ EACCES, RONBUS_AT_SUBSCRIBE, ANYWHERE,
+	  "this handle of a bus on %s is not for subscribing: attach with RONBUS_ACCESS_SUBSCRIBE, or, "
+	  "if its fd was passed to you, ask for one that has that access" },
+	{ EACCES, RONBUS_AT_SEAL, ANYWHERE,
+	  "this handle of a bus on %s is not for publishing, so it cannot seal the bus either" },
+	{ EACCES, 0, ANYWHERE,
+	  "the bus on %s does not let you do that: its creator must give it a wider mode, or the "
+	  "handle must be asked for with that access" },
+	{ EEXIST, 0, ANYWHERE,
+	  "a bus of that name exists on %s: attach to it, or choose another name" },
+	{ EPROTO, 0, ANYWHERE,
+	  "the module behind %s and this library speak different versions of the ABI: install both "
+	  "from the same release, and reload the module" },
+	{ EOPNOTSUPP, RONBUS_AT_FD, EMBEDDED,
+	  "a bus on %s has no fd, and cannot be passed on: it lives in the memory of this process; " ACROSS },
+	{ EOPNOTSUPP, RONBUS_AT_TOPICS, ANYWHERE,
+	  "the bus on %s was made without topics to choose from: its creator must ask for "
+	  "RONBUS_F_INTEREST" },
+	{ EOPNOTSUPP, RONBUS_AT_COALESCE, ANYWHERE,
+	  "on the bus on %s nobody can wait for several messages: its creator must ask for "
+	  "RONBUS_F_COALESCE" },
+	{ EOPNOTSUPP, RONBUS_AT_BLOCKS, ANYWHERE,
+	  "the bus on %s was made without blocks: its creator must ask for RONBUS_F_BLOCKS" },
+	{ EOPNOTSUPP, RONBUS_AT_URING, ANYWHERE,
+	  "this kernel's io_uring is too old for %s: use ronbus_wait(), or poll ronbus_sub_fd()" },
+	{ EOPNOTSUPP, RONBUS_AT_URING_WAIT, ANYWHERE,
+	  "on %s a wait through io_uring has no limit: link a timeout to it, or use the device" },
+	{ EOPNOTSUPP, RONBUS_AT_URING_PUBLISH, ANYWHERE,
+	  "this publisher on %s needs no system call: call ronbus_publish(), or open it with "
+	  "RONBUS_PUB_SYSCALL on a device" },
+	{ EOPNOTSUPP, 0, EMBEDDED,
+	  "%s does not have that, or the bus was made without the feature: ronbus_query() tells which "
+	  "there are" },
+	{ EOPNOTSUPP, 0, ON_DEVICE,
+	  "%s cannot do that: the module is older than what was asked for, or the bus was made without "
+	  "the feature; ronbus_query() tells which there are" },
+	{ ENOTTY, RONBUS_AT_ADOPT, ANYWHERE,
+	  "that fd is none of a bus on %s: what can be adopted is what ronbus_bus_fd() returned in the "
+	  "process that passed it on" },
+	{ ENOTTY, 0, ANYWHERE,
+	  "that is not something %s knows: not an fd of a bus, or an older module" },
+	{ EBADF, RONBUS_AT_ADOPT, ANYWHERE,
+	  "that number is no open fd of this process: an fd of a bus on %s is passed on by SCM_RIGHTS, "
+	  "or inherited, and not by its number" },
+	{ EINVAL, RONBUS_AT_ADOPT, ANYWHERE,
+	  "that fd on %s is a publisher's or a subscriber's: what can be adopted is what "
+	  "ronbus_bus_fd() returned" },
+	{ EINVAL, 0, ANYWHERE,
+	  "%s was asked for something that cannot be: check the capacity (a power of two), the payload "
+	  "(a multiple of 8), the name (letters, digits, \"._-\"), flags and topic" },
+	{ EPERM, RONBUS_AT_SEAL, ANYWHERE,
+	  "the bus on %s is not yours to seal: its owner can, and whoever has the fd that its creator "
+	  "got" },
+	{ EPERM, RONBUS_AT_URING, ANYWHERE,
+	  "io_uring is switched off here (kernel.io_uring_disabled, or a sandbox); with a bus on %s use "
+	  "ronbus_wait(), or poll ronbus_sub_fd()" },
+	{ EPERM, 0, ANYWHERE,
+	  "%s refuses that: the bus is sealed, or does not let you publish through a mapping, or is not "
+	  "yours to seal" },
+	{ EBUSY, 0, ANYWHERE,
+	  "the bus on %s is exclusive and has its publisher: wait until that one has left" },
+	{ ESHUTDOWN, 0, ANYWHERE,
+	  "the bus on %s has ended, its publishers having left, and stays so: create a new one and "
+	  "attach to that; one made with RONBUS_BUS_PERSISTENT does not end with its publishers" },
+	{ ENOSPC, RONBUS_AT_CREATE, ANYWHERE,
+	  "there are as many buses on %s as there can be, or as one user may have" },
+	{ ENOSPC, RONBUS_AT_SUBSCRIBE, ANYWHERE,
+	  "the bus on %s has 64 subscribers, and cannot have more: share a subscription "
+	  "(ronbus_dispatch_open())" },
+	{ ENOSPC, RONBUS_AT_PUBLISHER, ANYWHERE,
+	  "the bus on %s has as many mapped publishers as it can have: publish by system call "
+	  "(RONBUS_PUB_SYSCALL)" },
+	{ ENOSPC, 0, ANYWHERE,
+	  "the bus on %s has as many members as it can have, or there are as many buses as there can "
+	  "be, or a subscriber has pinned as many blocks as it may" },
+	{ ERANGE, 0, ANYWHERE, "the bus on %s has no such position yet, or never had" },
+	{ E2BIG, 0, ANYWHERE,
+	  "the module behind %s is older than this library and does not know what it was asked for: "
+	  "install both from the same release" },
+	{ ENOBUFS, 0, ANYWHERE,
+	  "every block of the bus on %s is pinned: readers keep them too long, or it needs more "
+	  "blocks" },
+	{ EMSGSIZE, 0, ANYWHERE,
+	  "the message is larger than the payload of the bus on %s, or than the buffer" },
+	{ EAGAIN, 0, ANYWHERE,
+	  "nothing to read on %s now; or, when publishing, every slot is held by a publisher that does "
+	  "not get on" },
+	{ ECANCELED, 0, ANYWHERE, "the wait on %s was ended, by ronbus_cancel() or with its ring" },
+	{ ENOSYS, 0, ANYWHERE,
+	  "%s cannot be used through io_uring: this kernel has none; use ronbus_wait(), or poll "
+	  "ronbus_sub_fd()" },
+	{ ETIMEDOUT, 0, ANYWHERE, "nothing came on %s in time" },
+	{ ESTALE, 0, ANYWHERE,
+	  "the message on %s was overwritten while it was looked at, or its block before" },
+	{ EOWNERDEAD, 0, ANYWHERE,
+	  "that handle of a bus on %s was made before fork(): in the child it can only be closed; "
+	  "attach and subscribe there" },
+	{ ENOMEM, RONBUS_AT_LOCKED, ANYWHERE,
+	  "this process locks all memory that it maps (mlockall(MCL_FUTURE)), and with the bus on %s "
+	  "that would be more than it may: raise \"ulimit -l\", or ask for a smaller bus" },
+	{ ENOMEM, RONBUS_AT_MAP, ANYWHERE,
+	  "there is no room to map the bus on %s: the address space of this process is limited "
+	  "(\"ulimit -v\"), or it has too many mappings" },
+	{ ENOMEM, 0, EMBEDDED,
+	  "not enough memory in this process for a bus on %s: ask for a smaller one, or, with "
+	  "mlockall(), raise \"ulimit -l\"" },
+	{ ENOMEM, 0, ON_DEVICE,
+	  "not enough memory for a bus on %s: ask for a smaller one, or raise \"ulimit -l\"" },
+	{ EMFILE, 0, ANYWHERE, "too many open files in this process for %s: raise \"ulimit -n\"" },
+	{ ENFILE, 0, ANYWHERE, "too many open files on this machine for %s" },
 };
 
-/* It was reached, and said no. */
-static const struct reason bus_reasons[] = {
-	{ ENOENT, "there is no such bus on %s: create it first, or check its name and that you are "
-		  "in the same IPC namespace" },
-	{ EACCES, "the bus on %s does not let you do that: its creator must give it a wider mode, "
-		  "or the handle must be asked for with that access" },
-	{ EEXIST, "a bus of that name exists on %s: attach to it, or choose another name" },
-	{ EPROTO, "the module behind %s and this library speak different versions of the ABI: "
-		  "install both from the same release, and reload the module" },
-	{ EOPNOTSUPP, "%s cannot do that yet: ronbus_query() tells which features it has" },
-	{ ENOTTY, "that is not something %s knows: not an fd of a bus, or an older module" },
-	{ EINVAL, "%s was asked for something that cannot be: check the capacity (a power of two), "
-		  "the payload (a multiple of 8), the name (letters, digits, \"._-\"), flags and "
-		  "topic" },
-	{ EPERM, "%s refuses that: the bus is sealed, or does not let you publish through a "
-		 "mapping, or is not yours to seal" },
-	{ EBUSY, "the bus on %s is exclusive and has its publisher: wait until that one has left" },
-	{ ESHUTDOWN, "the bus on %s has ended, its publishers having left: create a new one, or "
-		     "make it persistent" },
-	{ ENOSPC, "the bus on %s has as many members as it can have, or there are as many buses as "
-		  "there can be" },
-	{ ERANGE, "the bus on %s has no such position yet, or never had" },
-	{ E2BIG, "the module behind %s is older than this library and does not know what it was "
-		 "asked for: install both from the same release" },
-	{ ENOBUFS,
-	  "every block of the bus on %s is pinned: readers keep them too long, or it needs "
-	  "more blocks" },
-	{ EMSGSIZE, "the message is larger than the payload of the bus on %s, or than the buffer" },
-	{ EAGAIN, "nothing to read on %s now; or, when publishing, every slot is held by a "
-		  "publisher that does not get on" },
-	{ ECANCELED, "the wait on %s was ended, by ronbus_cancel() or with its ring" },
-	{ ENOSYS, "%s cannot be used through io_uring: this kernel has none; use ronbus_wait(), or "
-		  "poll ronbus_sub_fd()" },
-	{ ETIMEDOUT, "nothing came on %s in time" },
-	{ ESTALE, "the message on %s was overwritten while it was looked at, or its block before" },
-	{ ENOMEM, "not enough memory for a bus on %s: ask for a smaller one, or raise "
-		  "\"ulimit -l\"" },
-	{ EMFILE, "too many open files in this process for %s: raise \"ulimit -n\"" },
-	{ ENFILE, "too many open files on this machine for %s" },
-};
-
-static const char *find(const struct reason *reasons, size_t count, int err)
+static const char *find(enum ronbus_doing step, enum place place, int err)
 {
-	while (count--)
-		if (reasons[count].err == err)
-			return reasons[count].text;
+	const struct reason *reason = reasons;
+	size_t left = sizeof(reasons) / sizeof(reasons[0]);
+
+	for (; left; left--, reason++)
+		if (reason->err == err && (!reason->step || reason->step == step) &&
+		    (!reason->place || reason->place == place))
+			return reason->text;
 	return NULL;
 }
 
-#define FIND(reasons, err) find(reasons, sizeof(reasons) / sizeof(reasons[0]), err)
-
-/* Is it the device that cannot be had, rather than something on it? */
-static bool cannot_reach(const char *where, int err)
+/* Is it the device that cannot be had, rather than something on it? If that is not noted, try. */
+static bool cannot_reach(const char *where, enum ronbus_doing step, int err)
 {
 	struct ronbus_query query;
+	int noted = last.err;
+	int ret;
 
-	return strcmp(where, RONBUS_EMBEDDED) && ronbus_query(where, &query) == -err;
+	if (step)
+		return step == RONBUS_AT_DEVICE;
+	step = last.step;
+	ret = ronbus_device_transport.query(where, &query);
+	last.step = step;
+	last.err = noted;
+	return ret == -err;
 }
 
 const char *ronbus_why(const char *where, int err)
 {
-	static __thread char text[384];
+	static __thread char text[640];
+	enum ronbus_doing step = RONBUS_AT_NOTHING;
 	const char *format = NULL;
+	enum place place;
 
 	if (err < 0)
 		err = -err;
@@ -101,10 +211,13 @@ const char *ronbus_why(const char *where, int err)
 		where = secure_getenv("RONBUS_TRANSPORT");
 	if (!where || !*where)
 		where = RONBUS_DEVICE;
-	if (err && cannot_reach(where, err))
-		format = FIND(device_reasons, err);
+	place = strcmp(where, RONBUS_EMBEDDED) ? ON_DEVICE : EMBEDDED;
+	if (err == last.err)
+		step = last.step;
+	if (err && place == ON_DEVICE && cannot_reach(where, step, err))
+		format = ronbus_unreachable(where, err);
 	if (!format)
-		format = FIND(bus_reasons, err);
+		format = find(step, place, err);
 	if (format)
 		snprintf(text, sizeof(text), format, where);
 	else

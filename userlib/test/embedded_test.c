@@ -415,21 +415,6 @@ static void test_transport_by_environment(void **state)
 	assert_null(bus);
 }
 
-static void test_why(void **state)
-{
-	(void)state;
-	assert_non_null(strstr(ronbus_why("/nowhere/ronbus", -ENOENT), "/nowhere/ronbus"));
-	assert_non_null(strstr(ronbus_why("/nowhere/ronbus", -ENOENT), "modprobe"));
-	assert_non_null(strstr(ronbus_why("/dev/null", -ENOTTY), "not a ronbus device"));
-	assert_non_null(strstr(ronbus_why(WHERE, -ENOENT), "no such bus"));
-	assert_non_null(strstr(ronbus_why(WHERE, EEXIST), "another name"));
-	assert_non_null(strstr(ronbus_why(WHERE, -EPROTO), "same release"));
-	assert_non_null(strstr(ronbus_why(WHERE, -EXDEV), strerror(EXDEV)));
-	for (int err = 0; err < 140; err++)
-		assert_true(strlen(ronbus_why(WHERE, err)) > strlen(WHERE));
-	assert_string_equal(ronbus_version(), "0.1.0");
-}
-
 static void test_autotune(void **state)
 {
 	static const unsigned int cases[][3] = {
@@ -2004,7 +1989,6 @@ int main(void)
 		TEST(test_mode),
 		TEST(test_query),
 		TEST(test_transport_by_environment),
-		TEST(test_why),
 		TEST(test_autotune),
 		TEST(test_publish_to_nobody),
 		TEST(test_publish_refuses),
