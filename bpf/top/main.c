@@ -160,17 +160,43 @@ static int open_source(struct options *options)
 	return source_stats_open(NULL, &options->names, &options->view.source);
 }
 
+/* What is asked for by name is there; an empty table would say so only to somebody who knows. */
+static int find_buses(const struct names *names)
+{
+	struct ronbus *bus;
+	int err, ret = 0;
+	size_t i;
+
+	for (i = 0; i < names->count; i++) {
+		err = ronbus_attach(NULL, names->name[i], RONBUS_ACCESS_SUBSCRIBE, &bus);
+		if (!err) {
+			ronbus_close(bus);
+			continue;
+		}
+		fprintf(stderr, "ronbus-top: %s: %s\n", names->name[i], ronbus_why(NULL, err));
+		ret = 1;
+	}
+	return ret;
+}
+
+/* Says what is wrong. */
 static int show(struct options *options)
 {
-	int err;
+	bool screen = !options->batch && !options->json;
+	int err = screen && !isatty(STDOUT_FILENO) ? -ENOTTY : 0;
 
-	if (options->batch || options->json)
-		return batch_run(&options->view, options->rounds, options->json);
-	err = screen_run(&options->view);
+	if (!err && find_buses(&options->names))
+		return 1;
+	if (!err)
+		err = screen ? screen_run(&options->view)
+			     : batch_run(&options->view, options->rounds, options->json);
 	if (err == -ENOTTY)
 		fprintf(stderr, "ronbus-top: this is no terminal that it knows; there is "
 				"--batch\n");
-	return err;
+	else if (err)
+		fprintf(stderr, "ronbus-top: cannot read the counters: %s\n",
+			ronbus_why(NULL, err));
+	return err ? 1 : 0;
 }
 
 int main(int argc, char **argv)
@@ -185,11 +211,8 @@ int main(int argc, char **argv)
 	if (open_source(&options))
 		return 1;
 	err = show(&options);
-	if (err && err != -ENOTTY)
-		fprintf(stderr, "ronbus-top: cannot read the counters: %s\n",
-			ronbus_why(NULL, err));
 	view_clear(&options.view);
 	source_close(options.view.source);
 	free(options.names.name);
-	return err != 0;
+	return err;
 }
