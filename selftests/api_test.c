@@ -1281,6 +1281,39 @@ TEST_F(both, count_the_same)
 	EXPECT_LT(0, device[0].counters.overflow_dropped_total);
 }
 
+/* ---- the first program of README.md ------------------------------------------------------ */
+
+/* What it prints when @input is typed; returns its exit status. */
+static int run_news(const char *where, const char *input, const char *arg, char *output,
+		    size_t size)
+{
+	char path[256], command[640];
+	ssize_t len = readlink("/proc/self/exe", path, sizeof(path) - 1);
+	FILE *program;
+
+	path[len < 0 ? 0 : len] = '\0';
+	*strrchr(path, '/') = '\0';
+	snprintf(command, sizeof(command), "printf '%s' | RONBUS_TRANSPORT=%s %s/news %s 2>&1",
+		 input, where, path, arg);
+	program = popen(command, "r");
+	if (!program)
+		return -1;
+	output[fread(output, 1, size - 1, program)] = '\0';
+	return WEXITSTATUS(pclose(program));
+}
+
+TEST_F(api, first_program)
+{
+	char output[512];
+
+	EXPECT_EQ(0, run_news(variant->where, "first\\nsecond\\n", "", output, sizeof(output)));
+	EXPECT_STREQ("for 1\nread: first\nfor 1\nread: second\n", output);
+	EXPECT_EQ(1, run_news(variant->where, "", "read", output, sizeof(output)));
+	EXPECT_NE(NULL, strstr(output, "there is no such bus"));
+	if (!strcmp(variant->where, RONBUS_EMBEDDED))
+		EXPECT_NE(NULL, strstr(output, "lives in the process that made it"));
+}
+
 /* ---- the device alone ------------------------------------------------------------------- */
 
 TEST_F(both, adopt)
