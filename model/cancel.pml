@@ -8,7 +8,7 @@
  *	publisher	wake		its message, NOTIFY, wake()
  *	canceler	cancel, wake	ronbus_sub_cancel()
  *
- * and with -DFUTEX, the embedded transport's stand-in: embedded_wait(), wake_sleeper(),
+ * and with -DFUTEX, the embedded transport's stand-in: sleep_until(), wake_sleeper(),
  * embedded_cancel().
  *
  * In the kernel the waiter enters the queue and looks then; who wakes takes the lock of the queue.

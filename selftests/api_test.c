@@ -13,6 +13,7 @@ static void step_reached(int step);
 #include <signal.h>
 #include <sys/eventfd.h>
 
+#include "../userlib/test/cancel.h"
 #include "libronbus.h"
 #include "ronbus_kselftest.h"
 
@@ -1008,6 +1009,22 @@ TEST_F(api, handler)
 	EXPECT_EQ(handling.accepted[0], stats.counters.published_total);
 	ronbus_sub_close(sub);
 	ronbus_close(bus);
+}
+
+/* ---- threads that are cancelled ---------------------------------------------------------- */
+
+TEST_F(api, pthread_cancel)
+{
+	char wrong[256];
+	unsigned int i;
+
+	for (i = 0; i < THREAD_CANCEL_CASES; i++) {
+		EXPECT_TRUE(thread_cancel_case(variant->where, variant->features, i, wrong,
+					       sizeof(wrong)))
+		{
+			TH_LOG("%s: %s", thread_cancel_cases[i].name, wrong);
+		}
+	}
 }
 
 /* ---- fork ------------------------------------------------------------------------------- */

@@ -63,16 +63,17 @@ static int call(int fd, unsigned long request, void *arg)
 
 static int open_device(const char *where, struct ronbus_query *query)
 {
-	int fd = open(where, O_RDWR | O_CLOEXEC);
+	int was = ronbus_cancel_hold(), fd = open(where, O_RDWR | O_CLOEXEC);
 	int err = fd < 0 ? -errno : call(fd, RONBUS_IOC_QUERY, query);
 
+	ronbus_cancel_release(was);
 	if (!err && query->abi_version != RONBUS_ABI_VERSION)
 		err = -EPROTO;
 	if (!err)
 		return fd;
 	ronbus_at(RONBUS_AT_DEVICE);
 	if (fd >= 0)
-		close(fd);
+		ronbus_fd_close(fd);
 	return err;
 }
 
@@ -82,7 +83,7 @@ static int device_query(const char *where, struct ronbus_query *query)
 
 	if (fd < 0)
 		return fd;
-	close(fd);
+	ronbus_fd_close(fd);
 	return 0;
 }
 
@@ -116,7 +117,7 @@ static void member_close(struct member *member)
 		unmap(member->ring, member->info.ring_bytes);
 		unmap(member->info_page, member->info.info_bytes);
 	}
-	close(member->fd);
+	ronbus_fd_close(member->fd);
 }
 
 /* The inlines compute with this: better to refuse it here. */
@@ -232,12 +233,12 @@ static int make_bus(const char *where, unsigned long request, const void *arg, s
 	if (control < 0)
 		return control;
 	fd = call(control, request, (void *)arg);
-	close(control);
+	ronbus_fd_close(control);
 	if (fd < 0)
 		return fd;
 	err = ronbus_device_adopt(fd, bus);
 	if (err)
-		close(fd);
+		ronbus_fd_close(fd);
 	return err;
 }
 
@@ -273,7 +274,7 @@ static int device_stats(struct ronbus *bus, struct ronbus_stats *stats)
 
 static void device_bus_close(struct ronbus *bus)
 {
-	close(bus_fd(bus));
+	ronbus_fd_close(bus_fd(bus));
 	free(bus);
 }
 
@@ -459,6 +460,16 @@ static bool canceled(const struct ronbus_subscriber_handle *sub, __u32 cancels)
 	return RB_READ(&sub->cancels) != cancels;
 }
 
+/* Whoever is cancelled in it leaves nothing: the kernel has ended the wait by then. */
+static int sleep_in_kernel(int fd, struct ronbus_wait *req)
+{
+	int was = ronbus_cancel_asleep();
+	int ret = call(fd, RONBUS_IOC_WAIT, req);
+
+	ronbus_cancel_awake(was);
+	return ret;
+}
+
 /*
  * The kernel ends the waits that have begun; when ours began it does not know. So a cancel changes
  * the count, takes the deadline away, and asks the kernel, in this order. Then it comes before we
@@ -475,7 +486,7 @@ static int device_wait(struct ronbus_subscriber_handle *sub, __u64 deadline, __u
 		RB_MB(); /* barrier W, with W' in device_cancel(): call.pml */
 		if (canceled(sub, cancels))
 			RB_WRITE(&req->deadline, 0); /* a message goes first */
-		ret = call(device_sub_fd(sub), RONBUS_IOC_WAIT, req);
+		ret = sleep_in_kernel(device_sub_fd(sub), req);
 		if (ret == -ETIMEDOUT && canceled(sub, cancels))
 			return -ECANCELED;
 		/* A cancel from before may have come so far only now. */

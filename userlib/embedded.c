@@ -198,7 +198,7 @@ static __u64 bit(__u32 index)
 	return 1ULL << index;
 }
 
-static int futex_wait(const __u32 *word, __u32 value, __u64 deadline)
+static int futex_until(const __u32 *word, __u32 value, __u64 deadline)
 {
 	struct timespec until = {
 		.tv_sec = (time_t)(deadline / 1000000000ULL),
@@ -209,6 +209,16 @@ static int futex_wait(const __u32 *word, __u32 value, __u64 deadline)
 			   FUTEX_BITSET_MATCH_ANY);
 
 	return ret ? -errno : 0;
+}
+
+/* The same, where the thread can be cancelled. */
+static int futex_wait(const __u32 *word, __u32 value, __u64 deadline)
+{
+	int was = ronbus_cancel_asleep();
+	int err = futex_until(word, value, deadline);
+
+	ronbus_cancel_awake(was);
+	return err;
 }
 
 static void bus_lock(struct embedded_bus *bus);
@@ -421,11 +431,15 @@ static void autotune_warn(struct embedded_bus *bus, enum ronbus_autotune_reason 
 		[RONBUS_AUTOTUNE_SUBSCRIBERS] = "chosen for fewer subscribers than it has",
 	};
 
+	int was;
+
 	if (bus->past.autotune_warn_total[reason])
 		return;
 	bus->past.autotune_warn_total[reason] = 1;
+	was = ronbus_cancel_hold();
 	fprintf(stderr, "libronbus: bus \"%s\": %u slots: %s\n", bus->name, bus->info.capacity,
 		words[reason]);
+	ronbus_cancel_release(was);
 }
 
 static void autotune(struct embedded_bus *bus, bool chosen)
@@ -520,7 +534,7 @@ static int attach_until(const struct ronbus_attach *req, struct embedded_bus **f
 		err = attach_now(req, found, &buses);
 		if (err != -ENOENT || !req->deadline)
 			return err;
-		err = futex_wait(&table.buses, buses, req->deadline);
+		err = futex_until(&table.buses, buses, req->deadline);
 		if (err == -ETIMEDOUT || err == -EINTR)
 			return err;
 	}
@@ -646,9 +660,14 @@ static void eventfd_signal(int fd)
 {
 	struct pollfd room = { .fd = fd, .events = POLLOUT };
 	const __u64 one = 1;
+	int was;
 
-	if (fd >= 0 && poll(&room, 1, 0) == 1 && room.revents & POLLOUT)
+	if (fd < 0)
+		return;
+	was = ronbus_cancel_hold();
+	if (poll(&room, 1, 0) == 1 && room.revents & POLLOUT)
 		(void)!write(fd, &one, sizeof(one));
+	ronbus_cancel_release(was);
 }
 
 /*
@@ -676,7 +695,7 @@ static void signal_fds(const struct embedded_sub *sub)
  */
 static void wake_sleeper(struct embedded_sub *sub)
 {
-	/* barrier G, with G' in embedded_wait(): cancel.pml */
+	/* barrier G, with G' in sleep_until(): cancel.pml */
 	__atomic_fetch_add(&sub->seq, 1, __ATOMIC_SEQ_CST);
 	RB_MB(); /* barrier F, with F' in arm_bit(): cancel.pml */
 	if (RB_READ(&sub->sleepers))
@@ -1111,9 +1130,13 @@ static void end_timer(struct embedded_sub *sub)
 {
 	struct coalescing *c = &sub->coalesce;
 
+	int was;
+
 	if (!c->started || c->pid != getpid()) /* a child of fork() has no such thread */
 		return;
+	was = ronbus_cancel_hold();
 	pthread_join(c->thread, NULL);
+	ronbus_cancel_release(was);
 }
 
 static void wake_set(struct embedded_bus *bus, __u64 set, enum ronbus_wake_cause cause)
@@ -1272,6 +1295,35 @@ static void disarm(struct embedded_sub *sub, bool data)
 		tell_polled(sub);
 }
 
+static int sleep_until(struct embedded_sub *sub, __u64 deadline, __u32 cancels)
+{
+	int err;
+
+	for (;;) {
+		/* barrier G', with G in wake_sleeper(): cancel.pml */
+		__u32 seq = RB_LOAD_ACQUIRE(&sub->seq);
+
+		if (arm(sub))
+			return 0;
+		if (RB_READ(&sub->base.cancels) != cancels)
+			return -ECANCELED;
+		err = futex_wait(&sub->seq, seq, deadline);
+		if (something(sub))
+			return 0;
+		if (err == -ETIMEDOUT || err == -EINTR)
+			return err;
+	}
+}
+
+/* Also for a thread that is cancelled in its sleep. */
+static void stop_sleeping(void *arg)
+{
+	struct embedded_sub *sub = arg;
+
+	RB_WRITE(&sub->sleepers, 0);
+	disarm(sub, false);
+}
+
 static int embedded_wait(struct ronbus_subscriber_handle *base, __u64 deadline, __u32 cancels)
 {
 	struct embedded_sub *sub = (struct embedded_sub *)base;
@@ -1282,26 +1334,9 @@ static int embedded_wait(struct ronbus_subscriber_handle *base, __u64 deadline, 
 	if (deadline <= ronbus_now())
 		return -ETIMEDOUT;
 	RB_WRITE(&sub->sleepers, 1);
-	for (;;) {
-		/* barrier G', with G in wake_sleeper(): cancel.pml */
-		__u32 seq = RB_LOAD_ACQUIRE(&sub->seq);
-
-		if (arm(sub)) {
-			err = 0;
-			break;
-		}
-		if (RB_READ(&base->cancels) != cancels) {
-			err = -ECANCELED;
-			break;
-		}
-		err = futex_wait(&sub->seq, seq, deadline);
-		if (something(sub)) {
-			err = 0;
-			break;
-		}
-		if (err == -ETIMEDOUT || err == -EINTR)
-			break;
-	}
+	pthread_cleanup_push(stop_sleeping, sub);
+	err = sleep_until(sub, deadline, cancels);
+	pthread_cleanup_pop(0);
 	RB_WRITE(&sub->sleepers, 0);
 	disarm(sub, !err);
 	return err;
@@ -1313,16 +1348,25 @@ static int embedded_cancel(struct ronbus_subscriber_handle *base)
 	return 0;
 }
 
+/* What was signalled so far. */
+static void eventfd_clear(int fd)
+{
+	int was = ronbus_cancel_hold();
+	__u64 count;
+
+	(void)!read(fd, &count, sizeof(count));
+	ronbus_cancel_release(was);
+}
+
 static int embedded_arm(struct ronbus_subscriber_handle *base)
 {
 	struct embedded_sub *sub = (struct embedded_sub *)base;
-	__u64 count;
 
 	if (something(sub))
 		return 1;
 	/* What was signalled for data that is gone; if there is new data, we look for it below. */
 	if (sub->own_fd >= 0)
-		(void)!read(sub->own_fd, &count, sizeof(count));
+		eventfd_clear(sub->own_fd);
 	RB_WRITE(&sub->polled, 1);
 	sub->relies = !arm(sub);
 	if (sub->relies)
@@ -1365,7 +1409,7 @@ static int duplicate_eventfd(int fd)
 	/* Without /proc there is no telling, and a write to something else does no harm to us. */
 	if (len >= 0 &&
 	    (len != sizeof(eventfd_link) - 1 || memcmp(link, eventfd_link, (size_t)len))) {
-		close(copy);
+		ronbus_fd_close(copy);
 		return -EINVAL;
 	}
 	return copy;
@@ -1386,7 +1430,7 @@ static int embedded_set_eventfd(struct ronbus_subscriber_handle *base, int fd)
 	sub->user_fd = copy;
 	bus_unlock(sub->bus);
 	if (old >= 0)
-		close(old);
+		ronbus_fd_close(old);
 	return 0;
 }
 
@@ -2002,9 +2046,9 @@ static void embedded_sub_close(struct ronbus_subscriber_handle *base)
 	end_timer(sub);
 	pthread_mutex_destroy(&sub->arming);
 	if (sub->own_fd >= 0)
-		close(sub->own_fd);
+		ronbus_fd_close(sub->own_fd);
 	if (sub->user_fd >= 0)
-		close(sub->user_fd);
+		ronbus_fd_close(sub->user_fd);
 	free(sub);
 	bus_put(bus);
 }
@@ -2014,9 +2058,9 @@ static void embedded_sub_abandon(struct ronbus_subscriber_handle *base)
 	struct embedded_sub *sub = (struct embedded_sub *)base;
 
 	if (sub->own_fd >= 0)
-		close(sub->own_fd);
+		ronbus_fd_close(sub->own_fd);
 	if (sub->user_fd >= 0)
-		close(sub->user_fd);
+		ronbus_fd_close(sub->user_fd);
 	bus_abandon(sub->bus);
 	free(sub);
 }

@@ -12,7 +12,9 @@
 #define _GNU_SOURCE
 #endif
 
+#include <pthread.h>
 #include <stdbool.h>
+#include <unistd.h>
 
 #include <libronbus.h>
 #include <ronbus/ronbus_blocks.h>
@@ -225,6 +227,45 @@ int ronbus_failed(int ret); /* returns @ret, which is an error if it is negative
 
 /* Why the device cannot be opened, as a format for its path; or NULL. */
 const char *ronbus_unreachable(const char *where, int err);
+
+/*
+ * A thread can be cancelled (pthread_cancel()) where it sleeps for messages, and nowhere else in the
+ * library: not with a lock, nor between what belongs together. No cleanup is needed around
+ * a sleep but for what the sleeper itself has changed.
+ */
+static inline int ronbus_cancel_asleep(void)
+{
+	int was;
+
+	pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, &was);
+	return was;
+}
+
+static inline void ronbus_cancel_awake(int was)
+{
+	pthread_setcanceltype(was, NULL);
+}
+
+static inline int ronbus_cancel_hold(void)
+{
+	int was;
+
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &was);
+	return was;
+}
+
+static inline void ronbus_cancel_release(int was)
+{
+	pthread_setcancelstate(was, NULL);
+}
+
+static inline void ronbus_fd_close(int fd)
+{
+	int was = ronbus_cancel_hold();
+
+	close(fd);
+	ronbus_cancel_release(was);
+}
 
 /* The time after which nobody waits: now and @timeout_ns, which is negative for never. */
 __u64 ronbus_deadline(int64_t timeout_ns);

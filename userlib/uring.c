@@ -69,7 +69,7 @@ int ronbus_uring_check(const struct ronbus *bus)
 	if (!err && bus->transport->uring_commands)
 		err = probe(ring);
 	if (ring >= 0)
-		close(ring);
+		ronbus_fd_close(ring);
 	ronbus_at(RONBUS_AT_URING);
 	return ronbus_failed(err);
 }

@@ -204,6 +204,7 @@ const char *ronbus_why(const char *where, int err)
 	enum ronbus_doing step = RONBUS_AT_NOTHING;
 	const char *format = NULL;
 	enum place place;
+	int was;
 
 	if (err < 0)
 		err = -err;
@@ -214,8 +215,10 @@ const char *ronbus_why(const char *where, int err)
 	place = strcmp(where, RONBUS_EMBEDDED) ? ON_DEVICE : EMBEDDED;
 	if (err == last.err)
 		step = last.step;
+	was = ronbus_cancel_hold();
 	if (err && place == ON_DEVICE && cannot_reach(where, step, err))
 		format = ronbus_unreachable(where, err);
+	ronbus_cancel_release(was);
 	if (!format)
 		format = find(step, place, err);
 	if (format)
