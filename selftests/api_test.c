@@ -1011,6 +1011,81 @@ TEST_F(api, handler)
 	ronbus_close(bus);
 }
 
+/* ---- alignment --------------------------------------------------------------------------- */
+
+/* What is promised of the address of a message: ronbus_recv(3). */
+static bool aligned(const struct ronbus_msg *msg, u64 features, u32 payload)
+{
+	uintptr_t unit = features & RONBUS_F_SOA && payload % 64 == 0 ? 64 : 8;
+
+	return msg->data && (uintptr_t)msg->data % unit == 0;
+}
+
+struct alignment {
+	u64 features;
+	u32 payload;
+	unsigned int wrong;
+};
+
+static int drained_aligned(void *arg, int what, const struct ronbus_msg *msg)
+{
+	struct alignment *a = arg;
+
+	a->wrong += what != RONBUS_MESSAGE || !aligned(msg, a->features, a->payload);
+	return 0;
+}
+
+static int align_bus(const char *where, struct alignment *a)
+{
+	struct ronbus_options opts = { .features = a->features,
+				       .capacity = 16,
+				       .payload = a->payload };
+	static const char data[RONBUS_PAYLOAD_MAX];
+	struct ronbus *bus = NULL;
+	struct ronbus_pub *pub = NULL;
+	struct ronbus_sub *sub = NULL;
+	struct ronbus_msg msg;
+	int i, ret;
+
+	ret = ronbus_create(where, &opts, &bus) ?: ronbus_publisher(bus, 0, &pub) ?:
+	      ronbus_subscribe(bus, NULL, &sub);
+	for (i = 0; i < 13 && !ret; i++)
+		ret = ronbus_publish(pub, 0, data, a->payload) != 1;
+	for (i = 0; i < 13 && !ret; i++) {
+		ret = ronbus_peek(sub, &msg) != RONBUS_MESSAGE;
+		a->wrong += !aligned(&msg, a->features, a->payload);
+		ret = ret ?: ronbus_release(sub);
+	}
+	for (i = 0; i < 13 && !ret; i++)
+		ret = ronbus_publish(pub, 0, data, a->payload) != 1;
+	if (!ret)
+		ret = ronbus_drain(sub, drained_aligned, a, 100, 0) != 13;
+	ronbus_sub_close(sub);
+	ronbus_pub_close(pub);
+	ronbus_close(bus);
+	return ret;
+}
+
+TEST_F(api, alignment)
+{
+	static const u64 layouts[] = { 0, RONBUS_F_SOA, RONBUS_F_INTEREST,
+				       RONBUS_F_SOA | RONBUS_F_INTEREST };
+	unsigned int i;
+	u32 payload;
+
+	for (i = 0; i < ARRAY_SIZE(layouts); i++)
+		for (payload = 8; payload <= RONBUS_PAYLOAD_MAX;
+		     payload += payload < 256 ? 8 : payload) {
+			struct alignment a = { variant->features | layouts[i], payload, 0 };
+
+			ASSERT_EQ(0, align_bus(variant->where, &a));
+			EXPECT_EQ(0, a.wrong)
+			{
+				TH_LOG("features %llx, payload %u", a.features, payload);
+			}
+		}
+}
+
 /* ---- threads that are cancelled ---------------------------------------------------------- */
 
 TEST_F(api, pthread_cancel)

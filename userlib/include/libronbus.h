@@ -359,7 +359,8 @@ struct ronbus_sub_options {
 /**
  * struct ronbus_msg - a message as received, or word of a loss
  * @data: its bytes: the caller's buffer, or the ring (ronbus_peek()), or NULL with
- *	RONBUS_LAGGED
+ *	RONBUS_LAGGED. Where it is not the caller's buffer it is a multiple of 8; and of 64, if the
+ *	payload of the bus is one and the bus has RONBUS_F_SOA
  * @position: where it stood on the bus; with RONBUS_LAGGED where reading goes on
  * @lost: with RONBUS_LAGGED how many positions were lost, else 0
  * @len: bytes
