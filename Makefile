@@ -77,7 +77,7 @@ fuzz: userlib bpf ## fuzz the ring, the library and every parser, FUZZ_SECONDS (
 	$(MAKE) -C tools/fuzz/user fuzz
 
 .PHONY: fuzz-kernel
-fuzz-kernel: ## fuzz the module under KASAN, guided by KCOV, for FUZZ_SECONDS (300)
+fuzz-kernel: ## fuzz the module under KASAN, by threads that are held up, for FUZZ_SECONDS (300)
 	@tools/fuzz-kernel $(FUZZFLAGS)
 
 .PHONY: stress

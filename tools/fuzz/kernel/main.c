@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * main.c - ronbus-fuzz: calls on /dev/ronbus at random, kept by what of the module they run
+ * main.c - ronbus-fuzz: calls on /dev/ronbus at random, by threads that race, kept by what of the
+ * module they run
  *
- * Workers share what they have found. Each runs in a process of its own, watched by the first one:
- * a worker that is killed, a kernel that is tainted, a write that should not have been possible or
- * a worker that does not get on ends the run, with the last programs printed so that --replay can
- * repeat them.
+ * Workers are processes that last for some hundred programs, and are watched by the first one: one
+ * that is killed by anybody else, a kernel that is tainted, a write that should not have been
+ * possible, a program that does not come to an end and a process that cannot be killed end the run,
+ * with the last programs printed so that --replay can repeat them.
  */
 #include <argp.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -19,58 +20,52 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "fuzz.h"
+#include "moves.h"
 
-#define WORKERS 8U
-#define CORPUS 4096U
-#define RECENT 4U
-#define HANG_S 180U
-#define REPORT_S 10U
+#define HANG_MS 30000U
+#define DEATH_MS 10000U
+#define REPORT_MS 10000U
+
+struct shared *shared;
+struct options options = { .seconds = 20, .workers = 1, .repeat = 1, .life = 800 };
 
 /**
- * struct shared - what all workers see
- * @cover: what has been run
- * @lock: guards @corpus while one is added
- * @count: programs in @corpus
- * @corpus: programs that did something new
- * @executions: of each worker
- * @recent: the last programs of each
- * @stop: the time is over, or something is wrong
+ * struct worker - a process that is watched
+ * @pid: its number
+ * @lives: how many there were before it
+ * @runs: how many programs it had run when looked at last
+ * @since: when that changed
+ * @killed: when it was told to die, or 0
+ * @hung: that was because it did not get on
  */
-struct shared {
-	struct cover cover;
-	atomic_flag lock;
-	atomic_uint count;
-	struct program corpus[CORPUS];
-	atomic_ullong executions[WORKERS];
-	struct program recent[WORKERS][RECENT];
-	atomic_bool stop;
-};
+static struct worker {
+	pid_t pid;
+	unsigned int lives;
+	unsigned long long runs;
+	unsigned int since;
+	unsigned int killed;
+	bool hung;
+} workers[WORKERS];
 
-static struct shared *shared;
-
-static struct options {
-	unsigned int seconds;
-	unsigned int workers;
-	unsigned int repeat;
-	unsigned long long executions;
-	unsigned long long seed;
-	const char *corpus;
-	const char *replay;
-	bool say;
-} options = { .seconds = 20, .workers = 1, .repeat = 1 };
+static unsigned int slowest_death;
+static struct timespec began;
 
 /* ---- arguments ------------------------------------------------------------------------- */
+
+static const char *decode;
 
 static const struct argp_option argp_options[] = {
 	{ "seconds", 't', "N", 0, "how long (20)", 0 },
 	{ "executions", 'n', "N", 0, "stop after so many programs", 0 },
 	{ "seed", 's', "N", 0, "of the dice (the time)", 0 },
 	{ "workers", 'j', "N", 0, "processes (1)", 0 },
+	{ "life", 'l', "N", 0, "programs that a process runs (800)", 0 },
 	{ "corpus", 'c', "FILE", 0, "programs to begin with", 0 },
 	{ "replay", 'r', "FILE", 0, "only run these programs", 0 },
 	{ "repeat", 'R', "N", 0, "run them so many times (1)", 0 },
 	{ "say", 'v', NULL, 0, "print each program before it is run", 0 },
+	{ "turns", 'T', NULL, 0, "CPUs run in turns, not at the same time", 0 },
+	{ "decode", 'd', "FILE", 0, "print the programs that a kernel's log has", 0 },
 	{ 0 },
 };
 
@@ -101,6 +96,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		if (!options.workers || options.workers > WORKERS)
 			argp_error(state, "1 to %u workers", WORKERS);
 		return 0;
+	case 'l':
+		options.life = (unsigned int)number(arg, state);
+		return 0;
 	case 'c':
 		options.corpus = arg;
 		return 0;
@@ -113,6 +111,12 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case 'v':
 		options.say = true;
 		return 0;
+	case 'T':
+		options.turns = true;
+		return 0;
+	case 'd':
+		decode = arg;
+		return 0;
 	}
 	return ARGP_ERR_UNKNOWN;
 }
@@ -120,220 +124,159 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 static const struct argp argp = {
 	.options = argp_options,
 	.parser = parse,
-	.doc = "Calls on /dev/ronbus at random. See tools/fuzz/README.md."
+	.doc = "Calls on /dev/ronbus at random, by threads. See tools/fuzz/README.md."
 };
 
-/* ---- the kernel's word ----------------------------------------------------------------- */
+/* ---- what there is to say -------------------------------------------------------------- */
 
-/* Bits that tell of a warning, an oops, bad memory; that a module is foreign is none of them. */
-#define TAINT_BAD (1UL << 4 | 1UL << 5 | 1UL << 7 | 1UL << 9 | 1UL << 14)
-
-static unsigned long taint(void)
+static unsigned int ms(void)
 {
-	char text[32] = "";
-	int fd = open("/proc/sys/kernel/tainted", O_RDONLY | O_CLOEXEC);
+	struct timespec now;
 
-	if (fd < 0)
-		return 0;
-	if (read(fd, text, sizeof(text) - 1) < 0)
-		text[0] = '\0';
-	close(fd);
-	return strtoul(text, NULL, 10) & TAINT_BAD;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (unsigned int)((now.tv_sec - began.tv_sec) * 1000 +
+			      (now.tv_nsec - began.tv_nsec) / 1000000);
 }
 
-/* ---- a worker -------------------------------------------------------------------------- */
-
-static unsigned long taint_before;
-
-static bool run(unsigned int worker, const struct program *program, int results[CALLS_MOST])
+static unsigned long long sum(const atomic_ullong count[WORKERS])
 {
-	unsigned long long n = atomic_load(&shared->executions[worker]);
-
-	shared->recent[worker][n % RECENT] = *program;
-	if (options.say) {
-		program_print(program, stdout);
-		fflush(stdout);
-	}
-	if (!calls_run(program, results))
-		return false;
-	atomic_store(&shared->executions[worker], n + 1);
-	if (n % 8 && !options.replay)
-		return true;
-	if (taint() == taint_before)
-		return true;
-	dprintf(STDOUT_FILENO, "WRONG: the kernel's log has something to say\n");
-	return false;
-}
-
-/* Without calls that what is new does not need. */
-static bool minimize(unsigned int worker, struct program *program, unsigned int found)
-{
-	int results[CALLS_MOST];
+	unsigned long long all = 0;
 	unsigned int i;
 
-	for (i = program->count; i-- > 0 && program->count > 1;) {
-		struct program less = *program;
-
-		program_cut(&less, i);
-		if (!run(worker, &less, results))
-			return false;
-		if (cover_new(&shared->cover, &less, results, false) >= found)
-			*program = less;
-	}
-	return true;
+	for (i = 0; i < options.workers; i++)
+		all += atomic_load(&count[i]);
+	return all;
 }
-
-static void keep(const struct program *program)
-{
-	unsigned int count;
-
-	while (atomic_flag_test_and_set(&shared->lock))
-		usleep(100);
-	count = atomic_load(&shared->count);
-	if (count < CORPUS) {
-		shared->corpus[count] = *program;
-		atomic_store(&shared->count, count + 1);
-	}
-	atomic_flag_clear(&shared->lock);
-}
-
-/* Run it, and keep it if it did what none did before, and does it again. */
-static bool try(unsigned int worker, struct program *program)
-{
-	int results[CALLS_MOST];
-	unsigned int found;
-
-	if (!run(worker, program, results))
-		return false;
-	if (!cover_new(&shared->cover, program, results, false))
-		return true;
-	if (!run(worker, program, results))
-		return false;
-	found = cover_new(&shared->cover, program, results, false);
-	if (!found)
-		return true;
-	if (!minimize(worker, program, found) || !run(worker, program, results))
-		return false;
-	if (cover_new(&shared->cover, program, results, true))
-		keep(program);
-	return true;
-}
-
-static void choose(struct program *program)
-{
-	unsigned int count = atomic_load(&shared->count);
-
-	if (!count || !dice_below(8)) {
-		program_make(program);
-		return;
-	}
-	*program = shared->corpus[dice_below(count)];
-	program_change(program, &shared->corpus[dice_below(count)]);
-}
-
-static bool enough(unsigned int worker)
-{
-	return atomic_load(&shared->stop) ||
-	       (options.executions &&
-		atomic_load(&shared->executions[worker]) >= options.executions / options.workers);
-}
-
-static bool work_on_file(unsigned int worker, const char *name, unsigned int times)
-{
-	struct program program;
-	bool good = true;
-	FILE *from;
-
-	while (good && times--) {
-		from = fopen(name, "r");
-		if (!from) {
-			perror(name);
-			exit(2);
-		}
-		while (good && program_read(&program, from) && !atomic_load(&shared->stop)) {
-			int results[CALLS_MOST];
-
-			good = options.replay ? run(worker, &program, results)
-					      : try(worker, &program);
-		}
-		fclose(from);
-	}
-	return good;
-}
-
-static int work(unsigned int worker)
-{
-	struct program program;
-	bool good = true;
-
-	dice_seed(options.seed + worker);
-	cover_open();
-	calls_begin();
-	taint_before = taint();
-	if (options.replay)
-		return work_on_file(worker, options.replay, options.repeat) ? 0 : 1;
-	if (options.corpus && !worker)
-		good = work_on_file(worker, options.corpus, 1);
-	while (good && !enough(worker)) {
-		choose(&program);
-		good = try(worker, &program);
-	}
-	return good ? 0 : 1;
-}
-
-/* ---- the one that watches -------------------------------------------------------------- */
 
 static unsigned long long executions(void)
+{
+	return sum(shared->executions);
+}
+
+static unsigned long long calls(void)
 {
 	unsigned long long sum = 0;
 	unsigned int i;
 
-	for (i = 0; i < options.workers; i++)
-		sum += atomic_load(&shared->executions[i]);
+	for (i = 0; i < calls_count(); i++)
+		sum += atomic_load(&tallies[i].made);
 	return sum;
 }
 
-static void report(unsigned int seconds)
+static void report(void)
 {
-	unsigned long long n = executions();
+	static unsigned long long last_n, last_runs, last_calls;
+	static unsigned int last_ms;
+	unsigned long long n = executions(), r = sum(shared->runs), c = calls();
+	unsigned int now = ms(), passed = now - last_ms ? now - last_ms : 1;
 
-	printf("# %us: %llu executions, %llu/s, %u programs, %u edges, %u places\n", seconds, n,
-	       n / (seconds ? seconds : 1), atomic_load(&shared->count), shared->cover.nr_edges,
-	       shared->cover.nr_pcs);
+	printf("# %us: %llu programs, %llu/s, %llu runs/s, %llu calls/s, %u kept, %u edges, %u places\n",
+	       now / 1000, n, (n - last_n) * 1000 / passed, (r - last_runs) * 1000 / passed,
+	       (c - last_calls) * 1000 / passed, atomic_load(&shared->count), cover_edges(),
+	       cover_places());
 	fflush(stdout);
+	last_n = n;
+	last_runs = r;
+	last_calls = c;
+	last_ms = now;
+}
+
+static void report_all(void)
+{
+	unsigned long long n = executions(), r = sum(shared->runs), c = calls();
+	unsigned int now = ms() ? ms() : 1, lives = 0, i;
+
+	for (i = 0; i < options.workers; i++)
+		lives += workers[i].lives + 1;
+	printf("# %u.%u s: %llu programs, %llu/s; %llu runs, %llu/s; %llu calls, %llu/s\n",
+	       now / 1000, now / 100 % 10, n, n * 1000 / now, r, r * 1000 / now, c, c * 1000 / now);
+	printf("# %u processes, the slowest death %u ms; %u kept, %u edges, %u places\n", lives,
+	       slowest_death, atomic_load(&shared->count), cover_edges(), cover_places());
+	for (i = 0; i < calls_count(); i++) {
+		unsigned long long made = atomic_load(&tallies[i].made);
+		unsigned long long timed = atomic_load(&tallies[i].timed);
+
+		if (made)
+			printf("# call %-26s %9llu made, %9llu good, %6llu us each, %7u steps\n",
+			       call_name(i), made,
+			       (unsigned long long)atomic_load(&tallies[i].good),
+			       timed ? atomic_load(&tallies[i].ns) / 1000 / timed : 0,
+			       atomic_load(&tallies[i].steps));
+	}
+}
+
+/* Back to the one that made the files. */
+static void print_recent_of(const struct recent *recent)
+{
+	unsigned long long n = recent->runs, first = n > RECENT ? n - RECENT : 0;
+
+	for (; first < n; first++)
+		if (recent->program[first % RECENT].count <= CALLS_MOST)
+			program_print(&recent->program[first % RECENT], stdout);
 }
 
 static void print_recent(const char *why)
 {
-	unsigned int i, j;
+	unsigned int i;
 
 	printf("CRASH: %s; the last programs, the last one last:\n", why);
 	for (i = 0; i < options.workers; i++) {
-		unsigned long long n = atomic_load(&shared->executions[i]);
-
 		printf("# worker %u\n", i);
-		for (j = 1; j <= RECENT; j++)
-			if (n + j >= RECENT)
-				program_print(&shared->recent[i][(n + j) % RECENT], stdout);
+		print_recent_of(&cover_recent()[i]);
 	}
+	printf("# these were the last programs\n");
 	fflush(stdout);
 }
 
+/* Of ours that sleep, and of whatever runs. */
 static void print_stacks(void)
 {
 	printf("# see the kernel's log for what they do\n");
 	fflush(stdout);
-	if (system("for t in /proc/[0-9]*/task/*; do echo \"== $t $(cat $t/comm)\"; cat $t/stack; "
-		   "done >/dev/kmsg 2>/dev/null"))
+	if (system("for t in /proc/[0-9]*/task/*; do read -r c <$t/comm; case $c in ronbus-fuzz|iou*) "
+		   "echo \"== $t $c\"; cat $t/stack; esac; done >/dev/kmsg 2>/dev/null; "
+		   "echo l >/proc/sysrq-trigger"))
 		printf("# or not\n");
 }
 
-/* Returns whether worker ended well. */
-static bool ended_well(int status)
+/* ---- the one that watches -------------------------------------------------------------- */
+
+static void start(unsigned int i)
+{
+	struct worker *worker = &workers[i];
+	pid_t pid;
+
+	atomic_store(&shared->kill[i], false);
+	fflush(stdout);
+	pid = fork();
+	if (pid < 0) {
+		perror("fork");
+		exit(2);
+	}
+	if (!pid) {
+		setpgid(0, 0); /* signals of its own */
+		dice_seed(options.seed + i + worker->lives * 1000003ULL);
+		_exit(work(i, options.life / 2 + dice_below(options.life)));
+	}
+	worker->pid = pid;
+	worker->runs = executions();
+	worker->since = ms();
+	worker->killed = 0;
+	worker->hung = false;
+}
+
+/* Returns whether a worker ended well. */
+static bool ended_well(const struct worker *worker, int status)
 {
 	char why[64];
 
-	if (WIFEXITED(status) && !WEXITSTATUS(status))
+	if (worker->killed && ms() - worker->killed > slowest_death)
+		slowest_death = ms() - worker->killed;
+	if (worker->hung) {
+		print_recent("a program did not come to an end, but could be killed");
+		return false;
+	}
+	if (worker->killed || (WIFEXITED(status) && !WEXITSTATUS(status)))
 		return true;
 	if (WIFEXITED(status) && WEXITSTATUS(status) == 2)
 		exit(2); /* it has said why */
@@ -345,54 +288,127 @@ static bool ended_well(int status)
 	return false;
 }
 
-static unsigned int seconds_since(time_t begin)
+static void kill_worker(struct worker *worker)
 {
-	struct timespec now;
+	worker->killed = ms();
+	kill(worker->pid, SIGKILL);
+}
 
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (unsigned int)(now.tv_sec - begin);
+/* False: it cannot be killed. */
+static bool look_after(unsigned int i)
+{
+	struct worker *worker = &workers[i];
+	unsigned long long runs = atomic_load(&shared->executions[i]);
+
+	if (worker->killed && ms() - worker->killed > DEATH_MS) {
+		print_recent("a process cannot be killed");
+		print_stacks();
+		return false;
+	}
+	if (worker->killed)
+		return true;
+	if (runs != worker->runs) {
+		worker->runs = runs;
+		worker->since = ms();
+	} else if (ms() - worker->since > HANG_MS) {
+		worker->hung = true;
+		print_stacks();
+		kill_worker(worker);
+	}
+	if (atomic_load(&shared->kill[i]) && (ms() & 15) == i)
+		kill_worker(worker);
+	return true;
+}
+
+/* Returns how many workers there are left. */
+static unsigned int collect(bool *good)
+{
+	unsigned int i, left = 0;
+
+	for (i = 0; i < options.workers; i++) {
+		struct worker *worker = &workers[i];
+		int status;
+
+		if (worker->pid && waitpid(worker->pid, &status, WNOHANG) == worker->pid) {
+			worker->pid = 0;
+			if (!ended_well(worker, status))
+				*good = false;
+			if (!*good)
+				atomic_store(&shared->stop, true);
+			if (!atomic_load(&shared->stop) && !options.replay) {
+				worker->lives++;
+				start(i);
+			}
+		}
+		left += worker->pid != 0;
+	}
+	return left;
 }
 
 static bool watch(void)
 {
-	unsigned int left = options.workers, last_change = 0, reported = 0;
-	unsigned long long last = 0;
-	struct timespec begin;
+	const struct timespec tick = { .tv_nsec = 50000000 };
+	unsigned int reported = 0, i;
 	bool good = true;
+	sigset_t child;
 
-	clock_gettime(CLOCK_MONOTONIC, &begin);
-	while (left) {
-		unsigned int now = seconds_since(begin.tv_sec);
-		int status;
-		pid_t pid = waitpid(-1, &status, WNOHANG);
-
-		if (pid > 0) {
-			left--;
-			if (!ended_well(status))
-				good = false;
-			if (!good)
-				atomic_store(&shared->stop, true);
-			continue;
+	sigemptyset(&child);
+	sigaddset(&child, SIGCHLD);
+	while (collect(&good)) {
+		for (i = 0; i < options.workers; i++)
+			if (workers[i].pid && !look_after(i))
+				return false;
+		if (ms() >= reported + REPORT_MS) {
+			reported = ms();
+			report();
 		}
-		if (executions() != last) {
-			last = executions();
-			last_change = now;
-		} else if (now - last_change > HANG_S) {
-			print_recent("no program comes to an end");
-			print_stacks();
-			return false;
-		}
-		if (now >= reported + REPORT_S) {
-			reported = now;
-			report(now);
-		}
-		if (now >= options.seconds && !options.replay)
+		if (!options.replay && (ms() >= options.seconds * 1000 ||
+					(options.executions && executions() >= options.executions)))
 			atomic_store(&shared->stop, true);
-		usleep(100000);
+		sigtimedwait(&child, NULL, &tick);
 	}
-	report(seconds_since(begin.tv_sec));
 	return good;
 }
+
+/* ---- a log ----------------------------------------------------------------------------- */
+
+static void put_bytes(unsigned char *box, size_t size, size_t at, const char *text)
+{
+	unsigned int byte;
+
+	for (; at < size && sscanf(text, "%2x", &byte) == 1; text += 2)
+		box[at++] = (unsigned char)byte;
+}
+
+/* What the hooks printed when the kernel panicked. */
+static int decode_log(const char *name)
+{
+	size_t size = sizeof(struct recent) * WORKERS;
+	struct recent *box = calloc(1, size);
+	FILE *from = fopen(name, "r");
+	char line[512];
+	unsigned int i;
+
+	if (!from || !box) {
+		perror(name);
+		return 2;
+	}
+	while (fgets(line, sizeof(line), from)) {
+		const char *text = strstr(line, "ronbus-fuzz: box ");
+		unsigned int at;
+		int used;
+
+		if (text && sscanf(text, "ronbus-fuzz: box %u %n", &at, &used) == 1)
+			put_bytes((unsigned char *)box, size, at, text + used);
+	}
+	for (i = 0; i < WORKERS; i++)
+		print_recent_of(&box[i]);
+	fclose(from);
+	free(box);
+	return 0;
+}
+
+/* ---- begin and end --------------------------------------------------------------------- */
 
 static void print_corpus(void)
 {
@@ -400,47 +416,50 @@ static void print_corpus(void)
 
 	for (i = 0; i < atomic_load(&shared->count); i++)
 		program_print(&shared->corpus[i], stdout);
-	cover_print(&shared->cover, stdout);
+	cover_print(stdout);
 }
 
-static void start(unsigned int worker)
+static void *share(size_t bytes)
 {
-	pid_t pid = fork();
+	void *at = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
-	if (pid < 0) {
-		perror("fork");
+	if (at == MAP_FAILED) {
+		perror("mmap");
 		exit(2);
 	}
-	if (!pid) {
-		setpgid(0, 0); /* signals of its own */
-		_exit(work(worker));
-	}
+	return at;
 }
 
 int main(int argc, char **argv)
 {
+	bool hooks, bpf, good;
+	sigset_t child;
 	unsigned int i;
-	bool good;
 
 	argp_err_exit_status = 2;
 	options.seed = (unsigned long long)time(NULL);
 	argp_parse(&argp, argc, argv, 0, NULL, &options);
+	if (decode)
+		return decode_log(decode);
 	if (options.replay)
 		options.workers = 1;
-	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
-		      0);
-	if (shared == MAP_FAILED) {
-		perror("mmap");
-		return 2;
-	}
-	atomic_flag_clear(&shared->lock);
-	printf("# seed %llu, %u worker(s), %s\n", options.seed, options.workers,
-	       cover_open() ? "guided by KCOV"
-			    : "no KCOV in this kernel: blind, guided by results only");
+	clock_gettime(CLOCK_MONOTONIC, &began);
+	shared = share(sizeof(*shared));
+	tallies = share(sizeof(*tallies) * calls_count());
+	sigemptyset(&child);
+	sigaddset(&child, SIGCHLD);
+	sigprocmask(SIG_BLOCK, &child, NULL);
+	hooks = cover_open(options.turns);
+	bpf = bpf_begin();
+	printf("# seed %llu, %u worker(s), %s%s\n", options.seed, options.workers,
+	       hooks ? "guided by the module's hooks"
+		     : "this module has no hooks: blind, guided by results only",
+	       bpf ? "" : ", no BPF here");
 	fflush(stdout);
 	for (i = 0; i < options.workers; i++)
 		start(i);
 	good = watch();
+	report_all();
 	if (!options.replay)
 		print_corpus();
 	printf("%s\n", good ? "# nothing found" : "# something found");
