@@ -84,7 +84,7 @@ static void *sleeper_main(void *arg)
 	do {
 		ret = ronbus_recv(sub, &data, sizeof(data), &msg, -1);
 	} while (ret > 0 || ret == -EINTR);
-	return ret == RONBUS_CLOSED ? NULL : sub;
+	return ret == -ECANCELED ? NULL : sub;
 }
 
 /* What else holds the lock of a bus: members that come and go. */
@@ -102,6 +102,19 @@ static void *guest_main(void *arg)
 	return NULL;
 }
 
+/* Before the publishers are closed that a handler in this thread may still be using. */
+static void end_sleeper(pthread_t thread, struct ronbus_sub *sub)
+{
+	void *wrong;
+
+	do {
+		ok(ronbus_cancel(sub));
+		sched_yield();
+	} while (pthread_tryjoin_np(thread, &wrong) == EBUSY);
+	assert_null(wrong);
+	ronbus_sub_close(sub);
+}
+
 static void tick(bool on)
 {
 	struct itimerval every = { .it_interval.tv_usec = on ? 100 : 0,
@@ -117,7 +130,6 @@ static void run(__u64 features)
 	struct ronbus_sub *subs[SLEEPERS];
 	struct ronbus_stats stats;
 	unsigned int i;
-	void *wrong;
 
 	memset(&shared, 0, sizeof(shared));
 	for (i = 0; i < HANDLES; i++) {
@@ -148,16 +160,13 @@ static void run(__u64 features)
 	ok(sigaction(SIGALRM, &old, NULL));
 	__atomic_store_n(&shared.stop, true, __ATOMIC_SEQ_CST);
 	ok(pthread_join(guest, NULL));
+	for (i = 0; i < SLEEPERS; i++)
+		end_sleeper(sleepers[i], subs[i]);
 	for (i = 0; i < HANDLES; i++) {
 		ronbus_pub_close(shared.pub[i]);
 		ok(ronbus_stats(shared.bus[i], RONBUS_STATS_BUS, &stats));
 		assert_int_equal(stats.counters.published_total + stats.counters.no_receivers_total,
 				 shared.accepted[i]);
-	}
-	for (i = 0; i < SLEEPERS; i++) {
-		ok(pthread_join(sleepers[i], &wrong));
-		assert_null(wrong);
-		ronbus_sub_close(subs[i]);
 	}
 	assert_true(shared.received > 0);
 	ronbus_sub_close(shared.mine);
