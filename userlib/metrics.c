@@ -61,11 +61,13 @@ struct thread {
 	bool exiting;
 };
 
-#define THREAD_LOCAL __thread __attribute__((tls_model("initial-exec")))
+/*
+ * Not of the memory that threads have from their beginning: a library that is loaded later gets of that
+ * what is left, or nothing on musl, and could not be loaded then.
+ */
+__thread struct ronbus_thread_counters __ronbus_thread_counters;
 
-THREAD_LOCAL struct ronbus_thread_counters __ronbus_thread_counters;
-
-static THREAD_LOCAL struct thread this_thread;
+static __thread struct thread this_thread;
 
 static struct {
 	pthread_mutex_t lock;

@@ -198,11 +198,43 @@ static bool cannot_reach(const char *where, enum ronbus_doing step, int err)
 	return ret == -err;
 }
 
+/*
+ * Texts that have been told, and stay: so they need neither memory of each thread nor somebody who
+ * frees it. There are few different ones, unless a program makes up paths.
+ */
+#define TEXTS_MAX 128U
+#define TEXT_SIZE 512
+
+static struct {
+	char text[TEXTS_MAX][TEXT_SIZE];
+	bool there[TEXTS_MAX];
+	unsigned int taken;
+} told;
+
+static const char *keep(const char *text, int err)
+{
+	unsigned int i, taken = __atomic_load_n(&told.taken, __ATOMIC_RELAXED);
+
+	for (i = 0; i < taken && i < TEXTS_MAX; i++)
+		/* It has no partner but the store below: it has been written by then. */
+		if (__atomic_load_n(&told.there[i], __ATOMIC_ACQUIRE) &&
+		    !strcmp(told.text[i], text))
+			return told.text[i];
+	if (taken < TEXTS_MAX)
+		i = __atomic_fetch_add(&told.taken, 1, __ATOMIC_RELAXED);
+	if (i >= TEXTS_MAX)
+		return strerror(err);
+	strcpy(told.text[i], text);
+	/* It has no partner but the load above. */
+	__atomic_store_n(&told.there[i], true, __ATOMIC_RELEASE);
+	return told.text[i];
+}
+
 const char *ronbus_why(const char *where, int err)
 {
-	static __thread char text[640];
 	enum ronbus_doing step = RONBUS_AT_NOTHING;
 	const char *format = NULL;
+	char text[TEXT_SIZE];
 	enum place place;
 	int was;
 
@@ -225,5 +257,5 @@ const char *ronbus_why(const char *where, int err)
 		snprintf(text, sizeof(text), format, where);
 	else
 		snprintf(text, sizeof(text), "%s: %s", where, strerror(err));
-	return text;
+	return keep(text, err);
 }

@@ -867,7 +867,7 @@ int ronbus_worker_stats(struct ronbus_worker *worker, struct ronbus_stats *stats
  * @where: as given to the function that failed
  * @err: what it returned
  *
- * Return: a sentence or two for a person, valid until the thread calls it again.
+ * Return: a sentence or two for a person, which stay.
  */
 const char *ronbus_why(const char *where, int err);
 
@@ -964,8 +964,8 @@ struct ronbus_thread_counters {
 	} entry[RONBUS_THREAD_ENTRIES];
 };
 
-extern __thread struct ronbus_thread_counters __ronbus_thread_counters
-	__attribute__((tls_model("initial-exec")));
+/* How it is found is left to the compiler: in a program at once, in a plugin by a function. */
+extern __thread struct ronbus_thread_counters __ronbus_thread_counters;
 
 int __ronbus_publish(struct ronbus_pub *pub, unsigned int topic, const void *data, size_t len);
 int __ronbus_publish_many(struct ronbus_pub *pub, unsigned int topic, const struct iovec *vec,

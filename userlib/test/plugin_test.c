@@ -41,14 +41,19 @@ struct user {
 	int played; /* and it may go on to its end when it is set to 2 */
 };
 
-static void *load(const char *name)
+static void *try_load(const char *name)
 {
 	char path[PATH_MAX];
-	void *plugin;
 
 	assert_true(readlink("/proc/self/exe", path, sizeof(path) - 32) > 0);
 	strcpy(strrchr(path, '/') + 1, name);
-	plugin = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+	return dlopen(path, RTLD_NOW | RTLD_LOCAL);
+}
+
+static void *load(const char *name)
+{
+	void *plugin = try_load(name);
+
 	if (!plugin)
 		fail_msg("%s", dlerror());
 	return plugin;
@@ -195,11 +200,30 @@ static void fork_around(const char *name)
 	}
 }
 
+/* Others were loaded before, and have taken what memory there was for those that want it at once. */
+static void load_as_the_last(const char *name)
+{
+	static const unsigned int sizes[] = { 1024, 512, 256, 128, 64, 32, 16, 8 };
+	struct user user;
+	char greedy[32];
+	void *plugin;
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(sizes); i++) {
+		snprintf(greedy, sizeof(greedy), "greedy_%u.so", sizes[i]);
+		try_load(greedy);
+	}
+	/* There is none left. */
+	assert_null(try_load("greedy_2048.so"));
+	plugin = load(name);
+	begin(&user, plugin, 100);
+	wait_for(&user.played, 1);
+	__atomic_store_n(&user.played, 2, __ATOMIC_SEQ_CST);
+	end(&user);
+}
+
 static void (*const cases[])(const char *name) = {
-	unload_before_threads_end,
-	unload_while_threads_end,
-	load_again_and_again,
-	fork_around,
+	unload_before_threads_end, unload_while_threads_end, load_again_and_again, fork_around,
+	load_as_the_last,
 };
 
 /* In a process of its own: what one leaves loaded is no matter of the next. */
@@ -230,6 +254,7 @@ int main(int argc, char **argv)
 		CASE("unloaded while threads end", 1UL),
 		CASE("loaded again and again", 2UL),
 		CASE("fork", 3UL),
+		CASE("loaded when others have taken the memory", 4UL),
 	};
 
 	if (argc > 1) { /* outside of a test, what is wrong ends the process */

@@ -154,9 +154,17 @@ static void test_threads(void **state)
 
 static void test_every_number(void **state)
 {
+	const char *first = ronbus_why(WHERE, 1);
+	char copy[512];
+
 	(void)state;
-	for (int err = 0; err < 140; err++)
-		assert_true(strlen(ronbus_why(WHERE, err)) > strlen(WHERE));
+	strcpy(copy, first);
+	for (int err = 0; err < 200; err++)
+		assert_true(strlen(ronbus_why(WHERE, err)) > 1);
+	/* What was told stays, and is not told in another place again. */
+	assert_string_equal(first, copy);
+	assert_ptr_equal(ronbus_why(WHERE, 1), first);
+	says(WHERE, -ENOTRECOVERABLE, ENOTRECOVERABLE, strerror(ENOTRECOVERABLE));
 	assert_string_equal(ronbus_version(), "0.1.0");
 }
 
@@ -278,10 +286,14 @@ static void test_closed_directory(void **state)
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_embedded),     cmocka_unit_test(test_access),
-		cmocka_unit_test(test_fds),	     cmocka_unit_test(test_threads),
-		cmocka_unit_test(test_every_number), cmocka_unit_test(test_no_device),
-		cmocka_unit_test(test_refused),	     cmocka_unit_test(test_closed_directory),
+		cmocka_unit_test(test_embedded),
+		cmocka_unit_test(test_access),
+		cmocka_unit_test(test_fds),
+		cmocka_unit_test(test_threads),
+		cmocka_unit_test(test_no_device),
+		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_closed_directory),
+		cmocka_unit_test(test_every_number), /* and then there are no more texts */
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
