@@ -61,8 +61,13 @@ extern "C" {
 /*
  * Probes for debuggers and tracers (USDT): a nop each, and a note in the file where it is. The
  * library has them, if it was built where <sys/sdt.h> is; so have the inlines in a program that
- * defines RONBUS_USDT.
+ * defines RONBUS_USDT, where that header is.
  */
+#if defined(RONBUS_USDT) && defined(__has_include)
+#if !__has_include(<sys/sdt.h>)
+#undef RONBUS_USDT
+#endif
+#endif
 #ifdef RONBUS_USDT
 #include <sys/sdt.h>
 #define __RONBUS_PROBE(n, name, ...) DTRACE_PROBE##n(libronbus, name, __VA_ARGS__)
