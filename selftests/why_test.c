@@ -164,7 +164,14 @@ TEST_F(why, names)
 	ASSERT_EQ(0, ronbus_publisher(bus, 0, &pub));
 	EXPECT_SAYS(ronbus_publish_block(pub, 0, NULL, 0, "x", 1), EOPNOTSUPP, "RONBUS_F_BLOCKS");
 	ronbus_pub_close(pub);
-	EXPECT_SAYS(ronbus_publisher(bus, 0, &pub), ESHUTDOWN, "has ended", "create a new one");
+	EXPECT_SAYS(ronbus_publisher(bus, 0, &pub), ESHUTDOWN, "has ended", "create a new one",
+		    "same name");
+	/* And that is so. */
+	EXPECT_EQ(0, ronbus_create(RONBUS_DEVICE, &opts, &other));
+	ronbus_close(other);
+	EXPECT_SAYS(ronbus_attach_wait(RONBUS_DEVICE, "olds", RONBUS_ACCESS_SUBSCRIBE, 1000,
+				       &other),
+		    ETIMEDOUT, "no bus of that name", "IPC namespace");
 	ronbus_sub_close(sub);
 	ronbus_close(bus);
 }

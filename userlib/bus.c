@@ -154,7 +154,7 @@ int ronbus_open(const char *where, const struct ronbus_options *opts, unsigned i
 		if (err != -EEXIST)
 			return err ? err : 1;
 	}
-	return -EAGAIN;
+	return ronbus_failed(-EAGAIN);
 }
 
 int ronbus_adopt(int fd, struct ronbus **bus)

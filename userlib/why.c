@@ -67,7 +67,8 @@ static const struct reason reasons[] = {
 	  "the bus on %s does not let you do that: its creator must give it a wider mode, or the "
 	  "handle must be asked for with that access" },
 	{ EEXIST, 0, ANYWHERE,
-	  "a bus of that name exists on %s: attach to it, or choose another name" },
+	  "a bus of that name exists on %s, and has not ended: attach to it (ronbus_open() attaches or "
+	  "creates, as need be), or choose another name" },
 	{ EPROTO, 0, ANYWHERE,
 	  "the module behind %s and this library speak different versions of the ABI: install both "
 	  "from the same release, and reload the module" },
@@ -120,8 +121,9 @@ static const struct reason reasons[] = {
 	{ EBUSY, 0, ANYWHERE,
 	  "the bus on %s is exclusive and has its publisher: wait until that one has left" },
 	{ ESHUTDOWN, 0, ANYWHERE,
-	  "the bus on %s has ended, its publishers having left, and stays so: create a new one and "
-	  "attach to that; one made with RONBUS_BUS_PERSISTENT does not end with its publishers" },
+	  "the bus on %s has ended, its publishers having left, and stays so: create a new one, which "
+	  "can have the same name, and close this; one made with RONBUS_BUS_PERSISTENT does not end "
+	  "with its publishers" },
 	{ ENOSPC, RONBUS_AT_CREATE, ANYWHERE,
 	  "there are as many buses on %s as there can be, or as one user may have" },
 	{ ENOSPC, RONBUS_AT_SUBSCRIBE, ANYWHERE,
@@ -142,6 +144,8 @@ static const struct reason reasons[] = {
 	  "blocks" },
 	{ EMSGSIZE, 0, ANYWHERE,
 	  "the message is larger than the payload of the bus on %s, or than the buffer" },
+	{ EAGAIN, RONBUS_AT_CREATE, ANYWHERE,
+	  "others made and ended a bus of that name on %s again and again: try again" },
 	{ EAGAIN, 0, ANYWHERE,
 	  "nothing to read on %s now; or, when publishing, every slot is held by a publisher that does "
 	  "not get on" },
@@ -149,7 +153,14 @@ static const struct reason reasons[] = {
 	{ ENOSYS, 0, ANYWHERE,
 	  "%s cannot be used through io_uring: this kernel has none; use ronbus_wait(), or poll "
 	  "ronbus_sub_fd()" },
-	{ ETIMEDOUT, 0, ANYWHERE, "nothing came on %s in time" },
+	{ ETIMEDOUT, RONBUS_AT_ATTACH, EMBEDDED,
+	  "no bus of that name was made on %s in time in this process; a bus on \"" RONBUS_EMBEDDED
+	  "\" that another process makes cannot be seen here: " ACROSS },
+	{ ETIMEDOUT, RONBUS_AT_ATTACH, ON_DEVICE,
+	  "no bus of that name was made on %s in time: check the name, and that its creator is in the "
+	  "same IPC namespace" },
+	{ ETIMEDOUT, 0, ANYWHERE,
+	  "what was waited for on %s, a message or a subscriber, did not come in time" },
 	{ ESTALE, 0, ANYWHERE,
 	  "the message on %s was overwritten while it was looked at, or its block before" },
 	{ EOWNERDEAD, 0, ANYWHERE,

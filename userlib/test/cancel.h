@@ -191,6 +191,33 @@ static void cancel_waker(struct thread_cancel *c)
 	close(fd);
 }
 
+static void *cancel_waits(void *arg)
+{
+	struct thread_cancel *c = arg;
+
+	__atomic_store_n(&c->received, 1, __ATOMIC_RELEASE); /* it has begun */
+	while (ronbus_pub_wait(c->echo, -1) == -EINTR)
+		;
+	return NULL;
+}
+
+/* A publisher that waits for its first subscriber. */
+static void cancel_waiting(struct thread_cancel *c)
+{
+	struct ronbus_sub *sub = NULL;
+	pthread_t thread;
+
+	if (!CANCEL_EXPECT(c, pthread_create(&thread, NULL, cancel_waits, c), 0))
+		return;
+	while (!__atomic_load_n(&c->received, __ATOMIC_ACQUIRE))
+		sched_yield();
+	cancel_thread(c, thread);
+	CANCEL_EXPECT(c, ronbus_pub_wait(c->echo, 0), -ETIMEDOUT);
+	CANCEL_EXPECT(c, ronbus_subscribe(c->echo_bus, NULL, &sub), 0);
+	CANCEL_EXPECT(c, ronbus_pub_wait(c->echo, -1), 0);
+	ronbus_sub_close(sub);
+}
+
 static const struct {
 	const char *name;
 	void (*run)(struct thread_cancel *c);
@@ -198,6 +225,7 @@ static const struct {
 	{ "asleep", cancel_asleep },
 	{ "at any time", cancel_at_any_time },
 	{ "waker", cancel_waker },
+	{ "waiting for a subscriber", cancel_waiting },
 };
 
 #define THREAD_CANCEL_CASES (sizeof(thread_cancel_cases) / sizeof(thread_cancel_cases[0]))

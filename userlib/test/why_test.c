@@ -63,7 +63,10 @@ static void test_embedded(void **state)
 	says(WHERE, ronbus_attach(WHERE, "news", 1, &bus), ENOENT, "no such bus",
 	     "no other can attach to it", RONBUS_DEVICE);
 	ok(ronbus_create(WHERE, &opts, &bus));
-	says(WHERE, ronbus_create(WHERE, &opts, &other), EEXIST, "attach to it", "another name");
+	says(WHERE, ronbus_create(WHERE, &opts, &other), EEXIST, "attach to it", "ronbus_open()",
+	     "another name");
+	says(WHERE, ronbus_attach_wait(WHERE, "olds", 1, 1000, &other), ETIMEDOUT,
+	     "no bus of that name", "another process makes", RONBUS_DEVICE);
 	says(WHERE, ronbus_bus_fd(bus), EOPNOTSUPP, "has no fd", RONBUS_DEVICE);
 	says(WHERE, ronbus_stats(bus, 3, &stats), ENOENT, "no subscriber of that number");
 	ok(ronbus_publisher(bus, 0, &pub));
@@ -77,7 +80,11 @@ static void test_embedded(void **state)
 	says(WHERE, ronbus_uring_prep_publish(&sqe, pub, 0, NULL, 1), EOPNOTSUPP,
 	     "ronbus_publish()");
 	ronbus_pub_close(pub);
-	says(WHERE, ronbus_publisher(bus, 0, &pub), ESHUTDOWN, "has ended", "create a new one");
+	says(WHERE, ronbus_publisher(bus, 0, &pub), ESHUTDOWN, "has ended", "create a new one",
+	     "same name");
+	/* And that is so. */
+	ok(ronbus_create(WHERE, &opts, &other));
+	ronbus_close(other);
 	ronbus_sub_close(sub);
 	ronbus_close(bus);
 }
