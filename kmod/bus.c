@@ -4,6 +4,7 @@
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
+#include <linux/anon_inodes.h>
 #include <linux/atomic.h>
 #include <linux/capability.h>
 #include <linux/cred.h>
@@ -566,6 +567,8 @@ static long subscribe_ioctl(struct ronbus_bus *bus, u32 access, unsigned int cmd
 	return ronbus_install(file, cmd, arg, &args, sizeof(args));
 }
 
+static const struct file_operations bus_fops, creator_fops;
+
 /*
  * Others may publish, but the end of a bus is for good: that is for its owner, and for whoever was
  * given the creator's fd. Not having the capability is nothing to be logged, for everybody who
@@ -575,7 +578,7 @@ static bool may_end(const struct file *file)
 {
 	const struct ronbus_bus *bus = file->private_data;
 
-	return file->f_op == &ronbus_creator_fops || uid_eq(current_fsuid(), bus->uid) ||
+	return file->f_op == &creator_fops || uid_eq(current_fsuid(), bus->uid) ||
 	       ns_capable_noaudit(bus->ipc_ns->user_ns, CAP_IPC_OWNER);
 }
 
@@ -584,6 +587,45 @@ static u32 file_access(const struct file *file)
 	return (file->f_mode & FMODE_READ ? RONBUS_ACCESS_SUBSCRIBE : 0) |
 	       (file->f_mode & FMODE_WRITE ? RONBUS_ACCESS_PUBLISH : 0) |
 	       (may_end(file) ? RONBUS_ACCESS_END : 0);
+}
+
+/**
+ * ronbus_bus_file() - make a file of a bus
+ * @bus: the bus, with a reference that is the file's from now on
+ * @access: set of &enum ronbus_access that it has, to subscribe or to publish at least
+ *
+ * Return: the file, or -ENFILE or -ENOMEM.
+ */
+struct file *ronbus_bus_file(struct ronbus_bus *bus, u32 access)
+{
+	int mode = !(access & RONBUS_ACCESS_PUBLISH)	 ? O_RDONLY
+		   : !(access & RONBUS_ACCESS_SUBSCRIBE) ? O_WRONLY
+							 : O_RDWR;
+	struct file *file;
+
+	file = anon_inode_getfile(
+		"[ronbus]", access & RONBUS_ACCESS_END ? &creator_fops : &bus_fops, bus, mode);
+	if (IS_ERR(file))
+		ronbus_bus_put(bus);
+	return file;
+}
+
+static long share_ioctl(const struct file *file, unsigned int cmd, void __user *arg)
+{
+	struct ronbus_bus *bus = file->private_data;
+	struct ronbus_share args;
+	int err;
+
+	err = ronbus_get_args(&args, sizeof(args), cmd, arg);
+	if (err)
+		return err;
+	if (args.pad || !args.access || args.access & ~RONBUS_ACCESS_ALL ||
+	    (args.access & RONBUS_ACCESS_END && !(args.access & RONBUS_ACCESS_PUBLISH)))
+		return -EINVAL;
+	if (args.access & ~file_access(file))
+		return -EACCES;
+	return ronbus_install(ronbus_bus_file(ronbus_bus_get(bus), args.access), cmd, NULL, NULL,
+			      0);
 }
 
 static long info_ioctl(const struct file *file, unsigned int cmd, void __user *arg)
@@ -608,6 +650,8 @@ static long bus_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 		return subscribe_ioctl(bus, file_access(file), cmd, uarg);
 	case RONBUS_CMD(RONBUS_IOC_SEAL):
 		return seal_ioctl(bus, file_access(file));
+	case RONBUS_CMD(RONBUS_IOC_SHARE):
+		return share_ioctl(file, cmd, uarg);
 	case RONBUS_CMD(RONBUS_IOC_INFO):
 		return info_ioctl(file, cmd, uarg);
 	case RONBUS_CMD(RONBUS_IOC_STATS):
@@ -628,6 +672,6 @@ static int bus_release(struct inode *inode, struct file *file)
 	.owner = THIS_MODULE, .release = bus_release, .unlocked_ioctl = bus_ioctl, \
 	.compat_ioctl = compat_ptr_ioctl, .show_fdinfo = ronbus_show_bus
 
-/* Of a bus fd that ATTACH returned, and of the one that CREATE did, which can end the bus. */
-const struct file_operations ronbus_bus_fops = { BUS_FOPS };
-const struct file_operations ronbus_creator_fops = { BUS_FOPS };
+/* Of a bus fd such as ATTACH returns, and of the one that CREATE does, which can end the bus. */
+static const struct file_operations bus_fops = { BUS_FOPS };
+static const struct file_operations creator_fops = { BUS_FOPS };

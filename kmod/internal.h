@@ -48,6 +48,7 @@ struct user_struct;
 #define RONBUS_FEATURES_HERE                                                                    \
 	(RONBUS_F_EDGE_NOTIFY | RONBUS_F_BATCH | RONBUS_F_AUTOTUNE_CAP | RONBUS_F_METRICS_BUF | \
 	 RONBUS_F_INTEREST | RONBUS_F_SOA | RONBUS_F_BLOCKS | RONBUS_F_COALESCE)
+#define RONBUS_ACCESS_ALL (RONBUS_ACCESS_SUBSCRIBE | RONBUS_ACCESS_PUBLISH | RONBUS_ACCESS_END)
 #define RONBUS_BUS_FLAGS                                                                           \
 	(RONBUS_BUS_PERSISTENT | RONBUS_BUS_EXCLUSIVE | RONBUS_BUS_MAP_NONE | RONBUS_BUS_MAP_ALL | \
 	 RONBUS_BUS_RETAIN)
@@ -314,7 +315,7 @@ void ronbus_bus_each(void (*fn)(struct ronbus_bus *bus, struct ronbus_stats *sta
 		     struct ronbus_stats *stats);
 int ronbus_bus_counters(u64 id, u32 which, struct ronbus_counters *counters);
 void ronbus_autotune_warn(struct ronbus_bus *bus, enum ronbus_autotune_reason reason);
-extern const struct file_operations ronbus_bus_fops, ronbus_creator_fops;
+struct file *ronbus_bus_file(struct ronbus_bus *bus, u32 access);
 
 /* Whom a message of a topic is for now. The topic is a program's, and below RONBUS_TOPICS_MAX. */
 static inline u64 ronbus_bus_audience(const struct ronbus_bus *bus, u32 topic)

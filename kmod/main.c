@@ -4,12 +4,10 @@
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
-#include <linux/anon_inodes.h>
 #include <linux/build_bug.h>
 #include <linux/file.h>
 #include <linux/miscdevice.h>
 #include <linux/module.h>
-#include <linux/nospec.h>
 #include <linux/uaccess.h>
 
 #include "../uapi/ronbus_events.h" /* not used: compiled, so that modules can */
@@ -149,15 +147,6 @@ long ronbus_query_ioctl(unsigned int cmd, void __user *arg)
 	return ronbus_put_args(arg, cmd, &query, sizeof(query));
 }
 
-static struct file *bus_file(struct ronbus_bus *bus, const struct file_operations *fops, int access)
-{
-	struct file *file = anon_inode_getfile("[ronbus]", fops, bus, access);
-
-	if (IS_ERR(file))
-		ronbus_bus_put(bus);
-	return file;
-}
-
 static long create_ioctl(unsigned int cmd, void __user *arg)
 {
 	struct ronbus_create args;
@@ -170,17 +159,12 @@ static long create_ioctl(unsigned int cmd, void __user *arg)
 	err = ronbus_bus_create(&args, &bus);
 	if (err)
 		return err;
-	return ronbus_install(bus_file(bus, &ronbus_creator_fops, O_RDWR), cmd, arg, &args,
+	return ronbus_install(ronbus_bus_file(bus, RONBUS_ACCESS_ALL), cmd, arg, &args,
 			      sizeof(args));
 }
 
 static long attach_ioctl(unsigned int cmd, void __user *arg)
 {
-	static const int file_access[] = {
-		[RONBUS_ACCESS_SUBSCRIBE] = O_RDONLY,
-		[RONBUS_ACCESS_PUBLISH] = O_WRONLY,
-		[RONBUS_ACCESS_SUBSCRIBE | RONBUS_ACCESS_PUBLISH] = O_RDWR,
-	};
 	struct ronbus_attach args;
 	struct ronbus_bus *bus;
 	int err;
@@ -191,9 +175,7 @@ static long attach_ioctl(unsigned int cmd, void __user *arg)
 	err = ronbus_bus_attach(&args, &bus);
 	if (err)
 		return err;
-	args.access = array_index_nospec(args.access, ARRAY_SIZE(file_access));
-	return ronbus_install(bus_file(bus, &ronbus_bus_fops, file_access[args.access]), cmd, NULL,
-			      NULL, 0);
+	return ronbus_install(ronbus_bus_file(bus, args.access), cmd, NULL, NULL, 0);
 }
 
 static long control_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
@@ -254,6 +236,7 @@ module_exit(ronbus_exit);
 static_assert(sizeof(struct ronbus_query) == 104);
 static_assert(sizeof(struct ronbus_create) == 104);
 static_assert(sizeof(struct ronbus_attach) == 80);
+static_assert(sizeof(struct ronbus_share) == 8);
 static_assert(sizeof(struct ronbus_publisher) == 16);
 static_assert(sizeof(struct ronbus_subscribe) == 40);
 static_assert(sizeof(struct ronbus_topics) == 16);

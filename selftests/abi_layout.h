@@ -60,6 +60,10 @@ LAYOUT(ronbus_attach, flags, 4, 4);
 LAYOUT(ronbus_attach, name, 8, 64);
 LAYOUT(ronbus_attach, deadline, 72, 8);
 
+LAYOUT_SIZE(ronbus_share, 8);
+LAYOUT(ronbus_share, access, 0, 4);
+LAYOUT(ronbus_share, pad, 4, 4);
+
 LAYOUT_SIZE(ronbus_publisher, 16);
 LAYOUT(ronbus_publisher, flags, 0, 4);
 LAYOUT(ronbus_publisher, id, 4, 4);
@@ -251,6 +255,7 @@ LAYOUT_IOCTL(RONBUS_IOC_ATTACH, 0x4050c502);
 LAYOUT_IOCTL(RONBUS_IOC_PUBLISHER, 0xc010c510);
 LAYOUT_IOCTL(RONBUS_IOC_SUBSCRIBE, 0xc028c511);
 LAYOUT_IOCTL(RONBUS_IOC_SEAL, 0x0000c512);
+LAYOUT_IOCTL(RONBUS_IOC_SHARE, 0x4008c513);
 LAYOUT_IOCTL(RONBUS_IOC_INFO, 0x80a0c520);
 LAYOUT_IOCTL(RONBUS_IOC_STATS, 0xc1a0c521);
 LAYOUT_IOCTL(RONBUS_IOC_PUBLISH, 0xc018c530);

@@ -22,6 +22,7 @@ enum op_id {
 	OP_ATTACH,
 	OP_PUBLISHER,
 	OP_SUBSCRIBE,
+	OP_SHARE,
 	OP_INFO,
 	OP_STATS,
 	OP_PUBLISH,
@@ -62,6 +63,7 @@ static const struct op {
 	   .roles = ON(BUS)),
 	OP(SUBSCRIBE, ronbus_subscribe, .in = true, .out = true, .makes_fd = true, .role = BUS,
 	   .roles = ON(BUS)),
+	OP(SHARE, ronbus_share, .in = true, .makes_fd = true, .role = BUS, .roles = ON(BUS)),
 	OP(INFO, ronbus_info, .out = true, .role = BUS,
 	   .roles = ON(BUS) | ON(PUBLISHER) | ON(SUBSCRIBER)),
 	OP(STATS, ronbus_stats, .in = true, .out = true, .role = BUS,
@@ -147,6 +149,12 @@ static void fill(enum op_id op, void *arg)
 
 		a->access = RONBUS_ACCESS_SUBSCRIBE | RONBUS_ACCESS_PUBLISH;
 		strcpy(a->name, "abi-test");
+		break;
+	}
+	case OP_SHARE: {
+		struct ronbus_share *a = arg;
+
+		a->access = RONBUS_ACCESS_SUBSCRIBE;
 		break;
 	}
 	case OP_SUBSCRIBE: {
@@ -518,6 +526,8 @@ TEST_F(abi, must_be_zero)
 		WORD(ATTACH, ronbus_attach, access, 0x3),
 		WORD(ATTACH, ronbus_attach, flags, 0x1),
 		WORD(PUBLISHER, ronbus_publisher, flags, 0x3),
+		WORD(SHARE, ronbus_share, access, 0x7),
+		WORD(SHARE, ronbus_share, pad, 0),
 		WORD(SUBSCRIBE, ronbus_subscribe, flags, 0),
 		WORD(SUBSCRIBE, ronbus_subscribe, position, 0),
 		WORD(SUBSCRIBE, ronbus_subscribe, pad, 0),

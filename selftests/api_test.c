@@ -939,6 +939,31 @@ TEST_F(api, threads)
 	EXPECT_EQ(stats.tail - SLOTS, got + lost + stats.counters.holes_total);
 }
 
+/* An fd for a process that shall only read. */
+TEST_F(api, share)
+{
+	struct ronbus_pub *pub;
+	struct ronbus_sub *sub;
+	struct ronbus *bus;
+	int fd;
+
+	fd = ronbus_share(self->bus, RONBUS_ACCESS_SUBSCRIBE);
+	if (!strcmp(variant->where, RONBUS_EMBEDDED)) {
+		EXPECT_EQ(-EOPNOTSUPP, fd);
+		return;
+	}
+	ASSERT_LE(0, fd);
+	EXPECT_EQ(-EINVAL, ronbus_share(self->bus, 0));
+	ASSERT_EQ(0, ronbus_adopt(fd, &bus));
+	EXPECT_EQ(-EACCES, ronbus_share(bus, RONBUS_ACCESS_PUBLISH));
+	EXPECT_EQ(-EACCES, ronbus_publisher(bus, 0, &pub));
+	ASSERT_EQ(0, ronbus_subscribe(bus, NULL, &sub));
+	ronbus_close(bus);
+	EXPECT_EQ(2, send_number(self->pub, 0, 5));
+	EXPECT_MESSAGE(sub, 5);
+	ronbus_sub_close(sub);
+}
+
 /* ---- the same on both ------------------------------------------------------------------- */
 
 /* ---- signal handlers -------------------------------------------------------------------- */

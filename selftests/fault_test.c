@@ -207,6 +207,11 @@ static long act_attach(struct world *w, const struct act *act)
 	return bus_attach(w->fd[CONTROL], NAME, RONBUS_ACCESS_SUBSCRIBE | RONBUS_ACCESS_PUBLISH);
 }
 
+static long act_share(struct world *w, const struct act *act)
+{
+	return bus_share(w->fd[BUS], RONBUS_ACCESS_SUBSCRIBE);
+}
+
 static long act_publisher(struct world *w, const struct act *act)
 {
 	return fd_publisher(w->fd[BUS], (u32)act->arg, NULL);
@@ -618,6 +623,7 @@ static const struct act acts[] = {
 	{ "create, a larger structure", NULL, act_create_sized, after_create_sized,
 	  .errors = BOTH },
 	{ "attach", NULL, act_attach, after_close, .errors = BOTH },
+	{ "share", NULL, act_share, after_close, .errors = BOTH },
 	{ "publisher", NULL, act_publisher, after_join, .errors = BOTH },
 	{ "publisher, mapped", NULL, act_publisher, after_join, BUS, RONBUS_PUBLISHER_MAPPED,
 	  .errors = BOTH },

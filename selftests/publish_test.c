@@ -898,6 +898,14 @@ FIXTURE(end)
 	int stranger; /* and to a stranger */
 };
 
+static int close_if_fd(int fd)
+{
+	if (fd < 0)
+		return fd;
+	close(fd);
+	return 0;
+}
+
 FIXTURE_SETUP(end)
 {
 	self->control = OPEN_CONTROL();
@@ -943,6 +951,60 @@ TEST_F(end, access)
 	/* It is not to be had for the asking. */
 	EXPECT_EQ(-EINVAL, bus_attach(self->control, "publish-end", RONBUS_ACCESS_END));
 	EXPECT_EQ(-EINVAL, bus_attach(self->control, "publish-end", 3 | RONBUS_ACCESS_END));
+}
+
+/* An fd of less access, made to be passed on; of more there is none to be made. */
+TEST_F(end, sharing)
+{
+	struct ronbus_stats stats;
+	u32 has, access;
+	int fd, again;
+
+	for (access = 1; access < 8; access++) {
+		bool good = access != RONBUS_ACCESS_END &&
+			    access != (RONBUS_ACCESS_END | RONBUS_ACCESS_SUBSCRIBE);
+
+		fd = bus_share(self->bus, access);
+		if (!good) {
+			EXPECT_EQ(-EINVAL, fd);
+			continue;
+		}
+		ASSERT_LE(0, fd);
+		EXPECT_EQ(FD_CLOEXEC, fcntl(fd, F_GETFD));
+		EXPECT_EQ(access, access_as(fd, A_STRANGER));
+		EXPECT_EQ(access & RONBUS_ACCESS_SUBSCRIBE ? 0 : -EACCES,
+			  close_if_fd(fd_subscribe(fd, RONBUS_START_LATEST, 0, NULL)));
+		EXPECT_EQ(access & RONBUS_ACCESS_PUBLISH ? 0 : -EACCES,
+			  close_if_fd(fd_publisher(fd, 0, NULL)));
+		for (has = 1; has < 8; has++) {
+			if (has == 4 || has == 5)
+				continue;
+			again = bus_share(fd, has);
+			EXPECT_EQ(has & ~access ? -EACCES : 0, again < 0 ? again : 0)
+			TH_LOG("%u of %u", has, access);
+			if (again >= 0)
+				close(again);
+		}
+		close(fd);
+		if (access & RONBUS_ACCESS_END)
+			break; /* by its publisher's leaving */
+	}
+	/* A stranger passes on what it has; the owner may give away the right to end, too. */
+	EXPECT_EQ(-EACCES, bus_share(self->stranger, 6));
+	EXPECT_EQ(-EACCES, bus_share(self->owner, 6)); /* in the wrong hands */
+	fd = bus_share(self->stranger, 2);
+	ASSERT_LE(0, fd);
+	EXPECT_EQ(-EPERM, bus_seal(fd));
+	close(fd);
+	ASSERT_EQ(0, seteuid(0));
+	ASSERT_EQ(0, seteuid(THE_OWNER));
+	fd = bus_share(self->owner, 6);
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, seteuid(0));
+	ASSERT_EQ(0, seteuid(A_STRANGER));
+	EXPECT_EQ(0, bus_seal(fd));
+	EXPECT_EQ(0, fd_stats(fd, RONBUS_STATS_BUS, &stats));
+	close(fd);
 }
 
 TEST_F(end, sealing)

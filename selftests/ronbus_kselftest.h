@@ -147,6 +147,13 @@ static inline int bus_attach(int control, const char *name, u32 access)
 	return do_ioctl(control, RONBUS_IOC_ATTACH, &args);
 }
 
+static inline int bus_share(int bus, u32 access)
+{
+	struct ronbus_share args = { .access = access };
+
+	return do_ioctl(bus, RONBUS_IOC_SHARE, &args);
+}
+
 static inline int bus_seal(int bus)
 {
 	return do_ioctl(bus, RONBUS_IOC_SEAL, NULL);

@@ -104,8 +104,8 @@ enum ronbus_bus_flag {
  * @RONBUS_ACCESS_SUBSCRIBE: join as a subscriber (the "r" of the mode)
  * @RONBUS_ACCESS_PUBLISH: join as a publisher (the "w" of the mode)
  * @RONBUS_ACCESS_END: end the bus, by sealing it or as the publisher that leaves it last. Not to be
- *	asked for: the owner of the bus has it, and whoever has the fd that RONBUS_IOC_CREATE
- *	returned, which may have been passed on
+ *	asked for by name: the owner of the bus has it, and whoever has the fd that
+ *	RONBUS_IOC_CREATE returned, or one made of it by RONBUS_IOC_SHARE
  */
 enum ronbus_access {
 	RONBUS_ACCESS_SUBSCRIBE = 1 << 0,
@@ -219,6 +219,17 @@ struct ronbus_attach {
 	__u32 flags;
 	char name[RONBUS_NAME_SIZE];
 	__aligned_u64 deadline;
+};
+
+/**
+ * struct ronbus_share - make another fd of a bus, to be passed on
+ * @access: set of &enum ronbus_access that it has: to subscribe or to publish at least, to end the
+ *	bus only with publishing, and no more than this fd has in the hands of the caller
+ * @pad: zero
+ */
+struct ronbus_share {
+	__u32 access;
+	__u32 pad;
 };
 
 /**
@@ -762,10 +773,11 @@ struct ronbus_self {
 #define RONBUS_IOC_CREATE _IOWR(RONBUS_IOC_TYPE, 0x01, struct ronbus_create)
 #define RONBUS_IOC_ATTACH _IOW(RONBUS_IOC_TYPE, 0x02, struct ronbus_attach)
 
-/* On a bus fd. PUBLISHER and SUBSCRIBE return a new fd, close-on-exec. */
+/* On a bus fd. PUBLISHER, SUBSCRIBE and SHARE return a new fd, close-on-exec. */
 #define RONBUS_IOC_PUBLISHER _IOWR(RONBUS_IOC_TYPE, 0x10, struct ronbus_publisher)
 #define RONBUS_IOC_SUBSCRIBE _IOWR(RONBUS_IOC_TYPE, 0x11, struct ronbus_subscribe)
 #define RONBUS_IOC_SEAL _IO(RONBUS_IOC_TYPE, 0x12)
+#define RONBUS_IOC_SHARE _IOW(RONBUS_IOC_TYPE, 0x13, struct ronbus_share)
 
 /* On a bus, publisher or subscriber fd. */
 #define RONBUS_IOC_INFO _IOR(RONBUS_IOC_TYPE, 0x20, struct ronbus_info)

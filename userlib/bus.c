@@ -184,6 +184,12 @@ int ronbus_bus_fd(const struct ronbus *bus)
 	return ronbus_failed(bus->transport->bus_fd(bus));
 }
 
+int ronbus_share(const struct ronbus *bus, unsigned int access)
+{
+	ronbus_at(RONBUS_AT_FD);
+	return ronbus_failed(bus->transport->share(bus, access));
+}
+
 int ronbus_bus_info(struct ronbus *bus, struct ronbus_info *info)
 {
 	memset(info, 0, sizeof(*info));

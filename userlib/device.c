@@ -257,6 +257,13 @@ static int bus_fd(const struct ronbus *bus)
 	return ((const struct device_bus *)bus)->fd;
 }
 
+static int device_share(const struct ronbus *bus, __u32 access)
+{
+	struct ronbus_share req = { .access = access };
+
+	return call(bus_fd(bus), RONBUS_IOC_SHARE, &req);
+}
+
 static int device_bus_info(struct ronbus *bus, struct ronbus_info *info)
 {
 	return call(bus_fd(bus), RONBUS_IOC_INFO, info);
@@ -538,6 +545,7 @@ const struct ronbus_transport ronbus_device_transport = {
 	.attach = device_attach,
 	.bus_fd = bus_fd,
 	.bus_info = device_bus_info,
+	.share = device_share,
 	.seal = device_seal,
 	.stats = device_stats,
 	.bus_close = device_bus_close,

@@ -625,6 +625,13 @@ static __u64 members(const struct embedded_bus *bus)
 	return set;
 }
 
+static int embedded_share(const struct ronbus *base, __u32 access)
+{
+	(void)base;
+	(void)access;
+	return -EOPNOTSUPP;
+}
+
 static int embedded_bus_info(struct ronbus *base, struct ronbus_info *info)
 {
 	struct embedded_handle *handle = (struct embedded_handle *)base;
@@ -2081,6 +2088,7 @@ const struct ronbus_transport ronbus_embedded_transport = {
 	.attach = embedded_attach,
 	.bus_fd = embedded_bus_fd,
 	.bus_info = embedded_bus_info,
+	.share = embedded_share,
 	.seal = embedded_seal,
 	.stats = embedded_stats,
 	.bus_close = embedded_bus_close,

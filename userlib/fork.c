@@ -46,6 +46,12 @@ static int dead_bus_fd(const struct ronbus *bus)
 	return -EOWNERDEAD;
 }
 
+static int dead_share(const struct ronbus *bus, __u32 access)
+{
+	(void)access;
+	return dead_bus_fd(bus);
+}
+
 static int dead_bus_info(struct ronbus *bus, struct ronbus_info *info)
 {
 	(void)bus;
@@ -169,6 +175,7 @@ static void dead_sub_close(struct ronbus_subscriber_handle *sub)
 static const struct ronbus_transport dead_transport = {
 	.bus_fd = dead_bus_fd,
 	.bus_info = dead_bus_info,
+	.share = dead_share,
 	.seal = dead_seal,
 	.stats = dead_stats,
 	.bus_close = dead_bus_close,

@@ -107,6 +107,7 @@ struct ronbus_transport {
 	int (*attach)(const char *where, const struct ronbus_attach *req, struct ronbus **bus);
 
 	int (*bus_fd)(const struct ronbus *bus);
+	int (*share)(const struct ronbus *bus, __u32 access);
 	int (*bus_info)(struct ronbus *bus, struct ronbus_info *info);
 	int (*seal)(struct ronbus *bus);
 	int (*stats)(struct ronbus *bus, struct ronbus_stats *stats);

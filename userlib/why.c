@@ -61,6 +61,9 @@ static const struct reason reasons[] = {
 	{ EACCES, RONBUS_AT_SUBSCRIBE, ANYWHERE,
 	  "this handle of a bus on %s is not for subscribing: attach with RONBUS_ACCESS_SUBSCRIBE, or, "
 	  "if its fd was passed to you, ask for one that has that access" },
+	{ EACCES, RONBUS_AT_FD, ANYWHERE,
+	  "this handle of a bus on %s has less access than it was to share: ronbus_bus_info() tells "
+	  "what it has" },
 	{ EACCES, RONBUS_AT_SEAL, ANYWHERE,
 	  "this handle of a bus on %s is not for publishing, so it cannot seal the bus either" },
 	{ EACCES, 0, ANYWHERE,

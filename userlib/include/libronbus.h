@@ -201,6 +201,18 @@ int ronbus_adopt(int fd, struct ronbus **bus);
 int ronbus_bus_fd(const struct ronbus *bus);
 
 /**
+ * ronbus_share() - make an fd of a bus that can do less, to be sent to another process
+ * @bus: the bus
+ * @access: set of &enum ronbus_access: to subscribe, to publish or both, with publishing also to
+ *	end the bus; no more than the handle has
+ *
+ * Return: the fd, which is the caller's to close; -EACCES: the handle does not have that access;
+ * -EINVAL: there is no such access; -EOPNOTSUPP: embedded buses have no fds; -EMFILE, -ENFILE,
+ * -ENOMEM.
+ */
+int ronbus_share(const struct ronbus *bus, unsigned int access);
+
+/**
  * ronbus_bus_info() - what a bus is
  * @bus: the bus
  * @info: filled
