@@ -15,7 +15,7 @@
  *
  * A thread may publish in a signal handler, which may have interrupted the thread anywhere, also here.
  * So publishing only tries the locks, and counts in the publisher's page at once if one is taken,
- * perhaps by the same thread. While a thread counts it is marked (RONBUS_COUNTING), and a handler that
+ * perhaps by the same thread. While a thread counts it is marked (__RONBUS_COUNTING), and a handler that
  * finds the mark gives no entry to another handle.
  *
  * Locks: all_threads.lock, then a thread's. To forget a handle takes both, so an entry never
@@ -348,7 +348,7 @@ static void count_at_once(struct ronbus_publisher_handle *pub, __u32 messages, _
 /* Is the thread in the middle of counting? Then this is a handler that has interrupted it. */
 static bool counting(const struct thread *thread)
 {
-	return (__s64)RB_READ(&thread->counters->left) > (__s64)(RONBUS_COUNTING / 2);
+	return (__s64)RB_READ(&thread->counters->left) > (__s64)(__RONBUS_COUNTING / 2);
 }
 
 /* Whether entry @i of the thread is that of @key, or could be made so. */
@@ -380,12 +380,12 @@ void ronbus_metrics_count(struct ronbus_publisher_handle *pub, __u32 messages, _
 	left = &thread->counters->left;
 	counter = &thread->counters->entry[i].messages;
 	interrupted = counting(thread);
-	__ronbus_add_own(left, counter, RONBUS_COUNTING);
+	__ronbus_add_own(left, counter, __RONBUS_COUNTING);
 	if (RB_LIKELY(have_entry(thread, i, pub, key, interrupted)))
 		__ronbus_add_own(counter, left, messages);
 	else
 		count_at_once(pub, messages, receivers, skips);
-	__ronbus_add_own(left, counter, -(RONBUS_COUNTING + (__u64)messages));
+	__ronbus_add_own(left, counter, -(__RONBUS_COUNTING + (__u64)messages));
 	if (!interrupted && (__s64)RB_READ(left) <= 0)
 		look(thread, pub->flush_threshold);
 }

@@ -966,7 +966,7 @@ struct ronbus_sub {
  * Added to @left while the thread counts. It is far more than can be left; a signal handler that counts
  * meanwhile adds it once more.
  */
-#define RONBUS_COUNTING (1ULL << 30)
+#define __RONBUS_COUNTING (1ULL << 30)
 
 /*
  * What this thread has counted and not all flushed yet. Only this thread and the signal handlers that
@@ -974,7 +974,7 @@ struct ronbus_sub {
  * one number of receivers.
  */
 struct ronbus_thread_counters {
-	__u64 left; /* messages to count before it is time for __ronbus_count(); and RONBUS_COUNTING */
+	__u64 left; /* messages to count before it is time for __ronbus_count(); and __RONBUS_COUNTING */
 	struct {
 		__u64 key; /* __ronbus_thread_key(), or the library's own; 0 for nobody's */
 		__u64 messages;
@@ -1077,7 +1077,7 @@ __RONBUS_PART void __ronbus_add_own(__u64 *counter, __u64 *other, __u64 by)
 /*
  * Counting in the thread's own entry @i. Returns whether that could be done: not if the entry is not
  * that of @key, or it is time to flush or to look at the clock. A signal handler that publishes
- * meanwhile finds RONBUS_COUNTING, and gives no entry to another handle.
+ * meanwhile finds __RONBUS_COUNTING, and gives no entry to another handle.
  */
 __RONBUS_PART int __ronbus_count_thread(__u32 i, __u64 key, __u32 messages)
 {
@@ -1086,13 +1086,13 @@ __RONBUS_PART int __ronbus_count_thread(__u32 i, __u64 key, __u32 messages)
 
 	if (RB_UNLIKELY((__s64)RB_READ(left) <= (__s64)messages))
 		return 0;
-	__ronbus_add_own(left, &mine->entry[i].key, RONBUS_COUNTING);
+	__ronbus_add_own(left, &mine->entry[i].key, __RONBUS_COUNTING);
 	if (RB_UNLIKELY(RB_READ(&mine->entry[i].key) != key)) {
-		__ronbus_add_own(left, counter, -(__u64)RONBUS_COUNTING);
+		__ronbus_add_own(left, counter, -(__u64)__RONBUS_COUNTING);
 		return 0;
 	}
 	__ronbus_add_own(counter, left, messages);
-	__ronbus_add_own(left, counter, -(RONBUS_COUNTING + (__u64)messages));
+	__ronbus_add_own(left, counter, -(__RONBUS_COUNTING + (__u64)messages));
 	return 1;
 }
 
