@@ -18,12 +18,12 @@ static const struct move {
 	unsigned int arguments;
 	int (*run)(const struct call *call);
 } moves[] = {
-	{ "mmap", 20, ROLE_RONBUS_ANY, ROLE_NONE, 4, run_mmap },
+	{ "mmap", 8, ROLE_RONBUS_ANY, ROLE_NONE, 4, run_mmap },
 	{ "poke", 70, ROLE_NONE, ROLE_NONE, 4, run_poke },
 	{ "fill", 6, ROLE_NONE, ROLE_NONE, 1, run_fill },
 	{ "put", 50, ROLE_RONBUS_PUB, ROLE_NONE, 3, run_put },
 	{ "read", 60, ROLE_RONBUS_SUB, ROLE_NONE, 3, run_read },
-	{ "close", 60, ROLE_RONBUS_ANY, ROLE_NONE, 0, run_close },
+	{ "close", 30, ROLE_RONBUS_ANY, ROLE_NONE, 0, run_close },
 	{ "poll", 25, ROLE_RONBUS_SUB, ROLE_NONE, 1, run_poll },
 	{ "epoll", 16, ROLE_RONBUS_SUB, ROLE_NONE, 1, run_epoll },
 	{ "eventfd", 6, ROLE_NONE, ROLE_EVENT, 1, run_eventfd },
@@ -52,8 +52,8 @@ static const struct {
 	unsigned int weight;
 } weights[] = {
 	{ "RONBUS_IOC_QUERY", 2 },	  { "RONBUS_IOC_CREATE", 8 },
-	{ "RONBUS_IOC_ATTACH", 8 },	  { "RONBUS_IOC_PUBLISHER", 20 },
-	{ "RONBUS_IOC_SUBSCRIBE", 30 },	  { "RONBUS_IOC_SEAL", 4 },
+	{ "RONBUS_IOC_ATTACH", 8 },	  { "RONBUS_IOC_PUBLISHER", 10 },
+	{ "RONBUS_IOC_SUBSCRIBE", 15 },	  { "RONBUS_IOC_SEAL", 4 },
 	{ "RONBUS_IOC_INFO", 4 },	  { "RONBUS_IOC_STATS", 8 },
 	{ "RONBUS_IOC_PUBLISH", 80 },	  { "RONBUS_IOC_ARM", 60 },
 	{ "RONBUS_IOC_COALESCE", 40 },	  { "RONBUS_IOC_NOTIFY", 30 },
@@ -111,6 +111,11 @@ enum role call_gives(unsigned int what)
 	const struct move *move = move_of(what);
 
 	return move ? move->gives : ioctl_gives(what);
+}
+
+bool call_is_ioctl(unsigned int what)
+{
+	return !move_of(what);
 }
 
 bool call_maps(unsigned int what)

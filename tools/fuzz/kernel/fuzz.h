@@ -109,6 +109,7 @@ enum role call_gives(unsigned int what);
 unsigned int call_arguments(unsigned int what);
 uint64_t call_argument(unsigned int what, unsigned int i); /* a likely value */
 void call_mend(struct call *call); /* so that its arguments go together */
+bool call_is_ioctl(unsigned int what);
 bool call_maps(unsigned int what); /* gives a mapping */
 bool call_sleeps(unsigned int what); /* until a subscriber has something to see */
 bool call_is_silent(unsigned int what); /* may publish, or move a cursor, and wake nobody */

@@ -20,7 +20,7 @@
 
 #include "moves.h"
 
-#define TICK_US 100000
+#define TICK_US 3000
 #define OVERSLEPT_LOOKS 20U
 #define PATIENCE_NS 400000L
 #define LOOKS 60000U
@@ -245,11 +245,23 @@ static void make_calls_of(unsigned int thread)
 	cover_through(this_worker);
 }
 
+/* A thread that is held up keeps its CPU: the others have to be on another one. */
+static void stay_on_a_cpu(unsigned int thread)
+{
+	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(thread % (unsigned int)(cpus > 0 ? cpus : 1), &set);
+	sched_setaffinity(0, sizeof(set), &set);
+}
+
 static void *other(void *arg)
 {
 	unsigned int thread = (unsigned int)(uintptr_t)arg, old = 0;
 	struct runner *runner = &runners[thread];
 
+	stay_on_a_cpu(thread);
 	cover_thread(this_worker, thread);
 	for (;; old++) {
 		wait_for_first(runner, old);
@@ -261,15 +273,18 @@ static void *other(void *arg)
 	return NULL;
 }
 
-/* For calls that one thread makes alone. */
+/* The first thread wakes the others, and nobody but this one wakes the first. */
 static void *ticker(void *arg)
 {
-	unsigned int last[THREADS] = { 0 };
+	const struct runner *first = &runners[0];
+	unsigned int calls = 0, last = 0;
 
 	(void)arg;
-	for (;;) {
+	for (;; last = calls) {
 		usleep(TICK_US);
-		wake_sleepers(last, false);
+		calls = atomic_load(&first->calls);
+		if (atomic_load(&first->inside) && calls == last)
+			pthread_kill(first->thread, SIGALRM);
 	}
 	return NULL;
 }
@@ -298,6 +313,7 @@ void run_begin(unsigned int worker)
 	}
 	if (pthread_create(&thread, NULL, ticker, NULL))
 		_exit(2);
+	stay_on_a_cpu(0);
 }
 
 /* ---- a program ------------------------------------------------------------------------- */
@@ -327,10 +343,15 @@ static bool is_missing(unsigned int i, const bool made[FILES])
 		return true;
 	if (call_maps(call->what))
 		return !maps[call->out % MAPS].bytes;
-	return gives != ROLE_NONE && file_role(call->out) != gives;
+	if (gives != ROLE_NONE)
+		return file_role(call->out) != gives;
+	return call_is_ioctl(call->what); /* again: it costs little */
 }
 
-/* Of files that are there already only those missing are made, and what depends on them. */
+/*
+ * Of files and mappings that are there already only those missing are made, and those that depend
+ * on them. Ioctls on them are made again, so that one is armed, for instance.
+ */
 static void set_up(bool warm)
 {
 	bool made[FILES] = { false };
