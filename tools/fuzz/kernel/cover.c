@@ -19,7 +19,7 @@
 
 #define STALL_LOOKS 100000U
 #define JITTER_LOOKS 3000U
-#define STALL_TURNS 200U
+#define STALL_TURNS 400U
 #define JITTER_TURNS 3U
 #define TRIES 24U
 #define KNOWN 30U
@@ -210,6 +210,20 @@ unsigned int cover_choose_step(unsigned int worker, unsigned int thread)
 	return best;
 }
 
+/* There may be no time for all of them. */
+static void shuffle(uint16_t step[STEPS_MOST], unsigned int count)
+{
+	unsigned int i, other;
+	uint16_t was;
+
+	for (i = 1; i < count; i++) {
+		other = dice_below(i + 1);
+		was = step[i];
+		step[i] = step[other];
+		step[other] = was;
+	}
+}
+
 unsigned int cover_all_steps(unsigned int worker, unsigned int thread, bool all,
 			     uint16_t step[STEPS_MOST])
 {
@@ -233,6 +247,7 @@ unsigned int cover_all_steps(unsigned int worker, unsigned int thread, bool all,
 		stalls[place]++;
 		step[n++] = (uint16_t)(i + 1);
 	}
+	shuffle(step, n);
 	return n;
 }
 

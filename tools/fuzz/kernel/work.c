@@ -9,11 +9,15 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "fuzz.h"
 
 #define SESSION 64U
+#define SESSION_MS 1000U /* what costs much does not keep us for long */
+#define SWEEP_MS 1000U
+#define SWEEP_ALL_MS 20000U
 
 static unsigned int this_worker;
 static unsigned long taint_before;
@@ -107,10 +111,19 @@ static void keep(const struct program *program)
 	atomic_flag_clear(&shared->lock);
 }
 
+static uint64_t ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
 /* Again and again, each time held up at another place. */
 static bool sweep(const struct program *program, bool all)
 {
 	struct program next = *program;
+	uint64_t end = ms() + (all ? SWEEP_ALL_MS : SWEEP_MS);
 	int results[CALLS_MOST];
 	unsigned int thread, i;
 
@@ -129,7 +142,7 @@ static bool sweep(const struct program *program, bool all)
 			return false;
 		next.warm = true;
 		count = cover_all_steps(this_worker, thread, all, step);
-		for (i = 0; i < count && !atomic_load(&shared->stop); i++) {
+		for (i = 0; i < count && !atomic_load(&shared->stop) && ms() < end; i++) {
 			next.stall[0] = (struct stall){ .thread = (uint16_t)thread,
 							.at = step[i],
 							.others = 0xffff };
@@ -207,6 +220,7 @@ static bool sweep_given(void)
 
 static bool session(void)
 {
+	uint64_t end = ms() + SESSION_MS;
 	unsigned int left = dice_below(SESSION);
 	struct program first, next;
 
@@ -219,7 +233,7 @@ static bool session(void)
 	/* Little comes of calls on files that are not there. */
 	if (!run_made_all() && dice_below(8))
 		return true;
-	while (left-- && !atomic_load(&shared->stop)) {
+	while (left-- && ms() < end && !atomic_load(&shared->stop)) {
 		next = first;
 		program_vary(&next, any() ?: &first, this_worker);
 		next.warm = true;
