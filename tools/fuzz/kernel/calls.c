@@ -156,8 +156,8 @@ unsigned int call_bound(unsigned int what)
 		const char *name;
 		unsigned int steps;
 	} bounds[] = {
-		{ "RONBUS_IOC_STATS", 10000 },
-		{ "RONBUS_IOC_NOTIFY", 10000 },
+		{ "RONBUS_IOC_STATS", 5000 },
+		{ "RONBUS_IOC_NOTIFY", 5000 },
 		{ "RONBUS_IOC_PUBLISH", 1000000 },
 	};
 	unsigned int i;
