@@ -77,11 +77,31 @@ static void start_timer(struct ronbus_sub *sub)
 	hrtimer_start(&c->timer, ns_to_ktime(c->delay), HRTIMER_MODE_REL_SOFT);
 }
 
+/* A count that was made without the lock: from where, and when. */
+struct count {
+	u64 from;
+	u32 changes;
+	struct ronbus_ahead ahead;
+};
+
 /* In the subscriber's own context, and without its lock: it looks for as long as it takes. */
-static struct ronbus_ahead count(const struct ronbus_sub *sub, u64 from, u32 messages)
+static struct count count(const struct ronbus_sub *sub, u32 messages)
 {
-	return ronbus_ring_ahead(&sub->bus->ring, from, &sub->interest, max(messages, 1U),
-				 RONBUS_COALESCE_LOOKS);
+	struct count count = {
+		.from = READ_ONCE(sub->self->cursor),
+		/* Before the topics: with the release in ronbus_coalesce_recount(), in no model. */
+		.changes = smp_load_acquire(&sub->coalesce.changes),
+	};
+
+	count.ahead = ronbus_ring_ahead(&sub->bus->ring, count.from, &sub->interest,
+					max(messages, 1U), RONBUS_COALESCE_LOOKS);
+	return count;
+}
+
+static void count_anew(struct ronbus_sub *sub, u64 cursor)
+{
+	sub->coalesce.from = cursor;
+	sub->coalesce.ahead = (struct ronbus_ahead){ .end = cursor };
 }
 
 /*
@@ -95,27 +115,25 @@ static void count_on(struct ronbus_sub *sub, u32 *looks)
 
 	lockdep_assert_held(&sub->lock);
 
-	if (cursor != c->from) {
-		c->from = cursor;
-		c->ahead = (struct ronbus_ahead){ .end = cursor };
-	}
+	if (cursor != c->from)
+		count_anew(sub, cursor);
 	*looks = ronbus_ring_ahead_more(&sub->bus->ring, &c->ahead, &sub->interest,
 					max(c->messages, 1U), *looks);
 }
 
 /*
- * Take over a count that was made without the lock, unless the subscriber has read since, or
- * another context has counted further.
+ * Take over a count that was made without the lock, unless the subscriber has read or chosen other
+ * topics since, or another context has counted further.
  */
-static void take_count(struct ronbus_sub *sub, u64 from, const struct ronbus_ahead *ahead)
+static void take_count(struct ronbus_sub *sub, const struct count *count)
 {
 	struct ronbus_coalescing *c = &sub->coalesce;
 	u32 looks = RONBUS_NOTIFY_LOOKS;
 
-	if (from == READ_ONCE(sub->self->cursor) &&
-	    (from != c->from || ahead->end >= c->ahead.end)) {
-		c->from = from;
-		c->ahead = *ahead;
+	if (count->changes == c->changes && count->from == READ_ONCE(sub->self->cursor) &&
+	    (count->from != c->from || count->ahead.end >= c->ahead.end)) {
+		c->from = count->from;
+		c->ahead = count->ahead;
 	} else {
 		count_on(sub, &looks);
 	}
@@ -255,13 +273,12 @@ void ronbus_coalesce_end(struct ronbus_sub *sub)
 bool ronbus_coalesce_ready(struct ronbus_sub *sub)
 {
 	struct ronbus_coalescing *c = &sub->coalesce;
-	u64 from = READ_ONCE(sub->self->cursor);
-	struct ronbus_ahead ahead = count(sub, from, READ_ONCE(c->messages));
+	struct count counted = count(sub, READ_ONCE(c->messages));
 	unsigned long flags;
 	bool ready;
 
 	spin_lock_irqsave(&sub->lock, flags);
-	take_count(sub, from, &ahead);
+	take_count(sub, &counted);
 	ready = enough(sub) || ended(sub);
 	/* A subscriber that only looks, now and then, shall see it in time too. */
 	if (!ready && c->ahead.messages)
@@ -343,6 +360,23 @@ bool ronbus_coalesce_undefer(struct ronbus_sub *sub)
 }
 
 /**
+ * ronbus_coalesce_recount() - forget what was counted, since it was counted for other topics
+ * @sub: the subscriber, which has chosen
+ *
+ * Among the messages before it are some that were not for it, and now are, or the other way round.
+ */
+void ronbus_coalesce_recount(struct ronbus_sub *sub)
+{
+	struct ronbus_coalescing *c = &sub->coalesce;
+
+	spin_lock_irq(&sub->lock);
+	/* After the topics: with the acquire in count(), in no model. */
+	smp_store_release(&c->changes, c->changes + 1);
+	count_anew(sub, READ_ONCE(sub->self->cursor));
+	spin_unlock_irq(&sub->lock);
+}
+
+/**
  * ronbus_coalesce_notify() - wake those whose waking was put off, if it is time
  * @bus: the bus
  * @cause: why; if it is for data, those that have enough
@@ -379,15 +413,14 @@ unsigned int ronbus_coalesce_notify(struct ronbus_bus *bus, enum ronbus_wake_cau
 static void set(struct ronbus_sub *sub, const struct ronbus_coalesce *args)
 {
 	struct ronbus_coalescing *c = &sub->coalesce;
-	u64 from = READ_ONCE(sub->self->cursor);
-	struct ronbus_ahead ahead = count(sub, from, args->messages);
+	struct count counted = count(sub, args->messages);
 	u32 looks = RONBUS_NOTIFY_LOOKS;
 	bool woken;
 
 	spin_lock_irq(&sub->lock);
 	WRITE_ONCE(c->messages, args->messages);
 	c->delay = args->delay_ns;
-	take_count(sub, from, &ahead);
+	take_count(sub, &counted);
 	hrtimer_try_to_cancel(&c->timer);
 	woken = deferred(sub) && settle(sub, &looks);
 	spin_unlock_irq(&sub->lock);

@@ -221,6 +221,7 @@ struct ronbus_pub {
  * @due: what is before this position need not be more
  * @from: the cursor that @ahead was counted from
  * @ahead: what has been counted
+ * @changes: how often the topics have changed that it was counted for
  * @timed: the message that the timer was started for
  * @timer: from the first message
  * @deferred: notifications that did not wake it
@@ -232,6 +233,7 @@ struct ronbus_coalescing {
 	u64 due;
 	u64 from;
 	struct ronbus_ahead ahead;
+	u32 changes;
 	u64 timed;
 	struct hrtimer timer;
 	atomic64_t deferred;
@@ -418,6 +420,7 @@ void ronbus_coalesce_end(struct ronbus_sub *sub);
 bool ronbus_coalesce_ready(struct ronbus_sub *sub);
 bool ronbus_coalesce_arm(struct ronbus_sub *sub, bool *relied);
 bool ronbus_coalesce_undefer(struct ronbus_sub *sub);
+void ronbus_coalesce_recount(struct ronbus_sub *sub);
 bool ronbus_coalesce_put_off(struct ronbus_sub *sub, u32 *looks);
 unsigned int ronbus_coalesce_notify(struct ronbus_bus *bus, enum ronbus_wake_cause cause,
 				    u32 *looks);

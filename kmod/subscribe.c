@@ -235,6 +235,7 @@ static u64 set_topics(struct ronbus_sub *sub, u64 topics)
 	set_audience(sub, topics);
 	generation = sub->bus->page->generation;
 	mutex_unlock(&sub->bus->lock);
+	ronbus_coalesce_recount(sub);
 	/* What was there when it joined may be for it now, and a thread asleep in front of it. */
 	if (added)
 		ronbus_sub_look_again(sub);

@@ -6,6 +6,7 @@
  */
 #include <pthread.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
 
 #include "libronbus.h"
 #include "ronbus_kselftest.h"
@@ -874,6 +875,64 @@ TEST_F(retain, topics_choose)
 	EXPECT_EQ(-2, next_number(second, 0));
 	ronbus_sub_close(first);
 	ronbus_sub_close(second);
+}
+
+/*
+ * What is enough for a subscriber that coalesces is counted anew when its topics change: before it
+ * there are messages that were not for it when it counted.
+ */
+TEST_F(retain, topics_change_what_is_enough)
+{
+	struct ronbus_sub_options one = { .start = RONBUS_START_OLDEST, .topics = 1 << 1 };
+	struct ronbus_sub *sub;
+	u64 i;
+
+	if (~variant->features & (RONBUS_F_INTEREST | RONBUS_F_COALESCE))
+		return;
+	for (i = 0; i < 6; i++)
+		EXPECT_EQ(0, send_number(self->pub, 2, i));
+	ASSERT_EQ(0, ronbus_subscribe(self->bus, &one, &sub));
+	ASSERT_EQ(0, ronbus_coalesce(sub, 4, RONBUS_COALESCE_DELAY_MAX));
+	EXPECT_EQ(-ETIMEDOUT, ronbus_wait(sub, 0));
+	EXPECT_EQ(0, ronbus_arm(sub));
+	ASSERT_EQ(0, ronbus_set_topics(sub, 1 << 2));
+	EXPECT_EQ(1, ronbus_arm(sub));
+	EXPECT_EQ(0, ronbus_wait(sub, 0));
+	for (i = 0; i < 6; i++)
+		EXPECT_EQ((long)i, next_number(sub, 0));
+	ronbus_sub_close(sub);
+}
+
+/* Of a new topic there may be messages already: whoever waits for the subscriber is told. */
+TEST_F(retain, a_new_topic_wakes)
+{
+	struct ronbus_sub_options one = { .start = RONBUS_START_OLDEST, .topics = 1 << 1 };
+	int event = eventfd(0, EFD_NONBLOCK);
+	struct ronbus_sub *sub;
+	int messages;
+
+	if (!(variant->features & RONBUS_F_INTEREST))
+		return;
+	for (messages = 1; messages < 5; messages += 3) {
+		ASSERT_EQ(0, ronbus_subscribe(self->bus, &one, &sub));
+		ASSERT_EQ(0, ronbus_set_eventfd(sub, event));
+		ASSERT_LE(0, ronbus_sub_fd(sub));
+		if (variant->features & RONBUS_F_COALESCE) {
+			ASSERT_EQ(0, ronbus_coalesce(sub, messages, RONBUS_COALESCE_DELAY_MAX));
+		}
+		EXPECT_EQ(0, send_number(self->pub, 2, 7));
+		ASSERT_EQ(0, ronbus_arm(sub));
+		ASSERT_EQ(0, ronbus_set_topics(sub, 1 << 1 | 1 << 2));
+		EXPECT_EQ(POLLIN, fd_poll(event, POLLIN));
+		if (messages == 1) {
+			EXPECT_EQ(POLLIN, fd_poll(ronbus_sub_fd(sub), POLLIN));
+		}
+		EXPECT_EQ(7, next_number(sub, 0));
+		ronbus_sub_close(sub);
+		close(event);
+		event = eventfd(0, EFD_NONBLOCK);
+	}
+	close(event);
 }
 
 /**

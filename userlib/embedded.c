@@ -889,6 +889,13 @@ static struct ronbus_ahead count_from(const struct embedded_sub *sub, __u64 from
 				 messages ? messages : 1, COALESCE_LOOKS);
 }
 
+/* With the lock of the bus. */
+static void count_anew(struct embedded_sub *sub, __u64 cursor)
+{
+	sub->coalesce.from = cursor;
+	sub->coalesce.ahead = (struct ronbus_ahead){ .end = cursor };
+}
+
 /*
  * Go on counting, with what is left of a budget. If the subscriber has read meanwhile, what was
  * counted is no longer before it.
@@ -898,10 +905,8 @@ static void count_on(struct embedded_sub *sub, __u32 *looks)
 	struct coalescing *c = &sub->coalesce;
 	__u64 cursor = RB_READ(&sub->self.cursor);
 
-	if (cursor != c->from) {
-		c->from = cursor;
-		c->ahead = (struct ronbus_ahead){ .end = cursor };
-	}
+	if (cursor != c->from)
+		count_anew(sub, cursor);
 	*looks = ronbus_ring_ahead_more(&sub->base.sub.ring, &c->ahead, &sub->base.sub.interest,
 					c->messages ? c->messages : 1, *looks);
 }
@@ -2072,13 +2077,30 @@ static void embedded_sub_abandon(struct ronbus_subscriber_handle *base)
 	free(sub);
 }
 
+/*
+ * With the lock of the bus. What was counted was counted for other topics. And of a new topic there
+ * may be a message already: whoever polls for the subscriber is to look again.
+ */
+static void look_again(struct embedded_sub *sub, bool added)
+{
+	count_anew(sub, RB_READ(&sub->self.cursor));
+	if (!added || !(take_own(sub) || deferred(sub)))
+		return;
+	set_wake_at(sub, NOT_DEFERRED);
+	wake(sub, RONBUS_WAKE_DATA);
+}
+
 static int embedded_set_topics(struct ronbus_subscriber_handle *base, __u64 topics)
 {
-	struct embedded_bus *bus = ((struct embedded_sub *)base)->bus;
+	struct embedded_sub *sub = (struct embedded_sub *)base;
+	struct ronbus_interest *mine = &base->sub.interest;
+	bool added = topics & ~mine->topics;
 
-	bus_lock(bus);
-	set_audience(bus, base->index, topics);
-	bus_unlock(bus);
+	bus_lock(sub->bus);
+	RB_WRITE(&mine->topics, topics);
+	set_audience(sub->bus, base->index, topics);
+	look_again(sub, added);
+	bus_unlock(sub->bus);
 	return 0;
 }
 
