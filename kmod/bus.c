@@ -178,8 +178,15 @@ static void wake_name_queue(struct work_struct *work)
 
 static DECLARE_WORK(name_work, wake_name_queue);
 
-static int enrol(struct ronbus_bus *bus)
+/**
+ * ronbus_bus_enrol() - from now on a bus has its name and number, and is found by them
+ * @bus: the bus; nothing else can fail for its creator
+ *
+ * Return: 0; -EEXIST for a name in use; -ENOSPC for a bus too many; -ENOMEM.
+ */
+int ronbus_bus_enrol(struct ronbus_bus *bus)
 {
+	u64 id;
 	int err = 0;
 
 	mutex_lock(&ronbus_registry);
@@ -188,18 +195,24 @@ static int enrol(struct ronbus_bus *bus)
 	} else if (nr_buses == RONBUS_BUSES_MAX || quota_used(bus->user)) {
 		err = -ENOSPC;
 	} else {
-		bus->id = last_id + 1;
-		err = xa_insert(&buses, bus->id, bus, GFP_KERNEL_ACCOUNT);
+		id = last_id + 1;
+		err = xa_insert(&buses, id, bus, GFP_KERNEL_ACCOUNT);
 	}
 	if (!err) {
+		bus->id = id;
 		nr_buses++;
-		last_id++;
+		last_id = id;
 		WRITE_ONCE(names_given, names_given + !!bus->name[0]);
 	}
 	mutex_unlock(&ronbus_registry);
-	if (!err && bus->name[0])
+	if (err)
+		return err;
+	if (bus->name[0])
 		queue_work(ronbus_workqueue, &name_work);
-	return err;
+	trace_ronbus_create(bus);
+	if (bus->features & RONBUS_F_AUTOTUNE_CAP && bus->ring.mask >= RONBUS_CAPACITY_WARN)
+		ronbus_autotune_warn(bus, RONBUS_AUTOTUNE_CAPACITY);
+	return 0;
 }
 
 /* By the last that holds its memory: its members, all of them together, or a visitor. */
@@ -239,17 +252,15 @@ static void fill_info_page(struct ronbus_bus *bus, const struct ronbus_create *a
 }
 
 /**
- * ronbus_bus_create() - make a bus
+ * ronbus_bus_make() - make a bus that nobody finds yet
  * @args: what the program asked for; what was chosen is filled in
  * @busp: returned, with one reference
  *
- * Return: 0; -EINVAL or -EOPNOTSUPP for what a bus cannot be; -EEXIST for a name in use; -ENOSPC
- * for a bus too many; -ENOMEM.
+ * Return: 0; -EINVAL or -EOPNOTSUPP for what a bus cannot be; -ENOMEM.
  */
-int ronbus_bus_create(struct ronbus_create *args, struct ronbus_bus **busp)
+int ronbus_bus_make(struct ronbus_create *args, struct ronbus_bus **busp)
 {
-	bool tuned = args->features & RONBUS_F_AUTOTUNE_CAP;
-	bool chosen = tuned && !args->capacity;
+	bool chosen = args->features & RONBUS_F_AUTOTUNE_CAP && !args->capacity;
 	struct ronbus_bus *bus;
 	int err;
 
@@ -291,13 +302,6 @@ int ronbus_bus_create(struct ronbus_create *args, struct ronbus_bus **busp)
 	fill_info_page(bus, args);
 	ronbus_ring_view(&bus->ring, bus->mem.addr, args->capacity, args->payload, args->features);
 	ronbus_ring_reset(&bus->ring);
-
-	err = enrol(bus);
-	if (err)
-		goto err_bus;
-	trace_ronbus_create(bus);
-	if (tuned && args->capacity > RONBUS_CAPACITY_WARN)
-		ronbus_autotune_warn(bus, RONBUS_AUTOTUNE_CAPACITY);
 	*busp = bus;
 	return 0;
 
@@ -407,10 +411,15 @@ static void release_bus(struct kref *ref)
 {
 	struct ronbus_bus *bus = container_of(ref, struct ronbus_bus, ref);
 
-	xa_erase(&buses, bus->id);
-	nr_buses--;
+	bool enrolled = bus->id;
+
+	if (enrolled) {
+		xa_erase(&buses, bus->id);
+		nr_buses--;
+	}
 	mutex_unlock(&ronbus_registry);
-	ronbus_trace_bus_ends(bus);
+	if (enrolled)
+		ronbus_trace_bus_ends(bus);
 	free_bus(bus);
 }
 

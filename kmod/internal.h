@@ -77,7 +77,7 @@ struct ronbus_region {
  * struct ronbus_bus - a bus
  * @ref: one for each bus fd, publisher and subscriber; the last takes it out of the registry
  * @holders: of its memory: all of @ref together, and who visits it from the registry
- * @id: its number in the registry, never used again
+ * @id: its number in the registry, never used again; 0 until it is there
  * @wake_lock: of wake_next in the info page
  * @ipc_ns: namespace of the name, and whose user namespace the capabilities are asked in
  * @name: empty for a bus without
@@ -307,7 +307,8 @@ struct ronbus_sub {
 };
 
 /* bus.c */
-int ronbus_bus_create(struct ronbus_create *args, struct ronbus_bus **busp);
+int ronbus_bus_make(struct ronbus_create *args, struct ronbus_bus **busp);
+int ronbus_bus_enrol(struct ronbus_bus *bus);
 int ronbus_bus_attach(const struct ronbus_attach *args, struct ronbus_bus **busp);
 struct ronbus_bus *ronbus_bus_get(struct ronbus_bus *bus);
 void ronbus_bus_put(struct ronbus_bus *bus);

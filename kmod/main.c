@@ -147,20 +147,39 @@ long ronbus_query_ioctl(unsigned int cmd, void __user *arg)
 	return ronbus_put_args(arg, cmd, &query, sizeof(query));
 }
 
+/*
+ * Nobody finds the bus before all else has been done that can fail: a program that waits for its
+ * name would have it, and keep the name, though there is nobody who made it.
+ */
 static long create_ioctl(unsigned int cmd, void __user *arg)
 {
-	struct ronbus_create args;
+	struct ronbus_create args, asked;
 	struct ronbus_bus *bus;
-	int err;
+	struct file *file;
+	int err, fd;
 
 	err = ronbus_get_args(&args, sizeof(args), cmd, arg);
 	if (err)
 		return err;
-	err = ronbus_bus_create(&args, &bus);
+	asked = args;
+	err = ronbus_bus_make(&args, &bus);
 	if (err)
 		return err;
-	return ronbus_install(ronbus_bus_file(bus, RONBUS_ACCESS_ALL), cmd, arg, &args,
-			      sizeof(args));
+	/* What was asked for is written back, for now: a call that fails changes nothing. */
+	file = ronbus_bus_file(bus, RONBUS_ACCESS_ALL);
+	fd = ronbus_reserve_fd(file, cmd, arg, &asked, sizeof(asked));
+	if (fd < 0)
+		return fd;
+	err = ronbus_bus_enrol(bus);
+	if (err) {
+		put_unused_fd(fd);
+		fput(file);
+		return err;
+	}
+	/* It could be written a moment ago. If it no longer can, the bus is there all the same. */
+	(void)ronbus_put_args(arg, cmd, &args, sizeof(args));
+	fd_install(fd, file);
+	return fd;
 }
 
 static long attach_ioctl(unsigned int cmd, void __user *arg)

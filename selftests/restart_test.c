@@ -395,6 +395,67 @@ TEST(a_seeker_can_be_ended)
 	close(control);
 }
 
+/**
+ * struct keeper - a thread that takes the first bus of a name, and keeps it
+ * @control: a control fd
+ * @bus: the bus, or an error
+ */
+struct keeper {
+	int control;
+	int bus;
+};
+
+static void *keep(void *arg)
+{
+	const struct ronbus_attach args = {
+		.access = RONBUS_ACCESS_SUBSCRIBE,
+		.name = "kept",
+		.deadline = RONBUS_WAIT_FOREVER,
+	};
+	struct keeper *me = arg;
+
+	me->bus = do_ioctl(me->control, RONBUS_IOC_ATTACH, &args);
+	return NULL;
+}
+
+/* One that waits for a name does not get a bus whose CREATE fails, and with it the name. */
+TEST(a_create_that_fails_is_not_found)
+{
+	struct ronbus_create *args = mmap(NULL, (size_t)getpagesize(), PROT_READ | PROT_WRITE,
+					  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct keeper keeper = { .control = OPEN_CONTROL() };
+	struct ronbus_info made, found;
+	pthread_t thread;
+	int i, bus;
+
+	ASSERT_NE(MAP_FAILED, args);
+	strcpy(args->name, "kept");
+	ASSERT_EQ(0, mprotect(args, (size_t)getpagesize(), PROT_READ));
+	ASSERT_EQ(0, pthread_create(&thread, NULL, keep, &keeper));
+	for (i = bus = 0; i < 2000 && (!i || bus == -EFAULT); i++)
+		bus = do_ioctl(keeper.control, RONBUS_IOC_CREATE, args);
+	ASSERT_EQ(-EFAULT, bus) TH_LOG("call %d", i);
+	ASSERT_EQ(0, mprotect(args, (size_t)getpagesize(), PROT_READ | PROT_WRITE));
+	bus = do_ioctl(keeper.control, RONBUS_IOC_CREATE, args);
+	ASSERT_LE(0, bus);
+	EXPECT_EQ(0600, args->mode);
+	ASSERT_EQ(0, pthread_join(thread, NULL));
+	ASSERT_LE(0, keeper.bus);
+	ASSERT_EQ(0, fd_info(bus, &made));
+	ASSERT_EQ(0, fd_info(keeper.bus, &found));
+	EXPECT_EQ(made.id, found.id);
+	close(keeper.bus);
+	close(bus);
+	/* An error leaves what was asked for as it was. */
+	bus = bus_create(keeper.control, *args);
+	args->mode = 0;
+	EXPECT_EQ(-EEXIST, do_ioctl(keeper.control, RONBUS_IOC_CREATE, args));
+	EXPECT_EQ(0, args->mode);
+	close(bus);
+	close(keeper.control);
+	munmap(args, (size_t)getpagesize());
+}
+
 /* ---- one step --------------------------------------------------------------------------- */
 
 #define OPENERS 6
