@@ -16,6 +16,7 @@
 #include <linux/printk.h>
 #include <linux/sched.h>
 #include <linux/slab.h>
+#include <linux/stringhash.h>
 #include <linux/swait.h>
 #include <linux/uaccess.h>
 #include <linux/user_namespace.h>
@@ -31,9 +32,21 @@ static unsigned int nr_buses;
 static u64 last_id;
 static DEFINE_MUTEX(ronbus_registry);
 
-/* How often a name was given to a bus, and those that wait for a name. */
-static u64 names_given;
-static DECLARE_SWAIT_QUEUE_HEAD(name_queue);
+/**
+ * struct name_place - names of the same hash
+ * @given: how often one of them was given to a bus
+ * @queue: those that wait for one
+ * @work: wakes them, since there may be any number: not for the one to pay that makes a bus
+ *
+ * So that whoever makes a bus does not send all to the registry that wait for other names.
+ */
+struct name_place {
+	u64 given;
+	struct swait_queue_head queue;
+	struct work_struct work;
+};
+
+static struct name_place name_places[RONBUS_NAME_PLACES];
 
 static unsigned int user_buses = RONBUS_USER_BUSES;
 module_param(user_buses, uint, 0644);
@@ -170,13 +183,27 @@ static bool quota_used(kuid_t user)
 	return n >= READ_ONCE(user_buses) && !capable(CAP_SYS_RESOURCE);
 }
 
-/* In a worker, since there may be any number of them: not for the one to pay that makes a bus. */
 static void wake_name_queue(struct work_struct *work)
 {
-	swake_up_all(&name_queue);
+	swake_up_all(&container_of(work, struct name_place, work)->queue);
 }
 
-static DECLARE_WORK(name_work, wake_name_queue);
+/** ronbus_names_init() - nobody waits for a name yet */
+void ronbus_names_init(void)
+{
+	struct name_place *place;
+
+	for (place = name_places; place < name_places + RONBUS_NAME_PLACES; place++) {
+		init_swait_queue_head(&place->queue);
+		INIT_WORK(&place->work, wake_name_queue);
+	}
+}
+
+/* Where two names fall nobody can tell who does not know the address of the namespace. */
+static struct name_place *name_place(const char *name, const struct ipc_namespace *ns)
+{
+	return &name_places[full_name_hash(ns, name, strlen(name)) % RONBUS_NAME_PLACES];
+}
 
 /**
  * ronbus_bus_enrol() - from now on a bus has its name and number, and is found by them
@@ -186,6 +213,7 @@ static DECLARE_WORK(name_work, wake_name_queue);
  */
 int ronbus_bus_enrol(struct ronbus_bus *bus)
 {
+	struct name_place *place = bus->name[0] ? name_place(bus->name, bus->ipc_ns) : NULL;
 	u64 id;
 	int err = 0;
 
@@ -202,13 +230,14 @@ int ronbus_bus_enrol(struct ronbus_bus *bus)
 		bus->id = id;
 		nr_buses++;
 		last_id = id;
-		WRITE_ONCE(names_given, names_given + !!bus->name[0]);
+		if (place)
+			WRITE_ONCE(place->given, place->given + 1);
 	}
 	mutex_unlock(&ronbus_registry);
 	if (err)
 		return err;
-	if (bus->name[0])
-		queue_work(ronbus_workqueue, &name_work);
+	if (place)
+		queue_work(ronbus_workqueue, &place->work);
 	trace_ronbus_create(bus);
 	if (bus->features & RONBUS_F_AUTOTUNE_CAP && bus->ring.mask >= RONBUS_CAPACITY_WARN)
 		ronbus_autotune_warn(bus, RONBUS_AUTOTUNE_CAPACITY);
@@ -325,14 +354,15 @@ static bool permitted(const struct ronbus_bus *bus, u32 access)
 	return ns_capable(bus->ipc_ns->user_ns, CAP_IPC_OWNER);
 }
 
-static int attach_now(const struct ronbus_attach *args, struct ronbus_bus **busp, u64 *given)
+static int attach_now(const struct ronbus_attach *args, struct ronbus_bus **busp,
+		      const struct name_place *place, u64 *given)
 {
 	struct ronbus_bus *bus;
 	int err = 0;
 
 	/* Under the lock a bus in the list has a reference left: see ronbus_bus_put(). */
 	mutex_lock(&ronbus_registry);
-	*given = names_given;
+	*given = place->given;
 	bus = find(args->name, current->nsproxy->ipc_ns, args->flags);
 	if (!bus)
 		err = -ENOENT;
@@ -348,7 +378,7 @@ static int attach_now(const struct ronbus_attach *args, struct ronbus_bus **busp
  * Until a name is given that was not when it was looked for. The count has changed before those in
  * the queue are woken, under the lock that they enter it under.
  */
-static int wait_for_name(u64 given, u64 deadline)
+static int wait_for_name(struct name_place *place, u64 given, u64 deadline)
 {
 	ktime_t expires = min_t(u64, deadline, KTIME_MAX);
 	ktime_t *timeout = deadline == RONBUS_WAIT_FOREVER ? NULL : &expires;
@@ -357,9 +387,9 @@ static int wait_for_name(u64 given, u64 deadline)
 	int err;
 
 	for (;;) {
-		err = prepare_to_swait_event(&name_queue, &wait,
+		err = prepare_to_swait_event(&place->queue, &wait,
 					     TASK_INTERRUPTIBLE | TASK_FREEZABLE);
-		if (READ_ONCE(names_given) != given) {
+		if (READ_ONCE(place->given) != given) {
 			err = 0;
 			break;
 		}
@@ -372,7 +402,7 @@ static int wait_for_name(u64 given, u64 deadline)
 		late = !schedule_hrtimeout_range(timeout, current->timer_slack_ns,
 						 HRTIMER_MODE_ABS);
 	}
-	finish_swait(&name_queue, &wait);
+	finish_swait(&place->queue, &wait);
 	return err;
 }
 
@@ -385,6 +415,7 @@ static int wait_for_name(u64 given, u64 deadline)
  */
 int ronbus_bus_attach(const struct ronbus_attach *args, struct ronbus_bus **busp)
 {
+	struct name_place *place;
 	u64 given;
 	int err;
 
@@ -392,11 +423,12 @@ int ronbus_bus_attach(const struct ronbus_attach *args, struct ronbus_bus **busp
 	    args->access & ~(RONBUS_ACCESS_SUBSCRIBE | RONBUS_ACCESS_PUBLISH) || !args->name[0] ||
 	    !name_valid(args->name))
 		return -EINVAL;
+	place = name_place(args->name, current->nsproxy->ipc_ns);
 	do {
-		err = attach_now(args, busp, &given);
+		err = attach_now(args, busp, place, &given);
 		if (err != -ENOENT || !args->deadline)
 			return err;
-		err = wait_for_name(given, ronbus_deadline_here(args->deadline));
+		err = wait_for_name(place, given, ronbus_deadline_here(args->deadline));
 	} while (!err);
 	return err;
 }

@@ -307,6 +307,7 @@ struct ronbus_sub {
 };
 
 /* bus.c */
+void ronbus_names_init(void);
 int ronbus_bus_make(struct ronbus_create *args, struct ronbus_bus **busp);
 int ronbus_bus_enrol(struct ronbus_bus *bus);
 int ronbus_bus_attach(const struct ronbus_attach *args, struct ronbus_bus **busp);

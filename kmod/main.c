@@ -235,6 +235,7 @@ static int __init ronbus_init(void)
 	ronbus_workqueue = alloc_workqueue(KBUILD_MODNAME, WQ_UNBOUND, 0);
 	if (!ronbus_workqueue)
 		return -ENOMEM;
+	ronbus_names_init();
 	ronbus_bpf_init();
 	err = misc_register(&control_device);
 	if (err)

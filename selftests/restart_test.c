@@ -395,6 +395,62 @@ TEST(a_seeker_can_be_ended)
 	close(control);
 }
 
+#define OTHERS 32
+#define MADE 50
+
+/* How often a child went to sleep. */
+static long sleeps_of(pid_t pid)
+{
+	char path[40], line[80];
+	long sleeps = -1;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", pid);
+	file = fopen(path, "r");
+	while (file && fgets(line, sizeof(line), file))
+		sscanf(line, "voluntary_ctxt_switches: %ld", &sleeps);
+	if (file)
+		fclose(file);
+	return sleeps;
+}
+
+/* One that waits for a name sleeps on where buses are made of another name, but for a few names. */
+TEST(others_sleep_on)
+{
+	int control = OPEN_CONTROL(), i, bus;
+	long before[OTHERS], woken = 0;
+	struct ronbus_attach args = {
+		.access = RONBUS_ACCESS_SUBSCRIBE,
+		.deadline = RONBUS_WAIT_FOREVER,
+	};
+	struct ronbus_create made = { .name = "made" };
+	pid_t pid[OTHERS];
+
+	for (i = 0; i < OTHERS; i++) {
+		snprintf(args.name, sizeof(args.name), "other-%d", i);
+		pid[i] = fork();
+		ASSERT_LE(0, pid[i]);
+		if (!pid[i])
+			_exit(do_ioctl(control, RONBUS_IOC_ATTACH, &args) < 0);
+		ASSERT_TRUE(wait_until(state_of(pid[i]) == 'S'));
+		before[i] = sleeps_of(pid[i]);
+	}
+	for (i = 0; i < MADE; i++) {
+		bus = bus_create(control, made);
+		ASSERT_LE(0, bus);
+		/* So that the worker that wakes has its turn: the more there is to be seen. */
+		nap();
+		close(bus);
+	}
+	for (i = 0; i < OTHERS; i++) {
+		woken += sleeps_of(pid[i]) - before[i];
+		ASSERT_EQ(0, kill(pid[i], SIGKILL));
+		EXPECT_EQ(-SIGKILL, child_status(pid[i]));
+	}
+	EXPECT_GT(OTHERS * MADE / 8, woken) TH_LOG("%ld", woken);
+	close(control);
+}
+
 /**
  * struct keeper - a thread that takes the first bus of a name, and keeps it
  * @control: a control fd
