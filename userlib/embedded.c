@@ -543,7 +543,7 @@ static int attach_until(const struct ronbus_attach *req, struct embedded_bus **f
 static int embedded_attach(const char *where, const struct ronbus_attach *req, struct ronbus **bus)
 {
 	struct embedded_handle *handle;
-	struct embedded_bus *found;
+	struct embedded_bus *found = NULL;
 	int err;
 
 	(void)where;

@@ -7,7 +7,7 @@
 @ends@
 expression E, x, y;
 statement S;
-identifier f =~ "^(signal_pending|fatal_signal_pending|between_steps|look_on)$";
+identifier f =~ "^(signal_pending|fatal_signal_pending|prepare_to_swait_event|between_steps|look_on)$";
 position p;
 @@
 (
