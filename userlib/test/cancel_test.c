@@ -15,9 +15,6 @@ static void test_cases(void **state)
 	char wrong[256];
 
 	(void)state;
-#ifdef __SANITIZE_ADDRESS__
-	skip(); /* it takes the stack that a cancelled thread leaves behind for one that is in use */
-#endif
 	for (unsigned int i = 0; i < ARRAY_SIZE(features); i++)
 		for (unsigned int k = 0; k < THREAD_CANCEL_CASES; k++)
 			if (!thread_cancel_case(RONBUS_EMBEDDED, features[i], k, wrong,
@@ -32,5 +29,12 @@ int main(void)
 		cmocka_unit_test(test_cases),
 	};
 
+#ifdef __SANITIZE_ADDRESS__
+	(void)tests;
+	puts("1..1\nok 1 - test_cases # SKIP AddressSanitizer takes the stack that a cancelled thread leaves "
+	     "for one in use");
+	return 0;
+#else
 	return cmocka_run_group_tests(tests, NULL, NULL);
+#endif
 }

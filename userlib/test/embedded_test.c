@@ -11,7 +11,6 @@ static void step(int where);
 
 #include "test.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
@@ -1309,6 +1308,7 @@ static void test_fd_made_after_being_woken_for_others(void **state)
 
 struct exclusive {
 	pthread_t thread;
+	pid_t number;
 	int epoll;
 	int events;
 };
@@ -1318,28 +1318,26 @@ static void *exclusive_main(void *arg)
 	struct exclusive *me = arg;
 	struct epoll_event event;
 
+	__atomic_store_n(&me->number, gettid(), __ATOMIC_RELEASE);
 	me->events = epoll_wait(me->epoll, &event, 1, (int)(WATCHDOG / MS));
 	return NULL;
 }
 
-/* So many threads of this process are asleep. */
-static bool asleep(unsigned int count)
+/* It has told its number, and sleeps. */
+static bool asleep(pid_t *thread)
 {
 	char path[64], line[512] = { 0 };
-	unsigned int found = 0;
 	FILE *file;
 
-	for (DIR *tasks = opendir("/proc/self/task"); tasks; closedir(tasks), tasks = NULL)
-		for (struct dirent *task = readdir(tasks); task; task = readdir(tasks)) {
-			snprintf(path, sizeof(path), "/proc/self/task/%.20s/stat", task->d_name);
-			file = fopen(path, "r");
-			if (!file)
-				continue;
-			if (fgets(line, sizeof(line), file) && strstr(line, ") S "))
-				found++;
-			fclose(file);
-		}
-	return found == count;
+	snprintf(path, sizeof(path), "/proc/self/task/%d/stat",
+		 (int)__atomic_load_n(thread, __ATOMIC_ACQUIRE));
+	file = fopen(path, "r");
+	if (!file)
+		return false;
+	if (!fgets(line, sizeof(line), file))
+		line[0] = 0;
+	fclose(file);
+	return strstr(line, ") S ");
 }
 
 /* Everybody is told of the end, also who asks that only one be woken. */
@@ -1349,7 +1347,7 @@ static void test_end_is_told_to_exclusive_waiters(void **state)
 	struct ronbus_pub *pub = publisher(bus, 0);
 	struct ronbus_sub *sub = subscriber(bus);
 	struct epoll_event event = { .events = EPOLLIN | EPOLLEXCLUSIVE };
-	struct exclusive waiters[3];
+	struct exclusive waiters[3] = { 0 };
 
 	(void)state;
 	assert_int_equal(ronbus_arm(sub), 0);
@@ -1358,8 +1356,9 @@ static void test_end_is_told_to_exclusive_waiters(void **state)
 		ok(epoll_ctl(waiters[i].epoll, EPOLL_CTL_ADD, ronbus_sub_fd(sub), &event));
 		ok(pthread_create(&waiters[i].thread, NULL, exclusive_main, &waiters[i]));
 	}
-	while (!asleep(ARRAY_SIZE(waiters)))
-		sched_yield();
+	for (unsigned int i = 0; i < ARRAY_SIZE(waiters); i++)
+		while (!asleep(&waiters[i].number))
+			sched_yield();
 	ronbus_pub_close(pub);
 	for (unsigned int i = 0; i < ARRAY_SIZE(waiters); i++) {
 		ok(pthread_join(waiters[i].thread, NULL));
