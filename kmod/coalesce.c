@@ -84,15 +84,18 @@ struct count {
 	struct ronbus_ahead ahead;
 };
 
-/* In the subscriber's own context, and without its lock: it looks for as long as it takes. */
-static struct count count(const struct ronbus_sub *sub, u32 messages)
+/*
+ * In the subscriber's own context, and without its lock: it looks for as long as it takes. The lock
+ * before that is for the topics: they are as new as @changes says, or the count is thrown away.
+ */
+static struct count count(struct ronbus_sub *sub, u32 messages)
 {
-	struct count count = {
-		.from = READ_ONCE(sub->self->cursor),
-		/* Before the topics: with the release in ronbus_coalesce_recount(), in no model. */
-		.changes = smp_load_acquire(&sub->coalesce.changes),
-	};
+	struct count count = { .from = READ_ONCE(sub->self->cursor) };
+	unsigned long flags;
 
+	spin_lock_irqsave(&sub->lock, flags);
+	count.changes = sub->coalesce.changes;
+	spin_unlock_irqrestore(&sub->lock, flags);
 	count.ahead = ronbus_ring_ahead(&sub->bus->ring, count.from, &sub->interest,
 					max(messages, 1U), RONBUS_COALESCE_LOOKS);
 	return count;
@@ -370,8 +373,7 @@ void ronbus_coalesce_recount(struct ronbus_sub *sub)
 	struct ronbus_coalescing *c = &sub->coalesce;
 
 	spin_lock_irq(&sub->lock);
-	/* After the topics: with the acquire in count(), in no model. */
-	smp_store_release(&c->changes, c->changes + 1);
+	c->changes++;
 	count_anew(sub, READ_ONCE(sub->self->cursor));
 	spin_unlock_irq(&sub->lock);
 }

@@ -33,7 +33,7 @@ static void threshold(const char *text)
 	int ret;
 
 	setenv("RON_TLS_FLUSH_THRESHOLD", text, 1);
-	ret = ronbus_metrics_threshold(&value);
+	ret = ronbus_metrics_prepare(&value);
 	must(ret == (expected ? 0 : -EINVAL));
 	if (!ret)
 		must(value == expected);
