@@ -694,7 +694,7 @@ static void wait_until_is(unsigned int *word, unsigned int value)
 	unsigned int spins = 0;
 
 	while (__atomic_load_n(word, __ATOMIC_ACQUIRE) != value)
-		if (++spins % 4096 == 0)
+		if (++spins % 256 == 0)
 			sched_yield();
 }
 
