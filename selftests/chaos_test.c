@@ -668,8 +668,8 @@ static void life_thaw(struct life_of *l)
 }
 
 /*
- * More than once: a thread of io_uring that ends may wait for others of it that are frozen by then,
- * and so be in the way. What cannot be frozen at all is so each time.
+ * More than once: a thread of io_uring that ends may wait for others of it that are frozen or stopped
+ * by then, and so be in the way. What cannot be frozen at all is so each time.
  */
 static bool life_freeze(struct life_of *l)
 {
@@ -686,6 +686,7 @@ static bool life_freeze(struct life_of *l)
 			nap();
 		}
 		life_thaw(l);
+		kill(-l->pid, SIGCONT);
 		usleep(100000);
 		group_write(l, "cgroup.freeze", "1");
 	}
