@@ -218,7 +218,7 @@ int ronbus_bus_enrol(struct ronbus_bus *bus)
 	int err = 0;
 
 	mutex_lock(&ronbus_registry);
-	if (bus->name[0] && find(bus->name, bus->ipc_ns, 0)) {
+	if (place && find(bus->name, bus->ipc_ns, 0)) {
 		err = -EEXIST;
 	} else if (nr_buses == RONBUS_BUSES_MAX || quota_used(bus->user)) {
 		err = -ENOSPC;
@@ -380,8 +380,6 @@ static int attach_now(const struct ronbus_attach *args, struct ronbus_bus **busp
  */
 static int wait_for_name(struct name_place *place, u64 given, u64 deadline)
 {
-	ktime_t expires = min_t(u64, deadline, KTIME_MAX);
-	ktime_t *timeout = deadline == RONBUS_WAIT_FOREVER ? NULL : &expires;
 	DECLARE_SWAITQUEUE(wait);
 	bool late = false;
 	int err;
@@ -399,8 +397,7 @@ static int wait_for_name(struct name_place *place, u64 given, u64 deadline)
 			err = -ETIMEDOUT;
 			break;
 		}
-		late = !schedule_hrtimeout_range(timeout, current->timer_slack_ns,
-						 HRTIMER_MODE_ABS);
+		late = ronbus_sleep_until(deadline);
 	}
 	finish_swait(&place->queue, &wait);
 	return err;
@@ -442,7 +439,6 @@ struct ronbus_bus *ronbus_bus_get(struct ronbus_bus *bus)
 static void release_bus(struct kref *ref)
 {
 	struct ronbus_bus *bus = container_of(ref, struct ronbus_bus, ref);
-
 	bool enrolled = bus->id;
 
 	if (enrolled) {

@@ -409,6 +409,7 @@ void ronbus_wake(struct ronbus_sub *sub, enum ronbus_wake_cause cause);
 unsigned int ronbus_sub_arm(struct ronbus_sub *sub);
 bool ronbus_sub_crowded(struct ronbus_sub *sub);
 void ronbus_sub_polled(struct ronbus_sub *sub);
+bool ronbus_sleep_until(u64 deadline);
 int ronbus_sub_wait(struct ronbus_sub *sub, u64 deadline, int cancels);
 void ronbus_sub_init(struct ronbus_sub *sub);
 void ronbus_sub_end(struct ronbus_sub *sub);

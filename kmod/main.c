@@ -165,7 +165,7 @@ static long create_ioctl(unsigned int cmd, void __user *arg)
 	err = ronbus_bus_make(&args, &bus);
 	if (err)
 		return err;
-	/* What was asked for is written back, for now: a call that fails changes nothing. */
+	/* As it was asked for: what was chosen follows when nothing can fail any more. */
 	file = ronbus_bus_file(bus, RONBUS_ACCESS_ALL);
 	fd = ronbus_reserve_fd(file, cmd, arg, &asked, sizeof(asked));
 	if (fd < 0)

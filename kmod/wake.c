@@ -332,6 +332,20 @@ unsigned int ronbus_sub_arm(struct ronbus_sub *sub)
 }
 
 /**
+ * ronbus_sleep_until() - sleep, in the state that is set
+ * @deadline: CLOCK_MONOTONIC in nanoseconds, or RONBUS_WAIT_FOREVER
+ *
+ * Return: whether the time is up.
+ */
+bool ronbus_sleep_until(u64 deadline)
+{
+	ktime_t expires = min_t(u64, deadline, KTIME_MAX);
+	ktime_t *timeout = deadline == RONBUS_WAIT_FOREVER ? NULL : &expires;
+
+	return !schedule_hrtimeout_range(timeout, current->timer_slack_ns, HRTIMER_MODE_ABS);
+}
+
+/**
  * ronbus_sub_wait() - sleep until there is something to see
  * @sub: the subscriber
  * @deadline: CLOCK_MONOTONIC in nanoseconds, or RONBUS_WAIT_FOREVER
@@ -341,8 +355,6 @@ unsigned int ronbus_sub_arm(struct ronbus_sub *sub)
  */
 int ronbus_sub_wait(struct ronbus_sub *sub, u64 deadline, int cancels)
 {
-	ktime_t expires = min_t(u64, deadline, KTIME_MAX);
-	ktime_t *timeout = deadline == RONBUS_WAIT_FOREVER ? NULL : &expires;
 	bool entered = false;
 	DEFINE_WAIT(wait);
 	int err = 0;
@@ -372,8 +384,7 @@ int ronbus_sub_wait(struct ronbus_sub *sub, u64 deadline, int cancels)
 			err = -ECANCELED;
 		else if (signal_pending(current))
 			err = -ERESTARTSYS;
-		else if (!schedule_hrtimeout_range(timeout, current->timer_slack_ns,
-						   HRTIMER_MODE_ABS))
+		else if (ronbus_sleep_until(deadline))
 			err = -ETIMEDOUT;
 	}
 	finish_wait(&sub->queue, &wait);
