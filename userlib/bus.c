@@ -42,13 +42,17 @@ __u64 ronbus_deadline(int64_t timeout_ns)
 	return timeout_ns < 0 ? RONBUS_WAIT_FOREVER : ronbus_now() + (__u64)timeout_ns;
 }
 
+const char *ronbus_where(const char *where)
+{
+	if (!where)
+		where = secure_getenv("RONBUS_TRANSPORT");
+	return where && *where ? where : RONBUS_DEVICE;
+}
+
 /* The transport of @where, which is given its default. */
 static const struct ronbus_transport *find_transport(const char **where)
 {
-	if (!*where)
-		*where = secure_getenv("RONBUS_TRANSPORT");
-	if (!*where || !**where)
-		*where = RONBUS_DEVICE;
+	*where = ronbus_where(*where);
 	return strcmp(*where, RONBUS_EMBEDDED) ? &ronbus_device_transport
 					       : &ronbus_embedded_transport;
 }

@@ -354,14 +354,10 @@ static int device_pub_fd(const struct ronbus_publisher_handle *pub)
 static int device_pub_wait(struct ronbus_publisher_handle *pub, __u64 deadline)
 {
 	struct pollfd member = { .fd = device_pub_fd(pub), .events = POLLOUT };
-	struct timespec left = { 0 };
 	__u64 now = ronbus_now();
+	struct timespec left = ronbus_timespec(deadline > now ? deadline - now : 0);
 	int ret;
 
-	if (deadline > now) {
-		left.tv_sec = (time_t)((deadline - now) / 1000000000ULL);
-		left.tv_nsec = (long)((deadline - now) % 1000000000ULL);
-	}
 	ret = ppoll(&member, 1, deadline == RONBUS_WAIT_FOREVER ? NULL : &left, NULL);
 	return ret < 0 ? -errno : ret ? 0 : -ETIMEDOUT;
 }

@@ -200,10 +200,7 @@ static __u64 bit(__u32 index)
 
 static int futex_until(const __u32 *word, __u32 value, __u64 deadline)
 {
-	struct timespec until = {
-		.tv_sec = (time_t)(deadline / 1000000000ULL),
-		.tv_nsec = (long)(deadline % 1000000000ULL),
-	};
+	struct timespec until = ronbus_timespec(deadline);
 	long ret = syscall(SYS_futex, word, FUTEX_WAIT_BITSET_PRIVATE, value,
 			   deadline == RONBUS_WAIT_FOREVER ? NULL : &until, NULL,
 			   FUTEX_BITSET_MATCH_ANY);
@@ -219,6 +216,11 @@ static int futex_wait(const __u32 *word, __u32 value, __u64 deadline)
 
 	ronbus_cancel_awake(was);
 	return err;
+}
+
+static void futex_wake(const __u32 *word)
+{
+	syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
 }
 
 static void bus_lock(struct embedded_bus *bus);
@@ -275,13 +277,19 @@ static int check_create(struct ronbus_create *req)
 	return req->features & ~FEATURES ? -EOPNOTSUPP : check_blocks(req);
 }
 
-static void bus_free(struct embedded_bus *bus)
+/* All of it but the lock, which in a child of fork() may be held, by nobody. */
+static void bus_free_memory(struct embedded_bus *bus)
 {
-	pthread_mutex_destroy(&bus->lock);
 	free(bus->memory);
 	free(bus->blocks_memory);
 	free(bus->blocks_order);
 	free(bus);
+}
+
+static void bus_free(struct embedded_bus *bus)
+{
+	pthread_mutex_destroy(&bus->lock);
+	bus_free_memory(bus);
 }
 
 static bool blocks_alloc(struct embedded_bus *bus, const struct ronbus_create *req)
@@ -304,7 +312,7 @@ static bool blocks_alloc(struct embedded_bus *bus, const struct ronbus_create *r
 	return true;
 }
 
-/* For a child that has inherited it. In its copy the lock may be held, by nobody. */
+/* For a child that has inherited it. */
 static void bus_abandon(struct embedded_bus *bus)
 {
 	bool last;
@@ -312,12 +320,8 @@ static void bus_abandon(struct embedded_bus *bus)
 	pthread_mutex_lock(&table.lock);
 	last = !--bus->refs;
 	pthread_mutex_unlock(&table.lock);
-	if (!last)
-		return;
-	free(bus->memory);
-	free(bus->blocks_memory);
-	free(bus->blocks_order);
-	free(bus);
+	if (last)
+		bus_free_memory(bus);
 }
 
 void ronbus_embedded_before_fork(void)
@@ -489,7 +493,7 @@ static int embedded_create(const char *where, struct ronbus_create *req, struct 
 	table.first = new;
 	RB_WRITE(&table.buses, table.buses + 1);
 	pthread_mutex_unlock(&table.lock);
-	syscall(SYS_futex, &table.buses, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
+	futex_wake(&table.buses);
 
 	handle_bind(handle, new);
 	*bus = &handle->base;
@@ -706,7 +710,7 @@ static void wake_sleeper(struct embedded_sub *sub)
 	__atomic_fetch_add(&sub->seq, 1, __ATOMIC_SEQ_CST);
 	RB_MB(); /* barrier F, with F' in arm_bit(): cancel.pml */
 	if (RB_READ(&sub->sleepers))
-		syscall(SYS_futex, &sub->seq, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
+		futex_wake(&sub->seq);
 }
 
 /* With the lock of the bus, by the one who took the armed bit away. */
@@ -866,7 +870,7 @@ static void set_wake_at(struct embedded_sub *sub, __u64 at)
 static void wake_timer(struct coalescing *c)
 {
 	RB_WRITE(&c->changes, c->changes + 1);
-	syscall(SYS_futex, &c->changes, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+	futex_wake(&c->changes);
 }
 
 /* From the first message, which stays the first where the subscriber skips those of others. */
@@ -1995,7 +1999,7 @@ static int sub_join(struct embedded_sub *sub, const struct ronbus_subscribe *req
 	set_audience(bus, index, req->topics);
 	/* After the members: see embedded_pub_wait(). It has no partner in a model either. */
 	RB_STORE_RELEASE(&bus->joins, bus->joins + 1);
-	syscall(SYS_futex, &bus->joins, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
+	futex_wake(&bus->joins);
 	if (bus->autotuned_for && __builtin_popcountll(members(bus)) > (int)bus->autotuned_for)
 		autotune_warn(bus, RONBUS_AUTOTUNE_SUBSCRIBERS);
 	return 0;
@@ -2040,6 +2044,14 @@ static int embedded_subscribe(struct ronbus *base, const struct ronbus_subscribe
 	return 0;
 }
 
+static void close_fds(struct embedded_sub *sub)
+{
+	if (sub->own_fd >= 0)
+		ronbus_fd_close(sub->own_fd);
+	if (sub->user_fd >= 0)
+		ronbus_fd_close(sub->user_fd);
+}
+
 static void embedded_sub_close(struct ronbus_subscriber_handle *base)
 {
 	struct embedded_sub *sub = (struct embedded_sub *)base;
@@ -2057,10 +2069,7 @@ static void embedded_sub_close(struct ronbus_subscriber_handle *base)
 	bus_unlock(bus);
 	end_timer(sub);
 	pthread_mutex_destroy(&sub->arming);
-	if (sub->own_fd >= 0)
-		ronbus_fd_close(sub->own_fd);
-	if (sub->user_fd >= 0)
-		ronbus_fd_close(sub->user_fd);
+	close_fds(sub);
 	free(sub);
 	bus_put(bus);
 }
@@ -2069,10 +2078,7 @@ static void embedded_sub_abandon(struct ronbus_subscriber_handle *base)
 {
 	struct embedded_sub *sub = (struct embedded_sub *)base;
 
-	if (sub->own_fd >= 0)
-		ronbus_fd_close(sub->own_fd);
-	if (sub->user_fd >= 0)
-		ronbus_fd_close(sub->user_fd);
+	close_fds(sub);
 	bus_abandon(sub->bus);
 	free(sub);
 }

@@ -14,6 +14,7 @@
 
 #include <pthread.h>
 #include <stdbool.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <libronbus.h>
@@ -267,6 +268,17 @@ static inline void ronbus_fd_close(int fd)
 	close(fd);
 	ronbus_cancel_release(was);
 }
+
+static inline struct timespec ronbus_timespec(__u64 ns)
+{
+	return (struct timespec){
+		.tv_sec = (time_t)(ns / 1000000000ULL),
+		.tv_nsec = (long)(ns % 1000000000ULL),
+	};
+}
+
+/* The transport or device that is meant: NULL has a default. */
+const char *ronbus_where(const char *where);
 
 /* The time after which nobody waits: now and @timeout_ns, which is negative for never. */
 __u64 ronbus_deadline(int64_t timeout_ns);

@@ -254,10 +254,7 @@ const char *ronbus_why(const char *where, int err)
 
 	if (err < 0)
 		err = -err;
-	if (!where)
-		where = secure_getenv("RONBUS_TRANSPORT");
-	if (!where || !*where)
-		where = RONBUS_DEVICE;
+	where = ronbus_where(where);
 	place = strcmp(where, RONBUS_EMBEDDED) ? ON_DEVICE : EMBEDDED;
 	if (err == last.err)
 		step = last.step;

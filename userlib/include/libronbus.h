@@ -1194,9 +1194,8 @@ __RONBUS_PART int __ronbus_publish_in(struct ronbus_pub *pub, unsigned int topic
  * Never waits.
  *
  * Return: how many subscribers the message is for, 0 meaning that nothing was written, but with
- * RONBUS_BUS_RETAIN; -EMSGSIZE:
- * too long; -EINVAL: no such topic; -EAGAIN: dropped, since every slot is held by a publisher that
- * is not getting on.
+ * RONBUS_BUS_RETAIN; -EMSGSIZE: too long; -EINVAL: no such topic; -EAGAIN: dropped, since every
+ * slot is held by a publisher that is not getting on.
  */
 RONBUS_INLINE int ronbus_publish(struct ronbus_pub *pub, unsigned int topic, const void *data,
 				 size_t len)
