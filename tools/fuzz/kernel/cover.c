@@ -38,17 +38,6 @@ static atomic_uint *edges;
 /* By place: how often a thread was held up there. */
 static uint16_t *stalls;
 
-static void *share(size_t bytes)
-{
-	void *at = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-
-	if (at == MAP_FAILED) {
-		perror("mmap");
-		exit(2);
-	}
-	return at;
-}
-
 /* Where the module's code begins. It is loaded in one piece. */
 static uint64_t module_text(void)
 {

@@ -91,6 +91,10 @@ struct program {
 	struct call call[CALLS_MOST];
 };
 
+/* ---- main.c ------------------------------------------------------------------------------ */
+
+void *share(size_t bytes); /* zeroed memory of all processes; without it there is no fuzzing */
+
 /* ---- dice.c: the same numbers for the same seed ---------------------------------------- */
 
 void dice_seed(uint64_t seed);

@@ -419,7 +419,7 @@ static void print_corpus(void)
 	cover_print(stdout);
 }
 
-static void *share(size_t bytes)
+void *share(size_t bytes)
 {
 	void *at = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
