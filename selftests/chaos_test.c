@@ -524,25 +524,7 @@ static void group_make(struct life_of *l, int number)
 
 static int group_write(const struct life_of *l, const char *file, const char *text)
 {
-	char path[128];
-
-	snprintf(path, sizeof(path), "%s/%s", l->group, file);
-	return l->group[0] ? write_file(path, text) : -ENOENT;
-}
-
-static bool group_is(const struct life_of *l, const char *event)
-{
-	char path[128], line[64];
-	bool is = false;
-	FILE *file;
-
-	snprintf(path, sizeof(path), "%s/cgroup.events", l->group);
-	file = fopen(path, "r");
-	while (file && fgets(line, sizeof(line), file))
-		is |= !strcmp(line, event);
-	if (file)
-		fclose(file);
-	return is;
+	return l->group[0] ? cgroup_write(l->group, file, text) : -ENOENT;
 }
 
 static bool life_begin(struct life_of *l, struct storm *storm, int number, u64 seed)
@@ -681,7 +663,7 @@ static bool life_freeze(struct life_of *l)
 	while (now_ns() < end) {
 		again = now_ns() + WATCHDOG / 8;
 		while (now_ns() < again) {
-			if (group_is(l, "frozen 1\n"))
+			if (cgroup_is(l->group, "frozen 1"))
 				return true;
 			nap();
 		}

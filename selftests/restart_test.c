@@ -338,57 +338,27 @@ static pid_t seek_for_ever(int control)
 	return pid;
 }
 
-static char state_of(pid_t pid)
-{
-	char path[64], line[256] = "";
-	FILE *file;
-
-	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
-	file = fopen(path, "r");
-	if (!file)
-		return 0;
-	if (!fgets(line, sizeof(line), file))
-		line[0] = 0;
-	fclose(file);
-	return strrchr(line, ')') ? strrchr(line, ')')[2] : 0;
-}
-
 /* One that waits dies when it is killed, stands still when it is frozen, and hears of signals. */
 TEST(a_seeker_can_be_ended)
 {
 	int control = OPEN_CONTROL(), i;
-	char group[64], path[96];
+	char group[64];
 	pid_t pid[3];
 
 	for (i = 0; i < 3; i++) {
 		pid[i] = seek_for_ever(control);
 		ASSERT_LE(0, pid[i]);
-		ASSERT_TRUE(wait_until(state_of(pid[i]) == 'S'));
+		ASSERT_TRUE(wait_until(task_state(pid[i]) == 'S'));
 	}
 	ASSERT_EQ(0, kill(pid[0], SIGKILL));
 	EXPECT_EQ(-SIGKILL, child_status(pid[0]));
 	ASSERT_EQ(0, kill(pid[1], SIGTERM));
 	EXPECT_EQ(-SIGTERM, child_status(pid[1]));
 
-	ASSERT_EQ(0, cgroup_make(group, sizeof(group), "seeker", 0));
-	snprintf(path, sizeof(path), "%s/cgroup.procs", group);
-	{
-		char number[16];
-
-		snprintf(number, sizeof(number), "%d", pid[2]);
-		ASSERT_EQ(0, write_file(path, number));
-	}
-	snprintf(path, sizeof(path), "%s/cgroup.freeze", group);
-	ASSERT_EQ(0, write_file(path, "1"));
-	snprintf(path, sizeof(path), "%s/cgroup.events", group);
-	EXPECT_TRUE(wait_until(({
-		char text[128] = "";
-		int fd = open(path, O_RDONLY);
-		ssize_t n = read(fd, text, sizeof(text) - 1);
-
-		close(fd);
-		n > 0 && strstr(text, "frozen 1");
-	})));
+	ASSERT_EQ(0, cgroup_make(group, sizeof(group), "seeker", 64 << 20));
+	ASSERT_EQ(0, cgroup_add(group, pid[2]));
+	ASSERT_EQ(0, cgroup_write(group, "cgroup.freeze", "1"));
+	EXPECT_TRUE(wait_until(cgroup_is(group, "frozen 1")));
 	ASSERT_EQ(0, kill(pid[2], SIGKILL));
 	EXPECT_EQ(-SIGKILL, child_status(pid[2]));
 	EXPECT_EQ(0, cgroup_remove(group));
@@ -432,7 +402,7 @@ TEST(others_sleep_on)
 		ASSERT_LE(0, pid[i]);
 		if (!pid[i])
 			_exit(do_ioctl(control, RONBUS_IOC_ATTACH, &args) < 0);
-		ASSERT_TRUE(wait_until(state_of(pid[i]) == 'S'));
+		ASSERT_TRUE(wait_until(task_state(pid[i]) == 'S'));
 		before[i] = sleeps_of(pid[i]);
 	}
 	for (i = 0; i < MADE; i++) {
@@ -709,8 +679,8 @@ TEST_F_TIMEOUT(restart, thousands_of_times, 600)
 		publish_once(r);
 	/* The last ones, for as long as it takes until both have had some. */
 	EXPECT_TRUE(wait_until((publish_once(r), n++, RB_READ(&r->read) >= 20)));
-	EXPECT_EQ('T', state_of(stayers[1]));
-	EXPECT_EQ('S', state_of(stayers[0]));
+	EXPECT_EQ('T', task_state(stayers[1]));
+	EXPECT_EQ('S', task_state(stayers[0]));
 	__atomic_store_n(&r->stop, 1, __ATOMIC_SEQ_CST);
 	for (i = 0; i < 2; i++) {
 		EXPECT_EQ(0, child_status(readers[i]));

@@ -894,9 +894,50 @@ static inline int tracefs_mount(void)
 	return mount("tracefs", TRACEFS, "tracefs", 0, NULL) ? -errno : 0;
 }
 
-/* ---- memory groups ---------------------------------------------------------------------- */
+/* What a task does, as /proc/PID/stat says: 'S' sleeps, 'T' is stopped; 0: there is none. */
+static inline char task_state(pid_t task)
+{
+	char path[64], line[256] = "", *name;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", task);
+	file = fopen(path, "r");
+	if (!file)
+		return 0;
+	name = fgets(line, sizeof(line), file) ? strrchr(line, ')') : NULL;
+	fclose(file);
+	return name && name[1] ? name[2] : 0;
+}
+
+/* ---- groups of processes ---------------------------------------------------------------- */
 
 #define CGROUPS "/sys/fs/cgroup"
+
+static inline int cgroup_write(const char *group, const char *file, const char *text)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), "%s/%s", group, file);
+	return write_file(path, text);
+}
+
+/* Is that so of a group: "frozen 1"? */
+static inline bool cgroup_is(const char *group, const char *event)
+{
+	char path[128], line[64];
+	bool is = false;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "%s/cgroup.events", group);
+	file = fopen(path, "r");
+	while (file && fgets(line, sizeof(line), file)) {
+		line[strcspn(line, "\n")] = 0;
+		is |= !strcmp(line, event);
+	}
+	if (file)
+		fclose(file);
+	return is;
+}
 
 /* A group of that name with so much memory and no swap; its path is filled in. */
 static inline int cgroup_make(char *group, size_t size, const char *name, unsigned long bytes)
@@ -910,19 +951,24 @@ static inline int cgroup_make(char *group, size_t size, const char *name, unsign
 		err = -errno;
 	if (err)
 		return err;
-	snprintf(path, sizeof(path), "%s/memory.max", group);
 	snprintf(text, sizeof(text), "%lu", bytes);
-	err = write_file(path, text);
+	err = cgroup_write(group, "memory.max", text);
 	snprintf(path, sizeof(path), "%s/memory.swap.max", group);
 	return err ? err : access(path, F_OK) ? 0 : write_file(path, "0");
 }
 
+/* 0 stands for the caller. */
+static inline int cgroup_add(const char *group, pid_t process)
+{
+	char text[16];
+
+	snprintf(text, sizeof(text), "%d", process);
+	return cgroup_write(group, "cgroup.procs", text);
+}
+
 static inline int cgroup_enter(const char *group)
 {
-	char path[128];
-
-	snprintf(path, sizeof(path), "%s/cgroup.procs", group);
-	return write_file(path, "0");
+	return cgroup_add(group, 0);
 }
 
 /* A process that ended leaves it a moment later. */

@@ -145,29 +145,13 @@ static bool sleeper_done(struct sleeper *s)
 	return __atomic_load_n(&s->done, __ATOMIC_SEQ_CST);
 }
 
-/* Is the thread asleep in the kernel? Field 3 of its stat line. */
-static bool thread_sleeps(pid_t tid)
-{
-	char path[64], line[256] = "";
-	char *p;
-	FILE *file;
-
-	snprintf(path, sizeof(path), "/proc/self/task/%d/stat", tid);
-	file = fopen(path, "r");
-	if (!file)
-		return false;
-	p = fgets(line, sizeof(line), file) ? strrchr(line, ')') : NULL;
-	fclose(file);
-	return p && p[1] && p[2] == 'S';
-}
-
 /* It has got to the kernel, and sleeps there for the bus. */
 static bool sleeper_sleeps(struct sleeper *s)
 {
 	pid_t tid;
 
 	return wait_until((tid = __atomic_load_n(&s->tid, __ATOMIC_SEQ_CST)) != 0 &&
-			  (s->done || thread_sleeps(tid))) &&
+			  (s->done || task_state(tid) == 'S')) &&
 	       !s->done;
 }
 

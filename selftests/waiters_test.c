@@ -400,41 +400,22 @@ TEST_F(lies, a_reader_can_be_killed)
 	EXPECT_TRUE(dies(pid));
 }
 
-static bool frozen(const char *group)
-{
-	char path[128], text[256];
-	ssize_t got;
-	int fd;
-
-	snprintf(path, sizeof(path), "%s/cgroup.events", group);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	got = read(fd, text, sizeof(text) - 1);
-	close(fd);
-	if (got < 0)
-		return false;
-	text[got] = '\0';
-	return strstr(text, "frozen 1");
-}
-
 TEST_F(lies, a_reader_can_be_frozen)
 {
-	char group[64], path[128], text[16];
 	pid_t pid = victim(&self->s);
+	char group[64];
 
 	ASSERT_LT(0, pid);
 	ASSERT_TRUE(wait_until(subscriber_armed(&self->s)));
 	ASSERT_EQ(0, cgroup_make(group, sizeof(group), "lies", 64 << 20));
-	snprintf(path, sizeof(path), "%s/cgroup.procs", group);
-	snprintf(text, sizeof(text), "%d", pid);
-	ASSERT_EQ(0, write_file(path, text));
+	ASSERT_EQ(0, cgroup_add(group, pid));
 	RB_WRITE(&self->s.m.self->cursor, variant->cursor);
 	scribble(&self->pub, variant->word);
 	ASSERT_EQ(0, fd_notify(self->pub.m.fd, ~0ULL, NULL));
 	usleep(50000);
-	snprintf(path, sizeof(path), "%s/cgroup.freeze", group);
-	ASSERT_EQ(0, write_file(path, "1"));
-	EXPECT_TRUE(wait_until(frozen(group)));
-	ASSERT_EQ(0, write_file(path, "0"));
+	ASSERT_EQ(0, cgroup_write(group, "cgroup.freeze", "1"));
+	EXPECT_TRUE(wait_until(cgroup_is(group, "frozen 1")));
+	ASSERT_EQ(0, cgroup_write(group, "cgroup.freeze", "0"));
 	EXPECT_TRUE(dies(pid));
 	EXPECT_EQ(0, cgroup_remove(group));
 }
