@@ -434,7 +434,6 @@ static void autotune_warn(struct embedded_bus *bus, enum ronbus_autotune_reason 
 		[RONBUS_AUTOTUNE_CAPACITY] = "its readers' cache does not hold so many",
 		[RONBUS_AUTOTUNE_SUBSCRIBERS] = "chosen for fewer subscribers than it has",
 	};
-
 	int was;
 
 	if (bus->past.autotune_warn_total[reason])
@@ -1078,7 +1077,7 @@ static void *timer(void *arg)
 			continue;
 		}
 		bus_unlock(sub->bus);
-		futex_wait(&c->changes, changes, until);
+		futex_until(&c->changes, changes, until);
 		bus_lock(sub->bus);
 	}
 	bus_unlock(sub->bus);
@@ -1145,7 +1144,6 @@ static void stop_timer(struct embedded_sub *sub)
 static void end_timer(struct embedded_sub *sub)
 {
 	struct coalescing *c = &sub->coalesce;
-
 	int was;
 
 	if (!c->started || c->pid != getpid()) /* a child of fork() has no such thread */
