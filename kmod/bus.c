@@ -114,10 +114,12 @@ static void choose_geometry(struct ronbus_create *args)
 
 static int check_create(struct ronbus_create *args)
 {
-	if (args->features & ~RONBUS_FEATURES_KNOWN || args->flags & ~RONBUS_BUS_FLAGS ||
+	if (args->features & ~RONBUS_FEATURES_KNOWN || args->flags & ~RONBUS_BUS_FLAGS_KNOWN ||
 	    args->mode & ~0666 || args->pad || !name_valid(args->name))
 		return -EINVAL;
 	if (args->flags & RONBUS_BUS_MAP_NONE && args->flags & RONBUS_BUS_MAP_ALL)
+		return -EINVAL;
+	if (args->flags & RONBUS_BUS_COARSE_TIME && !(args->features & RONBUS_F_TIME))
 		return -EINVAL;
 	if (args->subscribers > RONBUS_SUBSCRIBERS_MAX ||
 	    (args->subscribers && !(args->features & RONBUS_F_AUTOTUNE_CAP)))

@@ -82,15 +82,26 @@ static inline void io_uring_cmd_mark_cancelable(struct io_uring_cmd *cmd, unsign
 #define __bpf_kfunc __used noinline
 #endif
 
-/*
- * What a time of CLOCK_MONOTONIC is here that the caller's time namespace shows with an offset. The
- * kernel's own conversion is not exported. RONBUS_WAIT_FOREVER, and what is later than a clock can
- * say, stay.
- */
+/* What the caller's time namespace adds to CLOCK_MONOTONIC. The kernel's own is not exported. */
 #ifdef CONFIG_TIME_NS
+static inline s64 ronbus_clock_offset(void)
+{
+	return timespec64_to_ns(&current->nsproxy->time_ns->offsets.monotonic);
+}
+#else
+static inline s64 ronbus_clock_offset(void)
+{
+	return 0;
+}
+#endif
+
+/*
+ * What a time that the caller knows is here. RONBUS_WAIT_FOREVER, and what is later than a clock
+ * can say, stay.
+ */
 static inline u64 ronbus_deadline_here(u64 deadline)
 {
-	s64 offset = timespec64_to_ns(&current->nsproxy->time_ns->offsets.monotonic);
+	s64 offset = ronbus_clock_offset();
 
 	if (!offset || deadline > KTIME_MAX)
 		return deadline;
@@ -98,12 +109,6 @@ static inline u64 ronbus_deadline_here(u64 deadline)
 		return deadline > offset ? deadline - offset : 0;
 	return min_t(u64, deadline - offset, KTIME_MAX);
 }
-#else
-static inline u64 ronbus_deadline_here(u64 deadline)
-{
-	return deadline;
-}
-#endif
 
 /* put_ipc_ns() is not exported everywhere; what namespace files call to let go is reachable. */
 #ifdef CONFIG_IPC_NS

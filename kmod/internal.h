@@ -45,13 +45,9 @@ struct ipc_namespace;
 struct seq_file;
 struct user_struct;
 
-#define RONBUS_FEATURES_HERE                                                                    \
-	(RONBUS_F_EDGE_NOTIFY | RONBUS_F_BATCH | RONBUS_F_AUTOTUNE_CAP | RONBUS_F_METRICS_BUF | \
-	 RONBUS_F_INTEREST | RONBUS_F_SOA | RONBUS_F_BLOCKS | RONBUS_F_COALESCE)
+/* All there are. A kernel that cannot have one leaves it out here. */
+#define RONBUS_FEATURES_HERE RONBUS_FEATURES_KNOWN
 #define RONBUS_ACCESS_ALL (RONBUS_ACCESS_SUBSCRIBE | RONBUS_ACCESS_PUBLISH | RONBUS_ACCESS_END)
-#define RONBUS_BUS_FLAGS                                                                           \
-	(RONBUS_BUS_PERSISTENT | RONBUS_BUS_EXCLUSIVE | RONBUS_BUS_MAP_NONE | RONBUS_BUS_MAP_ALL | \
-	 RONBUS_BUS_RETAIN)
 
 /**
  * struct ronbus_region - zeroed pages that the kernel and programs map

@@ -122,7 +122,7 @@ long ronbus_query_ioctl(unsigned int cmd, void __user *arg)
 		.abi_version = RONBUS_ABI_VERSION,
 		.page_size = PAGE_SIZE,
 		.features = RONBUS_FEATURES_HERE,
-		.bus_flags = RONBUS_BUS_FLAGS,
+		.bus_flags = RONBUS_BUS_FLAGS_KNOWN,
 		.buses_max = RONBUS_BUSES_MAX,
 		.ring_bytes_max = RONBUS_RING_BYTES_MAX,
 		.capacity_min = RONBUS_CAPACITY_MIN,
@@ -257,8 +257,8 @@ static_assert(sizeof(struct ronbus_query) == 104);
 static_assert(sizeof(struct ronbus_create) == 104);
 static_assert(sizeof(struct ronbus_attach) == 80);
 static_assert(sizeof(struct ronbus_share) == 8);
-static_assert(sizeof(struct ronbus_publisher) == 16);
-static_assert(sizeof(struct ronbus_subscribe) == 40);
+static_assert(sizeof(struct ronbus_publisher) == 24);
+static_assert(sizeof(struct ronbus_subscribe) == 48);
 static_assert(sizeof(struct ronbus_topics) == 16);
 static_assert(sizeof(struct ronbus_coalesce) == 16);
 static_assert(sizeof(struct ronbus_info) == 160);

@@ -11,8 +11,10 @@
 #include <linux/poll.h>
 #include <linux/sched.h>
 #include <linux/slab.h>
+#include <linux/timekeeping.h>
 #include <linux/uaccess.h>
 
+#include "compat.h"
 #include "internal.h"
 #include "trace.h"
 
@@ -28,6 +30,9 @@ static __always_inline int put_in(struct ronbus_ring ring, struct ronbus_claim *
 
 	if (!err) {
 		ronbus_ring_write(&ring, claim->pos, audience, topic, data, len);
+		/* This clock may be read in an NMI. It is cheap enough for COARSE_TIME, too. */
+		if (unlikely(ring.timed))
+			ronbus_ring_stamp(&ring, claim->pos, ktime_get_mono_fast_ns());
 		if (last)
 			ronbus_ring_commit_last(&ring, claim->pos, 0);
 		else
@@ -565,6 +570,7 @@ struct file *ronbus_pub_join(struct ronbus_bus *bus, u32 access, struct ronbus_p
 	}
 	args->id = pub->id;
 	args->token = pub->bpf_token;
+	args->clock_offset = ronbus_clock_offset();
 	file = anon_inode_getfile("[ronbus-publisher]", &pub_fops, pub, O_RDWR);
 	if (IS_ERR(file))
 		leave(pub);

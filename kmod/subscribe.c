@@ -55,6 +55,7 @@ static ssize_t take_record(struct ronbus_sub *sub, char __user *to, size_t space
 	const struct ronbus_ring *ring = &sub->bus->ring;
 	struct ronbus_self *self = sub->self;
 	struct ronbus_record *record = sub->bounce;
+	const size_t head = sizeof(*record) + (ring->timed ? sizeof(u64) : 0);
 	u64 pos = READ_ONCE(self->cursor);
 	u32 steps, last = ring->mask + 64;
 	union ronbus_found found;
@@ -98,9 +99,13 @@ static ssize_t take_record(struct ronbus_sub *sub, char __user *to, size_t space
 		record->len = min(ronbus_words_len(&at, found.seen), ring->payload);
 		record->topic = ronbus_words_topic(&at, found.seen) % RONBUS_TOPICS_MAX;
 		record->publisher = ronbus_state_owner(found.seen.state);
-		size = sizeof(*record) + round_up(record->len, 8);
+		size = head + round_up(record->len, 8);
 		memset((char *)record + size - 8, 0, record->len ? 8 : 0);
-		ronbus_copy_out(record + 1, ronbus_words_payload(&at, found.seen), record->len);
+		if (ring->timed)
+			*(u64 *)(record + 1) =
+				ronbus_words_time(ring, &at, found.seen) + ronbus_clock_offset();
+		ronbus_copy_out((char *)record + head, ronbus_words_payload(&at, found.seen),
+				record->len);
 		if (!ronbus_ring_unchanged(ring, pos, found.seen))
 			continue;
 
@@ -487,7 +492,8 @@ struct file *ronbus_sub_join(struct ronbus_bus *bus, u32 access, struct ronbus_s
 	mutex_init(&sub->read_lock);
 
 	err = -ENOMEM;
-	sub->bounce = kmalloc(sizeof(*sub->bounce) + bus->ring.payload, GFP_KERNEL_ACCOUNT);
+	sub->bounce =
+		kmalloc(sizeof(*sub->bounce) + sizeof(u64) + bus->ring.payload, GFP_KERNEL_ACCOUNT);
 	if (!sub->bounce)
 		goto err_sub;
 	err = ronbus_region_alloc(&sub->self_mem, sizeof(*sub->self));
@@ -504,6 +510,7 @@ struct file *ronbus_sub_join(struct ronbus_bus *bus, u32 access, struct ronbus_s
 	args->index = sub->index;
 	args->position = sub->start;
 	args->joined = sub->interest.joined;
+	args->clock_offset = ronbus_clock_offset();
 	ronbus_bus_get(bus);
 	file = anon_inode_getfile("[ronbus-subscriber]", &sub_fops, sub, O_RDWR);
 	if (IS_ERR(file))

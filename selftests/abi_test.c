@@ -519,7 +519,7 @@ TEST_F(abi, must_be_zero)
 #define WORD(op, type, member, known) \
 	{ OP_##op, offsetof(struct type, member), known, 8 * sizeof(((struct type *)0)->member) }
 		WORD(CREATE, ronbus_create, features, RONBUS_FEATURES_KNOWN),
-		WORD(CREATE, ronbus_create, flags, 0x1f),
+		WORD(CREATE, ronbus_create, flags, RONBUS_BUS_FLAGS_KNOWN),
 		WORD(CREATE, ronbus_create, mode, 0666),
 		WORD(CREATE, ronbus_create, subscribers, 0),
 		WORD(CREATE, ronbus_create, pad, 0),
@@ -663,7 +663,7 @@ TEST_F(abi, query)
 	EXPECT_EQ(RONBUS_ABI_VERSION, q.abi_version);
 	EXPECT_EQ(self->page_size, q.page_size);
 	EXPECT_EQ(0, q.features & ~RONBUS_FEATURES_KNOWN);
-	EXPECT_EQ(0x1f, q.bus_flags);
+	EXPECT_EQ(RONBUS_BUS_FLAGS_KNOWN, q.bus_flags);
 	EXPECT_LT(0, q.buses_max);
 	EXPECT_EQ(RONBUS_CAPACITY_MIN, q.capacity_min);
 	EXPECT_GE(RONBUS_CAPACITY_MAX, q.capacity_max);

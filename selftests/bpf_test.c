@@ -791,10 +791,11 @@ FIXTURE_SETUP(kfunc)
 	self->bss = self->skel->bss;
 	self->bss->most = ~0ULL;
 	self->bus =
-		bus_create(self->control, (struct ronbus_create){ .features = RONBUS_F_EDGE_NOTIFY,
-								  .flags = RONBUS_BUS_PERSISTENT,
-								  .capacity = 64,
-								  .payload = LEN });
+		bus_create(self->control,
+			   (struct ronbus_create){ .features = RONBUS_F_EDGE_NOTIFY | RONBUS_F_TIME,
+						   .flags = RONBUS_BUS_PERSISTENT,
+						   .capacity = 64,
+						   .payload = LEN });
 	ASSERT_LE(0, self->bus);
 	ASSERT_EQ(0, fd_info(self->bus, &info));
 	self->id = info.id;
@@ -819,6 +820,7 @@ TEST_F(kfunc, reaches_everybody)
 	struct subscriber s[RONBUS_SUBSCRIBERS_MAX];
 	struct ronbus_stats stats;
 	struct message msg;
+	u64 begin = now_ns();
 	u32 i, n;
 
 	EXPECT_EQ(0, publish_by_program(self, 3, 8)); /* nobody there */
@@ -836,6 +838,8 @@ TEST_F(kfunc, reaches_everybody)
 			EXPECT_EQ(0, msg.publisher);
 			EXPECT_EQ(0, msg.lost);
 			EXPECT_TRUE(message_whole(msg.data, msg.len, n));
+			EXPECT_LE(begin, msg.time);
+			EXPECT_GE(now_ns(), msg.time);
 		}
 		EXPECT_EQ(-EAGAIN, subscriber_read(&s[i], &msg));
 	}
@@ -1220,7 +1224,7 @@ static void from_interrupt(struct __test_metadata *_metadata, FIXTURE_DATA(kfunc
 	struct publisher task;
 	struct subscriber s;
 	struct message msg;
-	u64 by_task = 0;
+	u64 by_task = 0, begin = now_ns();
 
 	ASSERT_NE(NULL, link);
 	ASSERT_EQ(0, subscriber_join(&s, self->bus, RONBUS_START_LATEST, 0));
@@ -1241,8 +1245,10 @@ static void from_interrupt(struct __test_metadata *_metadata, FIXTURE_DATA(kfunc
 	bpf_link__destroy(link);
 
 	EXPECT_EQ(0, self->bss->failed);
-	while (subscriber_read(&s, &msg) == 1)
-		;
+	while (subscriber_read(&s, &msg) == 1) {
+		EXPECT_LE(begin, msg.time);
+		EXPECT_GE(now_ns(), msg.time);
+	}
 	ASSERT_EQ(0, fd_stats(self->bus, RONBUS_STATS_BUS, &stats));
 	EXPECT_EQ(self->bss->accepted + by_task, stats.counters.published_total);
 	EXPECT_EQ(self->bss->accepted, self->bss->addressed);

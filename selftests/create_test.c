@@ -200,19 +200,24 @@ TEST_F(create, flags)
 	u32 flags;
 	int bit;
 
-	for (bit = 5; bit < 32; bit++) {
-		EXPECT_EQ(-EINVAL, CREATE(.flags = 1U << bit));
+	for (bit = 0; bit < 32; bit++) {
+		if (!(RONBUS_BUS_FLAGS_KNOWN & 1U << bit))
+			EXPECT_EQ(-EINVAL, CREATE(.flags = 1U << bit));
 	}
-	for (flags = 0; flags < 32; flags++) {
-		bool both = flags & RONBUS_BUS_MAP_NONE && flags & RONBUS_BUS_MAP_ALL;
-		int fd = CREATE(.flags = flags);
+	for (flags = 0; flags <= 2 * RONBUS_BUS_FLAGS_KNOWN + 1; flags++) {
+		bool timed = flags > RONBUS_BUS_FLAGS_KNOWN;
+		u32 set = flags & RONBUS_BUS_FLAGS_KNOWN;
+		bool impossible = (set & RONBUS_BUS_MAP_NONE && set & RONBUS_BUS_MAP_ALL) ||
+				  (set & RONBUS_BUS_COARSE_TIME && !timed);
+		int fd = CREATE(.flags = set, .features = timed ? RONBUS_F_TIME : 0);
 		struct ronbus_info info;
 
-		EXPECT_EQ(both ? -EINVAL : 1, fd >= 0 ? 1 : fd) TH_LOG("flags %#x", flags);
+		EXPECT_EQ(impossible ? -EINVAL : 1, fd >= 0 ? 1 : fd)
+		TH_LOG("flags %#x, %stimed", set, timed ? "" : "not ");
 		if (fd < 0)
 			continue;
 		EXPECT_EQ(0, fd_info(fd, &info));
-		EXPECT_EQ(flags, info.flags);
+		EXPECT_EQ(set, info.flags);
 		close(fd);
 	}
 }

@@ -608,6 +608,7 @@ struct subscriber {
  * @len: bytes
  * @topic: its topic
  * @publisher: who wrote it
+ * @time: when, with RONBUS_F_TIME; not filled in by subscriber_read_kernel()
  * @data: its bytes
  */
 struct message {
@@ -616,6 +617,7 @@ struct message {
 	u32 len;
 	u32 topic;
 	u32 publisher;
+	u64 time;
 	unsigned char data[RONBUS_PAYLOAD_MAX];
 };
 
@@ -694,6 +696,7 @@ static inline int subscriber_read(struct subscriber *s, struct message *msg)
 		msg->len = ronbus_words_len(&at, found.seen);
 		msg->topic = ronbus_words_topic(&at, found.seen);
 		msg->publisher = ronbus_state_owner(found.seen.state);
+		msg->time = ronbus_words_time(ring, &at, found.seen);
 		if (msg->len <= ring->payload)
 			ronbus_copy_out(msg->data, ronbus_words_payload(&at, found.seen), msg->len);
 		if (!ronbus_ring_unchanged(ring, pos, found.seen))

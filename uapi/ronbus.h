@@ -57,6 +57,7 @@
  * @RONBUS_F_INTEREST: subscribers choose topics
  * @RONBUS_F_COALESCE: subscribers are woken every so many messages or after so much time
  * @RONBUS_F_BLOCKS: large data goes into blocks, which messages name
+ * @RONBUS_F_TIME: each message says when it was published
  *
  * Which of them this kernel has: &struct ronbus_query. Others are refused with EOPNOTSUPP,
  * unknown bits with EINVAL.
@@ -70,9 +71,10 @@ enum ronbus_feature {
 	RONBUS_F_INTEREST = 1 << 5,
 	RONBUS_F_COALESCE = 1 << 6,
 	RONBUS_F_BLOCKS = 1 << 7,
+	RONBUS_F_TIME = 1 << 8,
 };
 
-#define RONBUS_FEATURES_KNOWN ((1ULL << 8) - 1)
+#define RONBUS_FEATURES_KNOWN ((1ULL << 9) - 1)
 
 /* What most buses want: nothing here changes what is delivered, or when. */
 #define RONBUS_FEATURES_RECOMMENDED                                              \
@@ -90,6 +92,8 @@ enum ronbus_feature {
  * @RONBUS_BUS_RETAIN: messages are written also while nobody is there for them, so that a
  *	subscriber that joins later finds them (RONBUS_START_OLDEST). With RONBUS_F_INTEREST it then
  *	gets what it wants when it reads, and not what it wanted when that was published
+ * @RONBUS_BUS_COARSE_TIME: with RONBUS_F_TIME mapped publishers take CLOCK_MONOTONIC_COARSE, which
+ *	is cheaper to read and up to a tick of the kernel old
  */
 enum ronbus_bus_flag {
 	RONBUS_BUS_PERSISTENT = 1 << 0,
@@ -97,7 +101,10 @@ enum ronbus_bus_flag {
 	RONBUS_BUS_MAP_NONE = 1 << 2,
 	RONBUS_BUS_MAP_ALL = 1 << 3,
 	RONBUS_BUS_RETAIN = 1 << 4,
+	RONBUS_BUS_COARSE_TIME = 1 << 5,
 };
+
+#define RONBUS_BUS_FLAGS_KNOWN ((1U << 6) - 1)
 
 /**
  * enum ronbus_access - what a bus fd lets its holder do
@@ -252,11 +259,14 @@ enum ronbus_publisher_flag {
  *	without a mapping
  * @token: returned: with RONBUS_PUBLISHER_BPF what BPF programs name it by, which nobody can guess;
  *	else 0
+ * @clock_offset: returned: nanoseconds that CLOCK_MONOTONIC is ahead here of what messages say with
+ *	RONBUS_F_TIME, modulo 2^64: the offset of the caller's time namespace
  */
 struct ronbus_publisher {
 	__u32 flags;
 	__u32 id;
 	__aligned_u64 token;
+	__aligned_u64 clock_offset;
 };
 
 /**
@@ -285,6 +295,7 @@ enum ronbus_start {
  * @joined: returned: the position behind all that was published before; with RONBUS_F_INTEREST a
  *	message before it is for this subscriber if it wants the topic, and one behind it if it is
  *	addressed to it; all ones with RONBUS_BUS_RETAIN, where that goes for every message
+ * @clock_offset: returned: as in &struct ronbus_publisher
  */
 struct ronbus_subscribe {
 	__u32 start;
@@ -294,6 +305,7 @@ struct ronbus_subscribe {
 	__u32 index;
 	__u32 pad;
 	__aligned_u64 joined;
+	__aligned_u64 clock_offset;
 };
 
 /**
@@ -654,6 +666,9 @@ struct ronbus_stats {
  * @len: bytes of payload that follow, padded with zeros to a multiple of 8
  * @topic: its topic
  * @publisher: id of a mapped publisher, as its mapping says; 0 for a publisher by system call
+ *
+ * With RONBUS_F_TIME a __u64 stands between this and the payload: when the message was published,
+ * in nanoseconds of the reader's CLOCK_MONOTONIC.
  */
 struct ronbus_record {
 	__aligned_u64 position;

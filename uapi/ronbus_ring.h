@@ -15,10 +15,11 @@
  *	ready	set of subscribers this message is for
  *	meta	length and topic
  *	payload
+ *	time	when it was published, with RONBUS_F_TIME
  *
  * Where they are is the layout of the ring. Ordinarily those of a position stand together, as
  * struct ronbus_slot, on cache lines of their own. With RONBUS_F_SOA there is an array of each, in
- * the order state, ready, meta, hole, payload, and each array begins on a cache line: who reads one
+ * the order state, ready, meta, hole, time, payload, and each array begins on a cache line: who reads one
  * message after the other finds eight states on a line, and who looks for his own among those of
  * others reads nothing but state and ready. For that, publishers of neighbouring positions write
  * into the same lines. What is done with the words is the same in both.
@@ -162,7 +163,7 @@ struct ronbus_meta {
 };
 
 /**
- * struct ronbus_slot - a slot in the ring mapping; the payload follows it
+ * struct ronbus_slot - a slot in the ring mapping; the payload follows it, and then the time
  * @state: see RONBUS_STATE()
  * @hole: highest lap whose position was passed by
  * @ready: set of subscribers the message is for
@@ -206,6 +207,9 @@ enum ronbus_layout {
  * @array: bytes from one array of words to the next, with RONBUS_LAYOUT_ARRAYS
  * @layout: one of &enum ronbus_layout; who knows it when his code is compiled sets it in a copy of
  *	the view, and the compiler leaves out the other one
+ * @timed: not 0 if messages say when they were published (RONBUS_F_TIME)
+ * @clock_offset: nanoseconds that CLOCK_MONOTONIC is ahead on this side of what messages say, modulo
+ *	2^64; see &struct ronbus_publisher
  */
 struct ronbus_ring {
 	struct ronbus_ring_head *head;
@@ -216,6 +220,8 @@ struct ronbus_ring {
 	__u32 payload;
 	__u32 array;
 	__u32 layout;
+	__u32 timed;
+	__u64 clock_offset;
 };
 
 /* A word that is somebody else's until its state has been seen. There is no such structure. */
@@ -228,6 +234,7 @@ struct ronbus_guarded;
  * @ready: set of subscribers the message is for: ronbus_words_ready()
  * @meta: its length and topic, &struct ronbus_meta: ronbus_words_len(), ronbus_words_topic()
  * @payload: NULL if it is behind @meta: ronbus_words_payload()
+ * @time: when it was published, if the ring is timed: ronbus_words_time()
  */
 struct ronbus_words {
 	__u64 *state;
@@ -235,6 +242,7 @@ struct ronbus_words {
 	struct ronbus_guarded *ready;
 	struct ronbus_guarded *meta;
 	struct ronbus_guarded *payload;
+	struct ronbus_guarded *time;
 };
 
 /**
@@ -299,7 +307,7 @@ static inline __u32 ronbus_ring_array(__u32 capacity)
 	return (capacity * (__u32)sizeof(__u64) + RONBUS_CACHE_LINE - 1) & ~(RONBUS_CACHE_LINE - 1);
 }
 
-#define RONBUS_RING_ARRAYS 4U /* state, ready, meta, hole; behind them the payloads */
+#define RONBUS_RING_ARRAYS 4U /* state, ready, meta, hole; then time, if timed, and the payloads */
 
 /**
  * ronbus_ring_bytes() - bytes a ring takes, before rounding up to pages
@@ -309,12 +317,15 @@ static inline __u32 ronbus_ring_array(__u32 capacity)
  */
 static inline __u64 ronbus_ring_bytes(__u32 capacity, __u32 payload, __u64 features)
 {
+	const __u32 timed = !!(features & RONBUS_F_TIME);
+
 	if (features & RONBUS_F_SOA)
 		return sizeof(struct ronbus_ring_head) +
-		       RONBUS_RING_ARRAYS * (__u64)ronbus_ring_array(capacity) +
+		       (RONBUS_RING_ARRAYS + timed) * (__u64)ronbus_ring_array(capacity) +
 		       (((__u64)capacity * payload + RONBUS_CACHE_LINE - 1) &
 			~(__u64)(RONBUS_CACHE_LINE - 1));
-	return sizeof(struct ronbus_ring_head) + (__u64)capacity * ronbus_ring_stride(payload);
+	return sizeof(struct ronbus_ring_head) +
+	       (__u64)capacity * ronbus_ring_stride(payload + timed * (__u32)sizeof(__u64));
 }
 
 /**
@@ -328,16 +339,20 @@ static inline __u64 ronbus_ring_bytes(__u32 capacity, __u32 payload, __u64 featu
 static inline void ronbus_ring_view(struct ronbus_ring *ring, void *base, __u32 capacity,
 				    __u32 payload, __u64 features)
 {
-	int arrays = !!(features & RONBUS_F_SOA);
+	const int arrays = !!(features & RONBUS_F_SOA);
+	const __u32 timed = !!(features & RONBUS_F_TIME);
 
 	ring->head = (struct ronbus_ring_head *)base;
 	ring->slots = (char *)base + sizeof(struct ronbus_ring_head);
 	ring->mask = capacity - 1;
 	ring->shift = (__u32)__builtin_ctz(capacity);
-	ring->stride = arrays ? payload : ronbus_ring_stride(payload);
+	ring->stride =
+		arrays ? payload : ronbus_ring_stride(payload + timed * (__u32)sizeof(__u64));
 	ring->payload = payload;
 	ring->array = ronbus_ring_array(capacity);
 	ring->layout = arrays ? RONBUS_LAYOUT_ARRAYS : RONBUS_LAYOUT_SLOTS;
+	ring->timed = timed;
+	ring->clock_offset = 0;
 }
 
 /**
@@ -366,8 +381,10 @@ RB_PART struct ronbus_words ronbus_ring_at(const struct ronbus_ring *ring, __u64
 		at.ready = (struct ronbus_guarded *)(word + ring->array);
 		at.meta = (struct ronbus_guarded *)(word + 2 * (__u64)ring->array);
 		at.hole = (__u64 *)(void *)(word + 3 * (__u64)ring->array);
+		at.time = (struct ronbus_guarded *)(word + 4 * (__u64)ring->array);
 		at.payload = (struct ronbus_guarded *)(ring->slots +
-						       RONBUS_RING_ARRAYS * (__u64)ring->array +
+						       (RONBUS_RING_ARRAYS + ring->timed) *
+							       (__u64)ring->array +
 						       index * ring->stride);
 		return at;
 	}
@@ -377,6 +394,7 @@ RB_PART struct ronbus_words ronbus_ring_at(const struct ronbus_ring *ring, __u64
 	at.ready = (struct ronbus_guarded *)&slot->ready;
 	at.meta = (struct ronbus_guarded *)&slot->meta;
 	at.payload = NULL;
+	at.time = (struct ronbus_guarded *)((char *)(slot + 1) + ring->payload);
 	return at;
 }
 
@@ -431,6 +449,16 @@ RB_PART const __u64 *ronbus_words_payload(const struct ronbus_words *at, struct 
 {
 	(void)seen;
 	return rb_payload(at);
+}
+
+/* Of the clock of this side of the ring; 0 where messages do not say when they were published. */
+RB_PART __u64 ronbus_words_time(const struct ronbus_ring *ring, const struct ronbus_words *at,
+				struct ronbus_seen seen)
+{
+	(void)seen;
+	if (!ring->timed)
+		return 0;
+	return RB_READ((const __u64 *)(const void *)at->time) + ring->clock_offset;
 }
 
 RB_PART const __u64 *ronbus_ring_payload(const struct ronbus_ring *ring, __u64 pos,
@@ -649,6 +677,17 @@ RB_PART void ronbus_ring_write(const struct ronbus_ring *ring, __u64 pos, __u64 
 	RB_STEP(RONBUS_STEP_WRITING);
 	ronbus_copy_in(rb_payload(&at), data, len);
 	RB_STEP(RONBUS_STEP_WRITTEN);
+}
+
+/**
+ * ronbus_ring_stamp() - say when the message in a claimed slot was published
+ * @ring: the ring, timed
+ * @pos: its position
+ * @time: by CLOCK_MONOTONIC of this side, in nanoseconds
+ */
+RB_PART void ronbus_ring_stamp(const struct ronbus_ring *ring, __u64 pos, __u64 time)
+{
+	RB_WRITE((__u64 *)(void *)ronbus_ring_at(ring, pos).time, time - ring->clock_offset);
 }
 
 /**
@@ -912,6 +951,7 @@ RB_PART struct ronbus_words ronbus_run_at(const struct ronbus_ring *ring,
 		its.ready = (struct ronbus_guarded *)((char *)at->ready + word);
 		its.meta = (struct ronbus_guarded *)((char *)at->meta + word);
 		its.payload = (struct ronbus_guarded *)((char *)at->payload + offset);
+		its.time = (struct ronbus_guarded *)((char *)at->time + word);
 		return its;
 	}
 	its.state = (__u64 *)(void *)((char *)at->state + offset);
@@ -919,6 +959,7 @@ RB_PART struct ronbus_words ronbus_run_at(const struct ronbus_ring *ring,
 	its.ready = (struct ronbus_guarded *)((char *)at->ready + offset);
 	its.meta = (struct ronbus_guarded *)((char *)at->meta + offset);
 	its.payload = NULL;
+	its.time = (struct ronbus_guarded *)((char *)at->time + offset);
 	return its;
 }
 

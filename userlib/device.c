@@ -127,6 +127,9 @@ static int check_info(const struct ronbus_info *info)
 	    info->capacity & (info->capacity - 1) || !info->payload ||
 	    info->payload > RONBUS_PAYLOAD_MAX || info->payload & 7)
 		return -EPROTO;
+	/* A newer module may have features that say where things are. */
+	if (info->features & ~RONBUS_FEATURES_KNOWN)
+		return -EPROTO;
 	if (info->ring_bytes < ronbus_ring_bytes(info->capacity, info->payload, info->features) ||
 	    info->ring_bytes > SIZE_MAX || info->info_bytes < sizeof(struct ronbus_info_page) ||
 	    info->self_bytes < sizeof(struct ronbus_self))
@@ -314,12 +317,15 @@ static void fill_pub(struct device_pub *device, const struct ronbus_publisher *r
 		pub->how |= RONBUS_HOW_EXCLUSIVE;
 	if (member->info.flags & RONBUS_BUS_RETAIN)
 		pub->how |= RONBUS_HOW_RETAIN;
+	if (member->info.flags & RONBUS_BUS_COARSE_TIME)
+		pub->how |= RONBUS_HOW_COARSE;
 	if (!(req->flags & RONBUS_PUBLISHER_MAPPED)) {
 		pub->how |= RONBUS_HOW_SYSCALL;
 		return;
 	}
 	ronbus_ring_view(&pub->ring, member->ring, member->info.capacity, member->info.payload,
 			 member->info.features);
+	pub->ring.clock_offset = req->clock_offset;
 	pub->self = member->self;
 	pub->pos = ronbus_ring_tail(&pub->ring);
 }
@@ -437,6 +443,7 @@ static int device_subscribe(struct ronbus *bus, const struct ronbus_subscribe *o
 	sub = &device->base.sub;
 	ronbus_ring_view(&sub->ring, member->ring, member->info.capacity, member->info.payload,
 			 member->info.features);
+	sub->ring.clock_offset = req.clock_offset;
 	sub->info = member->info_page;
 	sub->self = member->self;
 	if (member->info.features & RONBUS_F_INTEREST)

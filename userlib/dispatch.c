@@ -79,6 +79,8 @@ static void push(struct ronbus_worker *worker, const struct ronbus_msg *msg, __u
 
 	ronbus_ring_begin(ring, pos, msg->publisher);
 	ronbus_ring_write(ring, pos, msg->position, topic, data, len);
+	if (ring->timed)
+		ronbus_ring_stamp(ring, pos, msg->time);
 	ronbus_ring_commit(ring, pos, msg->publisher);
 	worker->fresh++;
 }
@@ -231,17 +233,17 @@ static void close_worker(struct ronbus_worker *worker)
 	free(worker->buffer);
 }
 
-static int open_worker(struct ronbus_worker *worker, __u32 capacity, __u32 payload)
+static int open_worker(struct ronbus_worker *worker, __u32 capacity, const struct ronbus_ring *of)
 {
 	const struct ronbus_options opts = {
-		.features = RONBUS_F_EDGE_NOTIFY | RONBUS_F_BATCH,
+		.features = RONBUS_F_EDGE_NOTIFY | RONBUS_F_BATCH | (of->timed ? RONBUS_F_TIME : 0),
 		.flags = RONBUS_BUS_EXCLUSIVE,
 		.capacity = capacity,
-		.payload = payload,
+		.payload = of->payload,
 	};
 	int err;
 
-	worker->buffer = ronbus_zalloc(payload);
+	worker->buffer = ronbus_zalloc(of->payload);
 	if (!worker->buffer)
 		return -ENOMEM;
 	err = ronbus_create(RONBUS_EMBEDDED, &opts, &worker->bus);
@@ -303,8 +305,7 @@ int ronbus_dispatch_open(struct ronbus_sub *sub, const struct ronbus_dispatch_op
 	if (!dispatch->buffer)
 		goto close;
 	while (dispatch->count < opts->workers) {
-		err = open_worker(&dispatch->workers[dispatch->count++], capacity,
-				  sub->ring.payload);
+		err = open_worker(&dispatch->workers[dispatch->count++], capacity, &sub->ring);
 		if (err)
 			goto close;
 	}

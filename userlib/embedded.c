@@ -23,13 +23,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#define FEATURES                                                                             \
-	((__u64)(RONBUS_F_EDGE_NOTIFY | RONBUS_F_BATCH | RONBUS_F_AUTOTUNE_CAP |             \
-		 RONBUS_F_METRICS_BUF | RONBUS_F_INTEREST | RONBUS_F_SOA | RONBUS_F_BLOCKS | \
-		 RONBUS_F_COALESCE))
-#define BUS_FLAGS                                                                     \
-	((__u32)(RONBUS_BUS_PERSISTENT | RONBUS_BUS_EXCLUSIVE | RONBUS_BUS_MAP_NONE | \
-		 RONBUS_BUS_MAP_ALL | RONBUS_BUS_RETAIN))
 #define ACCESS_ALL ((__u32)(RONBUS_ACCESS_SUBSCRIBE | RONBUS_ACCESS_PUBLISH))
 #define RING_BYTES_MAX (64UL << 20) /* as the module has it */
 #define READY_LOOKS 64 /* likewise */
@@ -253,8 +246,9 @@ static int check_blocks(struct ronbus_create *req)
 
 static int check_create(struct ronbus_create *req)
 {
-	if (req->features & ~RONBUS_FEATURES_KNOWN || req->flags & ~BUS_FLAGS ||
+	if (req->features & ~RONBUS_FEATURES_KNOWN || req->flags & ~RONBUS_BUS_FLAGS_KNOWN ||
 	    (req->flags & RONBUS_BUS_MAP_NONE && req->flags & RONBUS_BUS_MAP_ALL) ||
+	    (req->flags & RONBUS_BUS_COARSE_TIME && !(req->features & RONBUS_F_TIME)) ||
 	    req->mode & ~0666U || !name_ok(req->name))
 		return -EINVAL;
 	if (req->features & RONBUS_F_AUTOTUNE_CAP)
@@ -274,7 +268,7 @@ static int check_create(struct ronbus_create *req)
 	    req->subscribers > RONBUS_SUBSCRIBERS_MAX ||
 	    ronbus_ring_bytes(req->capacity, req->payload, req->features) > RING_BYTES_MAX)
 		return -EINVAL;
-	return req->features & ~FEATURES ? -EOPNOTSUPP : check_blocks(req);
+	return check_blocks(req);
 }
 
 /* All of it but the lock, which in a child of fork() may be held, by nobody. */
@@ -585,8 +579,8 @@ static int embedded_query(const char *where, struct ronbus_query *query)
 	*query = (struct ronbus_query){
 		.abi_version = RONBUS_ABI_VERSION,
 		.page_size = (__u32)sysconf(_SC_PAGESIZE),
-		.features = FEATURES,
-		.bus_flags = BUS_FLAGS,
+		.features = RONBUS_FEATURES_KNOWN,
+		.bus_flags = RONBUS_BUS_FLAGS_KNOWN,
 		.buses_max = UINT32_MAX,
 		.ring_bytes_max = RING_BYTES_MAX,
 		.capacity_min = RONBUS_CAPACITY_MIN,
@@ -1597,6 +1591,8 @@ static struct embedded_pub *pub_alloc(struct embedded_bus *bus)
 		pub->base.pub.how |= RONBUS_HOW_EXCLUSIVE;
 	if (bus->info.flags & RONBUS_BUS_RETAIN)
 		pub->base.pub.how |= RONBUS_HOW_RETAIN;
+	if (bus->info.flags & RONBUS_BUS_COARSE_TIME)
+		pub->base.pub.how |= RONBUS_HOW_COARSE;
 	return pub;
 }
 

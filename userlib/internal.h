@@ -61,8 +61,8 @@ struct ronbus {
  * @flush_threshold: messages that a thread counts before it flushes, with RONBUS_F_METRICS_BUF
  * @enrolled: in the list of handles
  *
- * Of @pub the transport fills @ring, @info, @self, @id, @pos, and the bits SYSCALL, EXCLUSIVE and
- * RETAIN of @how.
+ * Of @pub the transport fills @ring, @info, @self, @id, @pos, and the bits SYSCALL, EXCLUSIVE,
+ * RETAIN and COARSE of @how.
  */
 struct ronbus_publisher_handle {
 	struct ronbus_pub pub;
@@ -306,6 +306,8 @@ static inline __u32 ronbus_how_of_features(__u64 features)
 		how |= RONBUS_HOW_ARRAYS;
 	if (features & RONBUS_F_COALESCE)
 		how |= RONBUS_HOW_COALESCE;
+	if (features & RONBUS_F_TIME)
+		how |= RONBUS_HOW_TIME;
 	return how;
 }
 

@@ -43,7 +43,7 @@ int ronbus_subscribe(struct ronbus *bus, const struct ronbus_sub_options *opts,
 	handle->transport = bus->transport;
 	ronbus_peeked_nothing(&handle->sub);
 	arrays = handle->sub.ring.layout == RONBUS_LAYOUT_ARRAYS;
-	handle->sub.library = handle->sub.interest.bit || arrays;
+	handle->sub.library = handle->sub.interest.bit || arrays || handle->sub.ring.timed;
 	handle->buffer = ronbus_zalloc((arrays ? RONBUS_RUN : 1) * handle->sub.ring.payload);
 	if (!handle->buffer) {
 		handle->transport->sub_close(handle);
@@ -229,9 +229,9 @@ __RONBUS_PART void pass(struct ronbus_sub *sub, __u64 pos, __u64 next)
  * one. What is gone by then, or no message, or of another length, is left to __ronbus_try_recv().
  */
 __RONBUS_PART int drain_wanted_of(struct ronbus_sub *sub, ronbus_drain_fn fn, void *arg,
-				  unsigned int budget, __u32 layout, size_t size)
+				  unsigned int budget, __u32 layout, __u32 timed, size_t size)
 {
-	const struct ronbus_ring ring = __ronbus_view(&sub->ring, layout);
+	const struct ronbus_ring ring = __ronbus_view(&sub->ring, layout, timed);
 	void *buffer = ronbus_subscriber_of(sub)->buffer;
 	struct ronbus_msg msg;
 	unsigned int done = 0;
@@ -279,18 +279,17 @@ __RONBUS_PART int drain_wanted_of(struct ronbus_sub *sub, ronbus_drain_fn fn, vo
 static __attribute__((noinline)) int drain_wanted(struct ronbus_sub *sub, ronbus_drain_fn fn,
 						  void *arg, unsigned int budget)
 {
-	const __u32 layout = sub->ring.layout;
+	const __u32 layout = sub->ring.layout, payload = sub->ring.payload;
 
-	if (layout != RONBUS_LAYOUT_SLOTS)
-		return drain_wanted_of(sub, fn, arg, budget, layout, sub->ring.payload);
-	switch (sub->ring.payload) {
+	if (layout != RONBUS_LAYOUT_SLOTS || sub->ring.timed)
+		return drain_wanted_of(sub, fn, arg, budget, layout, sub->ring.timed, payload);
+	switch (payload) {
 	case 8:
-		return drain_wanted_of(sub, fn, arg, budget, RONBUS_LAYOUT_SLOTS, 8);
+		return drain_wanted_of(sub, fn, arg, budget, RONBUS_LAYOUT_SLOTS, 0, 8);
 	case 32:
-		return drain_wanted_of(sub, fn, arg, budget, RONBUS_LAYOUT_SLOTS, 32);
+		return drain_wanted_of(sub, fn, arg, budget, RONBUS_LAYOUT_SLOTS, 0, 32);
 	default:
-		return drain_wanted_of(sub, fn, arg, budget, RONBUS_LAYOUT_SLOTS,
-				       sub->ring.payload);
+		return drain_wanted_of(sub, fn, arg, budget, RONBUS_LAYOUT_SLOTS, 0, payload);
 	}
 }
 
@@ -316,7 +315,7 @@ __RONBUS_PART unsigned int take_run(const struct ronbus_ring *ring, __u64 pos, u
 __RONBUS_PART int drain_runs(struct ronbus_sub *sub, ronbus_drain_fn fn, void *arg,
 			     unsigned int budget, size_t size)
 {
-	const struct ronbus_ring ring = __ronbus_view(&sub->ring, RONBUS_LAYOUT_ARRAYS);
+	const struct ronbus_ring ring = __ronbus_view(&sub->ring, RONBUS_LAYOUT_ARRAYS, 0);
 	char *buffer = ronbus_subscriber_of(sub)->buffer;
 	struct ronbus_msg msgs[RONBUS_RUN];
 	unsigned int done = 0;
@@ -358,14 +357,21 @@ static __attribute__((noinline)) int drain_arrays(struct ronbus_sub *sub, ronbus
 	}
 }
 
+/* Is this read as take_run() does? Messages with a time are taken one by one. */
+static inline bool in_runs(const struct ronbus_sub *sub)
+{
+	return sub->ring.layout == RONBUS_LAYOUT_ARRAYS && !sub->ring.timed;
+}
+
 /* On most buses all messages are as long as they can be, and that is one of a few lengths. */
 static int drain(struct ronbus_sub *sub, ronbus_drain_fn fn, void *arg, unsigned int budget)
 {
 	if (RB_UNLIKELY(ronbus_is_dead(sub)))
 		return -EOWNERDEAD;
-	if (RB_UNLIKELY(sub->library))
-		return sub->interest.bit ? drain_wanted(sub, fn, arg, budget)
-					 : drain_arrays(sub, fn, arg, budget);
+	if (RB_UNLIKELY(sub->interest.bit))
+		return drain_wanted(sub, fn, arg, budget);
+	if (RB_UNLIKELY(in_runs(sub)))
+		return drain_arrays(sub, fn, arg, budget);
 	switch (sub->ring.payload) {
 	case 8:
 		return drain_of(sub, fn, arg, budget, 8);
@@ -480,7 +486,7 @@ __RONBUS_PART int next_once(struct ronbus_sub *sub, const struct ronbus_ring *ri
 __RONBUS_PART int next_in(struct ronbus_sub *sub, struct ronbus_msg *msg, union ronbus_found *found,
 			  __u32 layout, __u64 filter)
 {
-	const struct ronbus_ring ring = __ronbus_view(&sub->ring, layout);
+	const struct ronbus_ring ring = __ronbus_view(&sub->ring, layout, 0);
 
 	/*
 	 * Nobody vouches for a ring that others write, so this does not go on for ever. Whoever
@@ -562,10 +568,10 @@ __RONBUS_PART int take_of_size(const struct ronbus_ring *ring, __u64 pos, struct
  * whether it was taken. Of a message for us the copy is whole if the state has not changed behind
  * it, and so is what said that it is for us.
  */
-__RONBUS_PART int take_wanted(struct ronbus_sub *sub, __u32 layout, void *buf, size_t size,
-			      struct ronbus_msg *msg)
+__RONBUS_PART int take_wanted(struct ronbus_sub *sub, __u32 layout, __u32 timed, void *buf,
+			      size_t size, struct ronbus_msg *msg)
 {
-	const struct ronbus_ring ring = __ronbus_view(&sub->ring, layout);
+	const struct ronbus_ring ring = __ronbus_view(&sub->ring, layout, timed);
 	const struct ronbus_interest mine = sub->interest;
 	__u64 first = RB_READ(&sub->self->cursor), pos = first;
 	struct ronbus_seen seen;
@@ -588,10 +594,11 @@ __RONBUS_PART int take_wanted(struct ronbus_sub *sub, __u32 layout, void *buf, s
 	return taken;
 }
 
-/* A message that is there, with arrays. */
-__RONBUS_PART int take_next(struct ronbus_sub *sub, void *buf, size_t size, struct ronbus_msg *msg)
+/* A message that is there, as the inlines take it from slots without a time. */
+__RONBUS_PART int take_next(struct ronbus_sub *sub, __u32 layout, __u32 timed, void *buf,
+			    size_t size, struct ronbus_msg *msg)
 {
-	const struct ronbus_ring ring = __ronbus_view(&sub->ring, RONBUS_LAYOUT_ARRAYS);
+	const struct ronbus_ring ring = __ronbus_view(&sub->ring, layout, timed);
 	__u64 pos = RB_READ(&sub->self->cursor);
 	struct ronbus_seen seen;
 
@@ -600,6 +607,21 @@ __RONBUS_PART int take_next(struct ronbus_sub *sub, void *buf, size_t size, stru
 		return 0;
 	__ronbus_delivered(sub, pos, pos + 1);
 	return 1;
+}
+
+/* Each kind of bus has its own, but those that have a time as well. */
+__RONBUS_PART int take_of_library(struct ronbus_sub *sub, void *buf, size_t size,
+				  struct ronbus_msg *msg)
+{
+	const __u32 layout = sub->ring.layout;
+
+	if (!sub->interest.bit && !sub->ring.timed)
+		return take_next(sub, RONBUS_LAYOUT_ARRAYS, 0, buf, size, msg);
+	if (!sub->interest.bit)
+		return take_next(sub, layout, 1, buf, size, msg);
+	if (layout == RONBUS_LAYOUT_SLOTS && !sub->ring.timed)
+		return take_wanted(sub, RONBUS_LAYOUT_SLOTS, 0, buf, size, msg);
+	return take_wanted(sub, layout, sub->ring.timed, buf, size, msg);
 }
 
 /* What the inlines do for slots: a message that is there. The rest as below. */
@@ -611,12 +633,7 @@ static __attribute__((noinline)) int try_recv_of_library(struct ronbus_sub *sub,
 
 	if (RB_UNLIKELY(ronbus_is_dead(sub)))
 		return -EOWNERDEAD;
-	if (!sub->interest.bit)
-		ret = take_next(sub, buf, size, msg);
-	else if (sub->ring.layout == RONBUS_LAYOUT_SLOTS)
-		ret = take_wanted(sub, RONBUS_LAYOUT_SLOTS, buf, size, msg);
-	else
-		ret = take_wanted(sub, sub->ring.layout, buf, size, msg);
+	ret = take_of_library(sub, buf, size, msg);
 	if (ret)
 		return RONBUS_MESSAGE;
 	ret = next_of_library(sub, msg, &found);
@@ -626,7 +643,7 @@ static __attribute__((noinline)) int try_recv_of_library(struct ronbus_sub *sub,
 __RONBUS_PART int many_of(struct ronbus_sub *sub, char *to, size_t size, struct ronbus_msg *msgs,
 			  unsigned int count)
 {
-	const struct ronbus_ring ring = __ronbus_view(&sub->ring, RONBUS_LAYOUT_ARRAYS);
+	const struct ronbus_ring ring = __ronbus_view(&sub->ring, RONBUS_LAYOUT_ARRAYS, 0);
 	__u64 pos = RB_READ(&sub->self->cursor);
 	unsigned int some, done = 0;
 
@@ -670,7 +687,7 @@ int __ronbus_recv_many(struct ronbus_sub *sub, void *buf, size_t size, struct ro
 	char *to = buf;
 	int done = 0, ret = -EINVAL;
 
-	if (sub->library && !sub->interest.bit && !ronbus_is_dead(sub))
+	if (in_runs(sub) && !sub->interest.bit && !ronbus_is_dead(sub))
 		done = many_from_arrays(sub, buf, size, msgs, count);
 	if (done)
 		return done;

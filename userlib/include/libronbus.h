@@ -383,8 +383,10 @@ struct ronbus_sub_options {
  * @len: bytes
  * @topic: its topic
  * @publisher: id of the publisher that wrote it; 0 for one that publishes by system call
+ * @time: with RONBUS_F_TIME when it was published, in nanoseconds of this process's CLOCK_MONOTONIC;
+ *	else, and with RONBUS_LAGGED, 0
  *
- * On a bus with mapped publishers @topic and @publisher are their word.
+ * On a bus with mapped publishers @topic, @publisher and @time are their word.
  */
 struct ronbus_msg {
 	const void *data;
@@ -393,6 +395,7 @@ struct ronbus_msg {
 	__u32 len;
 	__u16 topic;
 	__u16 publisher;
+	__u64 time;
 };
 
 /**
@@ -937,6 +940,8 @@ enum ronbus_pub_how {
 	RONBUS_HOW_ARRAYS = 1 << 8, /* RONBUS_F_SOA */
 	RONBUS_HOW_COALESCE = 1 << 9, /* RONBUS_F_COALESCE: likewise, and waking */
 	RONBUS_HOW_RETAIN = 1 << 10, /* RONBUS_BUS_RETAIN: written, even for nobody */
+	RONBUS_HOW_TIME = 1 << 11, /* RONBUS_F_TIME */
+	RONBUS_HOW_COARSE = 1 << 12, /* RONBUS_BUS_COARSE_TIME */
 };
 
 struct ronbus_pub {
@@ -990,6 +995,7 @@ int __ronbus_publish_many(struct ronbus_pub *pub, unsigned int topic, const stru
 int __ronbus_published_many(struct ronbus_pub *pub, unsigned int topic, __u64 audience,
 			    unsigned int done, __u64 next);
 __u64 __ronbus_claim(struct ronbus_pub *pub, __u64 pos);
+__u64 __ronbus_clock(__u32 how);
 int __ronbus_count(struct ronbus_pub *pub, unsigned int topic, __u32 receivers, __u64 audience,
 		   __u64 next);
 int __ronbus_wake(struct ronbus_pub *pub, unsigned int topic, int receivers, __u64 audience);
@@ -1004,8 +1010,8 @@ int __ronbus_peek(struct ronbus_sub *sub, struct ronbus_msg *msg);
  * changes it, and leave every rare case to a function of the library as the last thing they do,
  * for then it need not save registers on the way there.
  *
- * What is inline in a program knows slots. A bus with RONBUS_F_SOA is served by the same parts,
- * made for its layout in the library: so a layout costs the other one nothing.
+ * What is inline in a program knows slots without a time. A bus with RONBUS_F_SOA or RONBUS_F_TIME
+ * is served by the same parts, made for it in the library: so neither costs the others anything.
  */
 #define __RONBUS_PART static inline __attribute__((always_inline))
 
@@ -1130,30 +1136,39 @@ __RONBUS_PART int __ronbus_sleepers(const struct ronbus_pub *pub, __u32 how)
 
 /* ---- publishing, inline --------------------------------------------------------------- */
 
-/* The view of a ring, of which the compiler knows the layout. */
-__RONBUS_PART struct ronbus_ring __ronbus_view(const struct ronbus_ring *ring, __u32 layout)
+/* The view of a ring, of which the compiler knows the layout, and whether it is timed. */
+__RONBUS_PART struct ronbus_ring __ronbus_view(const struct ronbus_ring *ring, __u32 layout,
+					       __u32 timed)
 {
 	struct ronbus_ring view = *ring;
 
 	view.layout = layout;
+	view.timed = timed;
 	return view;
+}
+
+/* What is left to others by who knows a layout, and whether there is a time. */
+__RONBUS_PART __u32 __ronbus_others(__u32 layout, __u32 timed)
+{
+	return RONBUS_HOW_SYSCALL | (layout == RONBUS_LAYOUT_SLOTS ? RONBUS_HOW_ARRAYS : 0) |
+	       (timed ? 0 : RONBUS_HOW_TIME);
 }
 
 typedef int __ronbus_publish_fn(struct ronbus_pub *pub, unsigned int topic, const void *data,
 				size_t len);
 
-/* ronbus_publish(), for a layout, and with what does the rest. */
+/* ronbus_publish(), for a layout, with or without a time, and with what does the rest. */
 __RONBUS_PART int __ronbus_publish_in(struct ronbus_pub *pub, unsigned int topic, const void *data,
-				      size_t len, __u32 layout, __ronbus_publish_fn *rest)
+				      size_t len, __u32 layout, __u32 timed,
+				      __ronbus_publish_fn *rest)
 {
-	const struct ronbus_ring ring = __ronbus_view(&pub->ring, layout);
-	const __u32 others = layout == RONBUS_LAYOUT_SLOTS ? RONBUS_HOW_ARRAYS : 0;
+	const struct ronbus_ring ring = __ronbus_view(&pub->ring, layout, timed);
 	const __u32 how = pub->how, id = pub->id;
 	struct ronbus_claim claim = { 0, 0 };
 	__u32 receivers = 0;
 	__u64 audience;
 
-	if (RB_UNLIKELY(how & (RONBUS_HOW_SYSCALL | others) || topic >= RONBUS_TOPICS_MAX ||
+	if (RB_UNLIKELY(how & __ronbus_others(layout, timed) || topic >= RONBUS_TOPICS_MAX ||
 			len > ring.payload))
 		return rest(pub, topic, data, len);
 
@@ -1171,6 +1186,8 @@ __RONBUS_PART int __ronbus_publish_in(struct ronbus_pub *pub, unsigned int topic
 		}
 		__RONBUS_HIDE(data);
 		ronbus_ring_write(&ring, claim.pos, audience, topic, data, (__u32)len);
+		if (timed)
+			ronbus_ring_stamp(&ring, claim.pos, __ronbus_clock(how));
 		ronbus_ring_commit_last(&ring, claim.pos, id);
 		ronbus_ring_advance(&ring, claim.pos + 1);
 		receivers = __ronbus_popcount(how, audience);
@@ -1200,7 +1217,7 @@ __RONBUS_PART int __ronbus_publish_in(struct ronbus_pub *pub, unsigned int topic
 RONBUS_INLINE int ronbus_publish(struct ronbus_pub *pub, unsigned int topic, const void *data,
 				 size_t len)
 {
-	return __ronbus_publish_in(pub, topic, data, len, RONBUS_LAYOUT_SLOTS, __ronbus_publish);
+	return __ronbus_publish_in(pub, topic, data, len, RONBUS_LAYOUT_SLOTS, 0, __ronbus_publish);
 }
 
 typedef int __ronbus_publish_many_fn(struct ronbus_pub *pub, unsigned int topic,
@@ -1208,10 +1225,10 @@ typedef int __ronbus_publish_many_fn(struct ronbus_pub *pub, unsigned int topic,
 
 __RONBUS_PART int __ronbus_publish_many_in(struct ronbus_pub *pub, unsigned int topic,
 					   const struct iovec *vec, unsigned int count,
-					   __u32 layout, __ronbus_publish_many_fn *rest)
+					   __u32 layout, __u32 timed,
+					   __ronbus_publish_many_fn *rest)
 {
-	const struct ronbus_ring ring = __ronbus_view(&pub->ring, layout);
-	const __u32 others = layout == RONBUS_LAYOUT_SLOTS ? RONBUS_HOW_ARRAYS : 0;
+	const struct ronbus_ring ring = __ronbus_view(&pub->ring, layout, timed);
 	const __u32 how = pub->how, id = pub->id;
 	struct ronbus_claim claim = { 0, 0 };
 	unsigned int done;
@@ -1220,7 +1237,7 @@ __RONBUS_PART int __ronbus_publish_many_in(struct ronbus_pub *pub, unsigned int 
 	__u64 next;
 	int err = 0;
 
-	if (RB_UNLIKELY(!(how & RONBUS_HOW_BATCH) || how & (RONBUS_HOW_SYSCALL | others) ||
+	if (RB_UNLIKELY(!(how & RONBUS_HOW_BATCH) || how & __ronbus_others(layout, timed) ||
 			topic >= RONBUS_TOPICS_MAX))
 		return rest(pub, topic, vec, count);
 	/* barriers K' and I', with K and I in set_audience(): join.pml, interest.pml */
@@ -1249,6 +1266,8 @@ __RONBUS_PART int __ronbus_publish_many_in(struct ronbus_pub *pub, unsigned int 
 		__RONBUS_HIDE(data);
 		ronbus_ring_write(&ring, claim.pos, audience, topic, data,
 				  (__u32)vec[done].iov_len);
+		if (timed)
+			ronbus_ring_stamp(&ring, claim.pos, __ronbus_clock(how));
 		ronbus_ring_commit(&ring, claim.pos, id);
 		next = claim.pos + 1;
 	}
@@ -1275,7 +1294,7 @@ __RONBUS_PART int __ronbus_publish_many_in(struct ronbus_pub *pub, unsigned int 
 RONBUS_INLINE int ronbus_publish_many(struct ronbus_pub *pub, unsigned int topic,
 				      const struct iovec *vec, unsigned int count)
 {
-	return __ronbus_publish_many_in(pub, topic, vec, count, RONBUS_LAYOUT_SLOTS,
+	return __ronbus_publish_many_in(pub, topic, vec, count, RONBUS_LAYOUT_SLOTS, 0,
 					__ronbus_publish_many);
 }
 
@@ -1299,6 +1318,7 @@ __RONBUS_PART __u32 __ronbus_describe(const struct ronbus_ring *ring, const stru
 	msg->len = len;
 	msg->topic = ronbus_words_topic(at, seen) % RONBUS_TOPICS_MAX;
 	msg->publisher = (__u16)ronbus_state_owner(seen.state);
+	msg->time = ronbus_words_time(ring, at, seen);
 	return len;
 }
 
@@ -1322,6 +1342,7 @@ __RONBUS_PART int __ronbus_copy(const struct ronbus_ring *ring, const struct ron
 		msg->len = (__u32)size;
 		msg->topic = ronbus_words_topic(&at, seen) % RONBUS_TOPICS_MAX;
 		msg->publisher = (__u16)ronbus_state_owner(seen.state);
+		msg->time = ronbus_words_time(ring, &at, seen);
 	} else {
 		len = __ronbus_describe(ring, &at, pos, seen, msg);
 		if (RB_UNLIKELY(len > size))
@@ -1368,7 +1389,7 @@ __RONBUS_PART void __ronbus_delivered(struct ronbus_sub *sub, __u64 pos, __u64 n
 RONBUS_INLINE int ronbus_try_recv(struct ronbus_sub *sub, void *buf, size_t size,
 				  struct ronbus_msg *msg)
 {
-	const struct ronbus_ring ring = __ronbus_view(&sub->ring, RONBUS_LAYOUT_SLOTS);
+	const struct ronbus_ring ring = __ronbus_view(&sub->ring, RONBUS_LAYOUT_SLOTS, 0);
 	__u64 pos = RB_READ(&sub->self->cursor);
 	struct ronbus_seen seen;
 
@@ -1397,7 +1418,7 @@ RONBUS_INLINE int ronbus_try_recv(struct ronbus_sub *sub, void *buf, size_t size
 RONBUS_INLINE int ronbus_recv_many(struct ronbus_sub *sub, void *buf, size_t size,
 				   struct ronbus_msg *msgs, unsigned int count)
 {
-	const struct ronbus_ring ring = __ronbus_view(&sub->ring, RONBUS_LAYOUT_SLOTS);
+	const struct ronbus_ring ring = __ronbus_view(&sub->ring, RONBUS_LAYOUT_SLOTS, 0);
 	__u64 pos = RB_READ(&sub->self->cursor);
 	const __u64 first = pos;
 	struct ronbus_seen seen;
@@ -1427,7 +1448,7 @@ RONBUS_INLINE int ronbus_recv_many(struct ronbus_sub *sub, void *buf, size_t siz
  */
 RONBUS_INLINE int ronbus_peek(struct ronbus_sub *sub, struct ronbus_msg *msg)
 {
-	const struct ronbus_ring ring = __ronbus_view(&sub->ring, RONBUS_LAYOUT_SLOTS);
+	const struct ronbus_ring ring = __ronbus_view(&sub->ring, RONBUS_LAYOUT_SLOTS, 0);
 	__u64 pos = RB_READ(&sub->self->cursor);
 	const struct ronbus_words at = ronbus_ring_at(&ring, pos);
 	struct ronbus_seen seen;

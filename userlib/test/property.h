@@ -121,6 +121,8 @@ static bool property_check_message(struct property_program *p, unsigned int i,
 	unsigned char expected[PROPERTY_PAYLOAD];
 	__u64 number;
 
+	if (!msg->time != !(p->options.features & RONBUS_F_TIME))
+		return property_wrong(p, "subscriber %u got a message of time %llu", i, msg->time);
 	if (msg->len < sizeof(number)) /* of which only the twin knows what it is */
 		return true;
 	memcpy(&number, data, sizeof(number));
@@ -631,6 +633,7 @@ static void property_options(struct property_program *p)
 			   (property_dice(p, 8) ? 0 : RONBUS_BUS_MAP_NONE);
 	p->threshold = 1 + property_dice(p, 100);
 	p->stalls = property_dice(p, 4) ? 2 : 12;
+	p->options.features |= property_dice(p, 2) ? RONBUS_F_TIME : 0;
 	PROPERTY_TELL(p, "capacity %u, payload %u, features %#llx, flags %#x, threshold %u\n",
 		      p->options.capacity, p->options.payload, p->options.features,
 		      p->options.flags, p->threshold);

@@ -89,6 +89,7 @@ static struct {
 	__u32 len;
 	__u32 topic;
 	__u32 owner;
+	__u64 time;
 	__u64 payload[PAYLOAD / 8];
 } committed[POSITIONS];
 
@@ -142,6 +143,7 @@ static enum word word_at(const void *address, __u32 *slot)
 		if (address == at.hole)
 			return HOLE;
 		if (within(address, at.ready, 8) || within(address, at.meta, 8) ||
+		    (ring.timed && within(address, at.time, 8)) ||
 		    within(address, ronbus_words_payload(&at, whatever), ring.payload))
 			return GUARDED;
 	}
@@ -230,6 +232,7 @@ static void keep(__u32 slot)
 	committed[pos].len = ronbus_words_len(&at, seen);
 	committed[pos].topic = ronbus_words_topic(&at, seen);
 	committed[pos].owner = ronbus_state_owner(seen.state);
+	committed[pos].time = ronbus_words_time(&ring, &at, seen);
 	memcpy(committed[pos].payload, ronbus_words_payload(&at, seen), PAYLOAD);
 }
 
@@ -317,8 +320,8 @@ static int take(void *arg, int what, const struct ronbus_msg *msg)
 	check(pos < POSITIONS && committed[pos].there, "a message that nobody wrote");
 	check(!me->got[pos], "a message twice");
 	check(msg->len == committed[pos].len && msg->topic == committed[pos].topic &&
-		      msg->publisher == committed[pos].owner,
-	      "another message's length, topic or owner");
+		      msg->publisher == committed[pos].owner && msg->time == committed[pos].time,
+	      "another message's length, topic, owner or time");
 	check(!memcmp(msg->data, committed[pos].payload, msg->len), "a torn message");
 	me->got[pos] = RONBUS_MESSAGE;
 	taken++;
@@ -518,13 +521,21 @@ static void test_topics_of_arrays(void **state)
 	run(RONBUS_F_INTEREST | RONBUS_F_SOA);
 }
 
+static void test_times(void **state)
+{
+	(void)state;
+	run(RONBUS_F_TIME);
+	run(RONBUS_F_TIME | RONBUS_F_SOA);
+	run(RONBUS_F_TIME | RONBUS_F_INTEREST);
+	run(RONBUS_F_TIME | RONBUS_F_INTEREST | RONBUS_F_SOA);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_slots),
-		cmocka_unit_test(test_arrays),
-		cmocka_unit_test(test_topics),
-		cmocka_unit_test(test_topics_of_arrays),
+		cmocka_unit_test(test_slots),  cmocka_unit_test(test_arrays),
+		cmocka_unit_test(test_topics), cmocka_unit_test(test_topics_of_arrays),
+		cmocka_unit_test(test_times),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

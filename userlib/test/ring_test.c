@@ -669,6 +669,7 @@ static void expect_places(__u32 capacity, __u32 payload)
 			{ at.ready, 8 },
 			{ at.meta, sizeof(struct ronbus_meta) },
 			{ ronbus_words_payload(&at, whatever), payload },
+			{ at.time, wide.timed * sizeof(__u64) },
 		};
 
 		for (size_t w = 0; w < ARRAY_SIZE(places); w++) {
@@ -853,5 +854,9 @@ int main(void)
 
 	failed = cmocka_run_group_tests_name("ring", tests, NULL, NULL);
 	ring_features = RONBUS_F_SOA;
-	return cmocka_run_group_tests_name("ring of arrays", tests, NULL, NULL) + failed;
+	failed += cmocka_run_group_tests_name("ring of arrays", tests, NULL, NULL);
+	ring_features = RONBUS_F_TIME;
+	failed += cmocka_run_group_tests_name("timed ring", tests, NULL, NULL);
+	ring_features = RONBUS_F_SOA | RONBUS_F_TIME;
+	return cmocka_run_group_tests_name("timed ring of arrays", tests, NULL, NULL) + failed;
 }

@@ -304,7 +304,7 @@ static void prepare(void)
 	uint8_t kind = take8(&run.input);
 	__u32 capacity = 4U << kind % 4, payload = payloads[take8(&run.input) % 4];
 
-	run.features = kind & 0x80 ? RONBUS_F_SOA : 0;
+	run.features = (kind & 0x80 ? RONBUS_F_SOA : 0) | (kind & 0x40 ? RONBUS_F_TIME : 0);
 	ronbus_ring_view(&run.ring, page(ronbus_ring_bytes(capacity, payload, run.features)),
 			 capacity, payload, run.features);
 	ronbus_ring_reset(&run.ring);
@@ -332,7 +332,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct ronbus_publisher_handle pub = { .transport = &transport, .flush_threshold = 4 };
 	struct ronbus_self *pub_self;
 	unsigned int calls = 0;
-	__u32 hows, arrays;
+	__u32 hows, arrays, timed;
 	uint8_t how, filter;
 	uint64_t start;
 
@@ -352,8 +352,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 						     .asked = ~(__u64)0,
 						     .joined = start + (filter & 15) } };
 	ronbus_peeked_nothing(&sub.sub);
-	arrays = run.features ? RONBUS_HOW_ARRAYS : 0;
-	sub.sub.library = sub.sub.interest.bit || arrays;
+	arrays = run.features & RONBUS_F_SOA ? RONBUS_HOW_ARRAYS : 0;
+	timed = run.features & RONBUS_F_TIME ? RONBUS_HOW_TIME : 0;
+	sub.sub.library = sub.sub.interest.bit || arrays || timed;
 	sub.buffer = page((arrays ? RONBUS_RUN : 1) * run.ring.payload);
 	hows = how &
 	       (RONBUS_HOW_EXCLUSIVE | RONBUS_HOW_EDGE | RONBUS_HOW_BATCH | RONBUS_HOW_SINGLE);
@@ -363,7 +364,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 				       .self = pub_self,
 				       .id = 1 + how % 60,
 				       .pos = run.ring.mask + 1,
-				       .how = hows | arrays };
+				       .how = hows | arrays | timed };
 	while (run.input.left && calls++ < 200) {
 		uint8_t what = take8(&run.input);
 

@@ -106,6 +106,7 @@ static void hostile_look(void)
 		if (len > run.ring.payload)
 			len = run.ring.payload;
 		ronbus_copy_out(copy, ronbus_words_payload(&at, seen), len);
+		(void)ronbus_words_time(&run.ring, &at, seen);
 		between_steps();
 		ronbus_ring_unchanged(&run.ring, pos, seen);
 	}
@@ -134,6 +135,8 @@ static void hostile_claim(void)
 		must(claim.pos >= before);
 	ronbus_ring_write(&run.ring, claim.pos, take_value(input), take8(input) % 64, message,
 			  take_bytes(input, 2) % (run.ring.payload + 1));
+	if (run.ring.timed)
+		ronbus_ring_stamp(&run.ring, claim.pos, take_value(input));
 	if (take8(input) % 2)
 		ronbus_ring_commit(&run.ring, claim.pos, owner);
 	else
@@ -367,7 +370,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	run.input = (struct input){ data, size };
 	kind = take8(&run.input);
 	run.hostile = kind & 1;
-	run.features = kind & 4 ? RONBUS_F_SOA : 0;
+	run.features = (kind & 4 ? RONBUS_F_SOA : 0) | (kind & 8 ? RONBUS_F_TIME : 0);
 	capacity = 4U << take8(&run.input) % (run.hostile ? 5 : 2);
 	payload = payloads[take8(&run.input) % 4];
 	base = aligned_alloc(64, ronbus_ring_bytes(capacity, payload, run.features));
