@@ -27,7 +27,7 @@ module: ## the module for the running kernel, or for KVER=6.1, KVER=6.12: build/
 		echo "make: no kernel headers in $(KDIR): install linux-headers-$$(uname -r)," \
 		     "or build for a kernel of the rig with KVER=6.12" >&2; exit 1; }
 	@mkdir -p $(MODULE)
-	@cp -rup Kbuild kmod uapi $(MODULE)/
+	@cp -rup Kbuild common kmod uapi $(MODULE)/
 	$(MAKE) -C $(KDIR) M=$(CURDIR)/$(MODULE) $(MODFLAGS) modules
 	@vm/btf $(or $(KVER),running) $(MODULE)/ronbus.ko
 

@@ -6,9 +6,8 @@
  * Which block is next, and which one is being written, is the kernel's own; of user space's memory
  * only pins are looked at, and all that they can do is to have a block of their own bus left alone.
  *
- * The lock of the bus guards the queue of blocks, in the order in which they were published: the
- * first is taken, and comes back last. A block that was taken is in nobody else's hands: the
- * publisher that has it closes it, looks for pins, fills it and opens it without the lock.
+ * The lock of the bus guards the queue of blocks (blocks_queue.h). The publisher that has taken a
+ * block closes it, looks for pins, fills it and opens it without the lock.
  */
 #include <linux/err.h>
 #include <linux/log2.h>
@@ -24,27 +23,6 @@
 #define REF_SIZE sizeof(struct ronbus_block_ref)
 
 /**
- * ronbus_blocks_check() - can a bus have such blocks
- * @args: what is asked for; defaults are filled in; the capacity is there already
- *
- * Return: 0 or -EINVAL.
- */
-int ronbus_blocks_check(struct ronbus_create *args)
-{
-	if (!(args->features & RONBUS_F_BLOCKS))
-		return args->block_size || args->blocks ? -EINVAL : 0;
-	if (!args->block_size)
-		args->block_size = RONBUS_BLOCK_SIZE_DEFAULT;
-	if (!args->blocks)
-		args->blocks = min(args->capacity, RONBUS_BLOCKS_MAX);
-	if (args->block_size % RONBUS_BLOCK_SIZE_MIN || args->block_size > RONBUS_BLOCK_SIZE_MAX ||
-	    args->blocks > RONBUS_BLOCKS_MAX || args->payload < REF_SIZE ||
-	    ronbus_blocks_bytes(args->blocks, args->block_size) > RONBUS_BLOCKS_BYTES_MAX)
-		return -EINVAL;
-	return 0;
-}
-
-/**
  * ronbus_blocks_alloc() - give a bus its blocks
  * @bus: the bus
  * @args: what was asked for, checked
@@ -53,18 +31,15 @@ int ronbus_blocks_check(struct ronbus_create *args)
  */
 int ronbus_blocks_alloc(struct ronbus_bus *bus, const struct ronbus_create *args)
 {
-	u32 i;
+	u32 *order;
 	int err;
 
 	if (!args->blocks)
 		return 0;
-	bus->blocks_order =
-		kvmalloc_array(args->blocks, sizeof(*bus->blocks_order), GFP_KERNEL_ACCOUNT);
-	if (!bus->blocks_order)
+	order = kvmalloc_array(args->blocks, sizeof(*order), GFP_KERNEL_ACCOUNT);
+	if (!order)
 		return -ENOMEM;
-	for (i = 0; i < args->blocks; i++)
-		bus->blocks_order[i] = i;
-	bus->blocks_free = args->blocks;
+	ronbus_blocks_queue_fill(&bus->blocks_queue, order, args->blocks);
 	err = ronbus_region_alloc(&bus->blocks_mem,
 				  ronbus_blocks_bytes(args->blocks, args->block_size));
 	if (err)
@@ -76,7 +51,7 @@ int ronbus_blocks_alloc(struct ronbus_bus *bus, const struct ronbus_create *args
 void ronbus_blocks_free(struct ronbus_bus *bus)
 {
 	ronbus_region_free(&bus->blocks_mem);
-	kvfree(bus->blocks_order);
+	kvfree(bus->blocks_queue.order);
 }
 
 /*
@@ -99,57 +74,26 @@ static bool pinned(const struct ronbus_bus *bus, u32 block)
 	return found;
 }
 
-static u32 wrapped(const struct ronbus_bus *bus, u32 place)
-{
-	return place < bus->blocks.count ? place : place - bus->blocks.count;
-}
-
-/* The block that has been in nobody's hands for longest: now it is in the caller's. */
 static int choose(struct ronbus_bus *bus)
 {
-	int block = -ENOBUFS;
+	int block;
 
 	mutex_lock(&bus->lock);
-	if (bus->blocks_free) {
-		block = bus->blocks_order[bus->blocks_first];
-		bus->blocks_first = wrapped(bus, bus->blocks_first + 1);
-		bus->blocks_free--;
-	} else {
-		bus->blocks_dropped++;
-	}
+	block = ronbus_blocks_queue_take(&bus->blocks_queue);
+	bus->blocks_dropped += block < 0;
 	mutex_unlock(&bus->lock);
 	return block;
-}
-
-/* To be taken after all others, or before them. */
-static void give_back(struct ronbus_bus *bus, u32 block, bool last)
-{
-	u32 place;
-
-	lockdep_assert_held(&bus->lock);
-
-	if (last) {
-		place = wrapped(bus, bus->blocks_first + bus->blocks_free);
-	} else {
-		place = wrapped(bus, bus->blocks_first + bus->blocks.count - 1);
-		bus->blocks_first = place;
-	}
-	bus->blocks_order[place] = block;
-	bus->blocks_free++;
 }
 
 /* It is pinned, and was perhaps the last one that there was to look at. */
 static void pass_over(struct ronbus_bus *bus, u32 block, bool last)
 {
 	mutex_lock(&bus->lock);
-	give_back(bus, block, true);
+	ronbus_blocks_queue_give_back(&bus->blocks_queue, block, true);
 	bus->blocks_pinned++;
 	bus->blocks_dropped += last;
 	mutex_unlock(&bus->lock);
 }
-
-/* As many blocks can be pinned as there are words for pins: one more is looked at. */
-#define LOOKS_MAX (RONBUS_SUBSCRIBERS_MAX * RONBUS_PINS_MAX + 1)
 
 /*
  * The oldest block that nobody has pinned, for the caller to write. Where pins come and go at
@@ -157,7 +101,7 @@ static void pass_over(struct ronbus_bus *bus, u32 block, bool last)
  */
 static int take(struct ronbus_bus *bus)
 {
-	u32 left = min_t(u32, bus->blocks.count, LOOKS_MAX);
+	u32 left = min_t(u32, bus->blocks.count, RONBUS_BLOCK_LOOKS);
 	int block;
 
 	for (;;) {
@@ -185,7 +129,7 @@ static void done(struct ronbus_bus *bus, u32 block, bool published)
 	if (!published)
 		ronbus_blocks_close(&bus->blocks, block);
 	mutex_lock(&bus->lock);
-	give_back(bus, block, published);
+	ronbus_blocks_queue_give_back(&bus->blocks_queue, block, published);
 	bus->blocks_published += published;
 	mutex_unlock(&bus->lock);
 }
@@ -258,15 +202,9 @@ static int put_block(struct ronbus_pub *pub, struct ronbus_publish_block *args, 
 
 static int check_publish(const struct ronbus_pub *pub, const struct ronbus_publish_block *args)
 {
-	const struct ronbus_bus *bus = pub->bus;
+	int err = ronbus_publish_block_check(&pub->bus->blocks, pub->bus->ring.payload, args);
 
-	if (args->topic >= RONBUS_TOPICS_MAX || args->flags || args->pad || !args->len)
-		return -EINVAL;
-	if (!bus->blocks.count || pub->bpf_token)
-		return -EOPNOTSUPP;
-	if (args->len > bus->blocks.size || args->event_len > bus->ring.payload - REF_SIZE)
-		return -EMSGSIZE;
-	return 0;
+	return !err && pub->bpf_token ? -EOPNOTSUPP : err;
 }
 
 static int publish_block(struct ronbus_pub *pub, struct ronbus_publish_block *args)

@@ -8,9 +8,7 @@
 #include <linux/atomic.h>
 #include <linux/capability.h>
 #include <linux/cred.h>
-#include <linux/ctype.h>
 #include <linux/file.h>
-#include <linux/log2.h>
 #include <linux/module.h>
 #include <linux/poll.h>
 #include <linux/printk.h>
@@ -22,6 +20,8 @@
 #include <linux/user_namespace.h>
 #include <linux/xarray.h>
 
+#include "../common/create.h"
+#include "../common/member.h"
 #include "compat.h"
 #include "internal.h"
 #include "trace.h"
@@ -52,34 +52,6 @@ static unsigned int user_buses = RONBUS_USER_BUSES;
 module_param(user_buses, uint, 0644);
 MODULE_PARM_DESC(user_buses, "buses that a user without CAP_SYS_RESOURCE may have at once");
 
-static bool name_valid(const char *name)
-{
-	size_t i, len = strnlen(name, RONBUS_NAME_SIZE);
-
-	if (len == RONBUS_NAME_SIZE || memchr_inv(name + len, 0, RONBUS_NAME_SIZE - len))
-		return false;
-	for (i = 0; i < len; i++)
-		if (!isascii(name[i]) || (!isalnum(name[i]) && !strchr("._-", name[i])))
-			return false;
-	return true;
-}
-
-/* The table of the seed: a ring that fits the first cache serves few readers best. */
-static u32 autotune(u32 subscribers)
-{
-	if (subscribers <= 4)
-		return 64;
-	if (subscribers <= 16)
-		return 128;
-	return 256;
-}
-
-/* How many subscribers a capacity that autotune() chose is for. */
-static u32 autotuned_for(u32 capacity)
-{
-	return capacity == 64 ? 4 : capacity == 128 ? 16 : RONBUS_SUBSCRIBERS_MAX;
-}
-
 /**
  * ronbus_autotune_warn() - say that a capacity does not suit what the bus is used for
  * @bus: the bus, with its lock held unless it is still being made
@@ -100,48 +72,10 @@ void ronbus_autotune_warn(struct ronbus_bus *bus, enum ronbus_autotune_reason re
 		pr_warn("bus \"%s\": %u slots: %s\n", bus->name, bus->ring.mask + 1, words[reason]);
 }
 
-static void choose_geometry(struct ronbus_create *args)
-{
-	if (!args->mode)
-		args->mode = 0600;
-	if (!args->payload)
-		args->payload = RONBUS_PAYLOAD_DEFAULT;
-	if (args->capacity)
-		return;
-	args->capacity = args->features & RONBUS_F_AUTOTUNE_CAP ? autotune(args->subscribers)
-								: RONBUS_CAPACITY_DEFAULT;
-}
-
-static int check_create(struct ronbus_create *args)
-{
-	if (args->features & ~RONBUS_FEATURES_KNOWN || args->flags & ~RONBUS_BUS_FLAGS_KNOWN ||
-	    args->mode & ~0666 || args->pad || !name_valid(args->name))
-		return -EINVAL;
-	if (args->flags & RONBUS_BUS_MAP_NONE && args->flags & RONBUS_BUS_MAP_ALL)
-		return -EINVAL;
-	if (args->flags & RONBUS_BUS_COARSE_TIME && !(args->features & RONBUS_F_TIME))
-		return -EINVAL;
-	if (args->subscribers > RONBUS_SUBSCRIBERS_MAX ||
-	    (args->subscribers && !(args->features & RONBUS_F_AUTOTUNE_CAP)))
-		return -EINVAL;
-	if (!is_power_of_2(args->capacity) || args->capacity < RONBUS_CAPACITY_MIN ||
-	    args->capacity > RONBUS_CAPACITY_MAX)
-		return -EINVAL;
-	if (args->payload % 8 || args->payload < RONBUS_PAYLOAD_MIN ||
-	    args->payload > RONBUS_PAYLOAD_MAX)
-		return -EINVAL;
-	if (ronbus_ring_bytes(args->capacity, args->payload, args->features) >
-	    RONBUS_RING_BYTES_MAX)
-		return -EINVAL;
-	if (args->features & ~RONBUS_FEATURES_HERE)
-		return -EOPNOTSUPP;
-	return ronbus_blocks_check(args);
-}
-
 /* A bus that is over gives up its name at once, whoever still holds it: its successor has it. */
 static bool has_name(const struct ronbus_bus *bus)
 {
-	return !(READ_ONCE(bus->page->status) & (RONBUS_STATUS_SEALED | RONBUS_STATUS_ENDED));
+	return !(READ_ONCE(bus->page->status) & RONBUS_STATUS_OVER);
 }
 
 static struct ronbus_bus *find(const char *name, const struct ipc_namespace *ns, u32 flags)
@@ -267,21 +201,6 @@ static void wake_join_queue(struct work_struct *work)
 	__wake_up(&bus->join_queue, TASK_NORMAL, 0, poll_to_key(EPOLLOUT | EPOLLWRNORM));
 }
 
-static void fill_info_page(struct ronbus_bus *bus, const struct ronbus_create *args)
-{
-	struct ronbus_info_page *page = bus->info.addr;
-
-	page->abi_version = RONBUS_ABI_VERSION;
-	page->size = sizeof(*page);
-	page->features = args->features;
-	page->flags = args->flags;
-	page->capacity = args->capacity;
-	page->payload = args->payload;
-	if (args->features & RONBUS_F_COALESCE)
-		page->wake_next = ~0ULL;
-	bus->page = page;
-}
-
 /**
  * ronbus_bus_make() - make a bus that nobody finds yet
  * @args: what the program asked for; what was chosen is filled in
@@ -291,12 +210,11 @@ static void fill_info_page(struct ronbus_bus *bus, const struct ronbus_create *a
  */
 int ronbus_bus_make(struct ronbus_create *args, struct ronbus_bus **busp)
 {
-	bool chosen = args->features & RONBUS_F_AUTOTUNE_CAP && !args->capacity;
+	u32 tuned_for = ronbus_create_complete(args);
 	struct ronbus_bus *bus;
 	int err;
 
-	choose_geometry(args);
-	err = check_create(args);
+	err = ronbus_create_check(args);
 	if (err)
 		return err;
 
@@ -317,7 +235,7 @@ int ronbus_bus_make(struct ronbus_create *args, struct ronbus_bus **busp)
 	bus->mode = args->mode;
 	bus->features = args->features;
 	bus->flags = args->flags;
-	bus->autotuned_for = chosen ? autotuned_for(args->capacity) : 0;
+	bus->autotuned_for = tuned_for;
 	memcpy(bus->name, args->name, sizeof(bus->name));
 
 	err = ronbus_region_alloc(&bus->info, sizeof(struct ronbus_info_page));
@@ -330,7 +248,8 @@ int ronbus_bus_make(struct ronbus_create *args, struct ronbus_bus **busp)
 	err = ronbus_blocks_alloc(bus, args);
 	if (err)
 		goto err_bus;
-	fill_info_page(bus, args);
+	bus->page = bus->info.addr;
+	ronbus_create_info_page(args, bus->page);
 	ronbus_ring_view(&bus->ring, bus->mem.addr, args->capacity, args->payload, args->features);
 	ronbus_ring_reset(&bus->ring);
 	*busp = bus;
@@ -420,7 +339,7 @@ int ronbus_bus_attach(const struct ronbus_attach *args, struct ronbus_bus **busp
 
 	if (args->flags & ~RONBUS_ATTACH_LAST || !args->access ||
 	    args->access & ~(RONBUS_ACCESS_SUBSCRIBE | RONBUS_ACCESS_PUBLISH) || !args->name[0] ||
-	    !name_valid(args->name))
+	    !ronbus_name_valid(args->name))
 		return -EINVAL;
 	place = name_place(args->name, current->nsproxy->ipc_ns);
 	do {
@@ -541,9 +460,6 @@ bool ronbus_bus_may_map(const struct ronbus_bus *bus)
 /**
  * ronbus_bus_end_if_due() - tell the subscribers if there will be no more
  * @bus: the bus, its lock held
- *
- * Due when nobody publishes, and nobody can join any more or somebody has left a bus that lives by
- * its publishers. Once ended, a bus stays so: a subscriber may have seen it.
  */
 void ronbus_bus_end_if_due(struct ronbus_bus *bus)
 {
@@ -551,10 +467,7 @@ void ronbus_bus_end_if_due(struct ronbus_bus *bus)
 
 	lockdep_assert_held(&bus->lock);
 
-	if (bus->publishers || status & RONBUS_STATUS_ENDED)
-		return;
-	if (!(status & RONBUS_STATUS_SEALED) &&
-	    (bus->flags & RONBUS_BUS_PERSISTENT || !bus->abandoned))
+	if (!ronbus_end_due(bus->page, bus->publishers, bus->abandoned))
 		return;
 	/* Behind all that was ever published: barrier E, with E' where status is read: end.pml */
 	smp_store_release(&bus->page->status, status | RONBUS_STATUS_ENDED);

@@ -23,16 +23,14 @@
 
 #include "internal.h"
 
-#define NOT_DEFERRED (~0ULL)
-
 static bool deferred(const struct ronbus_sub *sub)
 {
-	return READ_ONCE(sub->coalesce.wake_at) != NOT_DEFERRED;
+	return READ_ONCE(sub->coalesce.wake_at) != RONBUS_NOT_DEFERRED;
 }
 
 static u64 least_wake_at(struct ronbus_bus *bus)
 {
-	u64 least = NOT_DEFERRED;
+	u64 least = RONBUS_NOT_DEFERRED;
 	unsigned int i;
 
 	lockdep_assert_held(&bus->wake_lock);
@@ -71,9 +69,9 @@ static void start_timer(struct ronbus_sub *sub)
 {
 	struct ronbus_coalescing *c = &sub->coalesce;
 
-	if (hrtimer_is_queued(&c->timer) && c->timed == c->ahead.first)
+	if (hrtimer_is_queued(&c->timer) && c->timed == c->backlog.ahead.first)
 		return;
-	c->timed = c->ahead.first;
+	c->timed = c->backlog.ahead.first;
 	hrtimer_start(&c->timer, ns_to_ktime(c->delay), HRTIMER_MODE_REL_SOFT);
 }
 
@@ -97,84 +95,45 @@ static struct count count(struct ronbus_sub *sub, u32 messages)
 	count.changes = sub->coalesce.changes;
 	spin_unlock_irqrestore(&sub->lock, flags);
 	count.ahead = ronbus_ring_ahead(&sub->bus->ring, count.from, &sub->interest,
-					max(messages, 1U), RONBUS_COALESCE_LOOKS);
+					ronbus_backlog_wanted(messages), RONBUS_COALESCE_LOOKS);
 	return count;
 }
 
-static void count_anew(struct ronbus_sub *sub, u64 cursor)
-{
-	sub->coalesce.from = cursor;
-	sub->coalesce.ahead = (struct ronbus_ahead){ .end = cursor };
-}
-
-/*
- * Go on counting, with what is left of a budget. If the subscriber has read meanwhile, what was
- * counted is no longer before it.
- */
+/* Go on counting, with what is left of a budget. */
 static void count_on(struct ronbus_sub *sub, u32 *looks)
 {
-	struct ronbus_coalescing *c = &sub->coalesce;
-	u64 cursor = READ_ONCE(sub->self->cursor);
-
 	lockdep_assert_held(&sub->lock);
 
-	if (cursor != c->from)
-		count_anew(sub, cursor);
-	*looks = ronbus_ring_ahead_more(&sub->bus->ring, &c->ahead, &sub->interest,
-					max(c->messages, 1U), *looks);
+	*looks = ronbus_backlog_count(&sub->coalesce.backlog, &sub->bus->ring, &sub->interest,
+				      READ_ONCE(sub->self->cursor), *looks);
 }
 
 /*
- * Take over a count that was made without the lock, unless the subscriber has read or chosen other
- * topics since, or another context has counted further.
+ * Take over a count that was made without the lock, unless that was for other topics, or is old by
+ * now.
  */
 static void take_count(struct ronbus_sub *sub, const struct count *count)
 {
 	struct ronbus_coalescing *c = &sub->coalesce;
 	u32 looks = RONBUS_NOTIFY_LOOKS;
 
-	if (count->changes == c->changes && count->from == READ_ONCE(sub->self->cursor) &&
-	    (count->from != c->from || count->ahead.end >= c->ahead.end)) {
-		c->from = count->from;
-		c->ahead = count->ahead;
-	} else {
+	if (count->changes != c->changes ||
+	    !ronbus_backlog_take(&c->backlog, count->from, &count->ahead,
+				 READ_ONCE(sub->self->cursor)))
 		count_on(sub, &looks);
-	}
 }
 
-/* Is it to be woken for what has been counted? */
 static bool enough(struct ronbus_sub *sub)
 {
-	struct ronbus_coalescing *c = &sub->coalesce;
-
 	lockdep_assert_held(&sub->lock);
 
-	if (c->ahead.more)
-		return true;
-	if (!c->ahead.messages)
-		return false;
-	if (c->ahead.messages >= c->messages)
-		c->due = c->ahead.end;
-	return c->from < c->due;
+	return ronbus_backlog_enough(&sub->coalesce.backlog);
 }
 
 static bool ended(const struct ronbus_sub *sub)
 {
 	/* Before the ring: barrier E', with E in ronbus_bus_end_if_due(): end.pml */
 	return smp_load_acquire(&sub->bus->page->status) & RONBUS_STATUS_ENDED;
-}
-
-/*
- * Where there may be enough. If the next message is being written (@busy) there may be more after
- * it: then whoever writes it is to come here.
- */
-static u64 expected(const struct ronbus_coalescing *c, bool busy)
-{
-	if (!c->ahead.messages)
-		return NOT_DEFERRED;
-	if (busy)
-		return c->ahead.end + 1;
-	return c->ahead.end + c->messages - c->ahead.messages;
 }
 
 /*
@@ -191,25 +150,25 @@ static bool settle(struct ronbus_sub *sub, u32 *looks)
 
 	count_on(sub, looks);
 	for (tries = 0; tries < RONBUS_ARM_TRIES && !enough(sub) && !ended(sub); tries++) {
-		end = c->ahead.end;
+		end = c->backlog.ahead.end;
 		busy = ronbus_ring_claimed(ring, end);
-		set_wake_at(sub, expected(c, busy));
-		if (c->ahead.messages)
+		set_wake_at(sub, ronbus_backlog_wake_at(&c->backlog, busy));
+		if (c->backlog.ahead.messages)
 			start_timer(sub);
 		else
 			ronbus_sub_set_armed(sub, busy);
 		smp_mb(); /* barrier D', with D in ronbus_ring_commit_last(): coalesce.pml */
 		count_on(sub, looks);
-		if (!enough(sub) && !ended(sub) && c->ahead.end == end &&
+		if (!enough(sub) && !ended(sub) && c->backlog.ahead.end == end &&
 		    ronbus_ring_claimed(ring, end) == busy)
 			return false;
 		/* If the bit has been taken, whoever did so is waiting for our lock. */
 		if (!deferred(sub) && !ronbus_sub_take_armed(sub))
 			return false;
 	}
-	set_wake_at(sub, NOT_DEFERRED);
+	set_wake_at(sub, RONBUS_NOT_DEFERRED);
 	/* A subscriber that is woken to count may find that there is not enough yet. */
-	if (!c->ahead.more)
+	if (!c->backlog.ahead.more)
 		hrtimer_try_to_cancel(&c->timer);
 	return true;
 }
@@ -220,16 +179,14 @@ static bool settle(struct ronbus_sub *sub, u32 *looks)
  */
 static bool settle_late(struct ronbus_sub *sub)
 {
-	const struct ronbus_ring *ring = &sub->bus->ring;
 	struct ronbus_coalescing *c = &sub->coalesce;
 	u32 looks = RONBUS_NOTIFY_LOOKS;
 	bool relied = deferred(sub);
 
-	if (READ_ONCE(sub->self->cursor) >= c->ahead.end)
+	if (READ_ONCE(sub->self->cursor) >= c->backlog.ahead.end)
 		return relied && settle(sub, &looks);
-	/* Not later than a lap, whatever the ring says: a publisher's lie is not to last. */
-	c->due = max(c->ahead.end, min(ronbus_ring_tail(ring), c->from + ring->mask + 1));
-	set_wake_at(sub, NOT_DEFERRED);
+	ronbus_backlog_expire(&c->backlog, &sub->bus->ring);
+	set_wake_at(sub, RONBUS_NOT_DEFERRED);
 	return relied;
 }
 
@@ -255,7 +212,7 @@ void ronbus_coalesce_init(struct ronbus_sub *sub)
 {
 	struct ronbus_coalescing *c = &sub->coalesce;
 
-	c->wake_at = NOT_DEFERRED;
+	c->wake_at = RONBUS_NOT_DEFERRED;
 	hrtimer_init(&c->timer, CLOCK_MONOTONIC, HRTIMER_MODE_REL_SOFT);
 	c->timer.function = expired;
 }
@@ -266,7 +223,7 @@ void ronbus_coalesce_init(struct ronbus_sub *sub)
  */
 void ronbus_coalesce_end(struct ronbus_sub *sub)
 {
-	set_wake_at(sub, NOT_DEFERRED);
+	set_wake_at(sub, RONBUS_NOT_DEFERRED);
 }
 
 /**
@@ -276,7 +233,7 @@ void ronbus_coalesce_end(struct ronbus_sub *sub)
 bool ronbus_coalesce_ready(struct ronbus_sub *sub)
 {
 	struct ronbus_coalescing *c = &sub->coalesce;
-	struct count counted = count(sub, READ_ONCE(c->messages));
+	struct count counted = count(sub, READ_ONCE(c->backlog.messages));
 	unsigned long flags;
 	bool ready;
 
@@ -284,7 +241,7 @@ bool ronbus_coalesce_ready(struct ronbus_sub *sub)
 	take_count(sub, &counted);
 	ready = enough(sub) || ended(sub);
 	/* A subscriber that only looks, now and then, shall see it in time too. */
-	if (!ready && c->ahead.messages)
+	if (!ready && c->backlog.ahead.messages)
 		start_timer(sub);
 	spin_unlock_irqrestore(&sub->lock, flags);
 	return ready;
@@ -323,7 +280,7 @@ static bool put_off(struct ronbus_sub *sub, bool armed, u32 *looks)
 
 	spin_lock_irqsave(&sub->lock, flags);
 	off = sub->dead || !(armed || deferred(sub));
-	if (!off && c->messages > 1) {
+	if (!off && c->backlog.messages > 1) {
 		off = !settle(sub, looks);
 		if (off)
 			atomic64_inc(&c->deferred);
@@ -341,7 +298,7 @@ static bool put_off(struct ronbus_sub *sub, bool armed, u32 *looks)
  */
 bool ronbus_coalesce_put_off(struct ronbus_sub *sub, u32 *looks)
 {
-	return READ_ONCE(sub->coalesce.messages) > 1 && put_off(sub, true, looks);
+	return ronbus_coalesces(sub) && put_off(sub, true, looks);
 }
 
 /**
@@ -357,7 +314,7 @@ bool ronbus_coalesce_undefer(struct ronbus_sub *sub)
 
 	spin_lock_irqsave(&sub->lock, flags);
 	was = deferred(sub);
-	set_wake_at(sub, NOT_DEFERRED);
+	set_wake_at(sub, RONBUS_NOT_DEFERRED);
 	spin_unlock_irqrestore(&sub->lock, flags);
 	return was;
 }
@@ -374,7 +331,7 @@ void ronbus_coalesce_recount(struct ronbus_sub *sub)
 
 	spin_lock_irq(&sub->lock);
 	c->changes++;
-	count_anew(sub, READ_ONCE(sub->self->cursor));
+	ronbus_backlog_reset(&c->backlog, READ_ONCE(sub->self->cursor));
 	spin_unlock_irq(&sub->lock);
 }
 
@@ -392,7 +349,7 @@ unsigned int ronbus_coalesce_notify(struct ronbus_bus *bus, enum ronbus_wake_cau
 	unsigned int i, woken = 0;
 
 	if (cause == RONBUS_WAKE_DATA &&
-	    !ronbus_coalesce_reached(bus, READ_ONCE(bus->page->wake_next)))
+	    !ronbus_backlog_reached(&bus->ring, READ_ONCE(bus->page->wake_next)))
 		return 0;
 	for (i = 0; i < RONBUS_SUBSCRIBERS_MAX; i++) {
 		struct ronbus_sub *sub = rcu_dereference(bus->subs[i]);
@@ -400,7 +357,7 @@ unsigned int ronbus_coalesce_notify(struct ronbus_bus *bus, enum ronbus_wake_cau
 		if (!sub || !deferred(sub))
 			continue;
 		if (cause == RONBUS_WAKE_DATA) {
-			if (!ronbus_coalesce_reached(bus, READ_ONCE(sub->coalesce.wake_at)) ||
+			if (!ronbus_backlog_reached(&bus->ring, READ_ONCE(sub->coalesce.wake_at)) ||
 			    put_off(sub, false, looks))
 				continue;
 		} else if (!ronbus_coalesce_undefer(sub) || cause == RONBUS_WAKE_CLOSE) {
@@ -420,7 +377,7 @@ static void set(struct ronbus_sub *sub, const struct ronbus_coalesce *args)
 	bool woken;
 
 	spin_lock_irq(&sub->lock);
-	WRITE_ONCE(c->messages, args->messages);
+	WRITE_ONCE(c->backlog.messages, args->messages);
 	c->delay = args->delay_ns;
 	take_count(sub, &counted);
 	hrtimer_try_to_cancel(&c->timer);
@@ -446,13 +403,8 @@ long ronbus_coalesce_ioctl(struct ronbus_sub *sub, unsigned int cmd, void __user
 	err = ronbus_get_args(&args, sizeof(args), cmd, arg);
 	if (err)
 		return err;
-	if (!(sub->bus->features & RONBUS_F_COALESCE))
-		return -EOPNOTSUPP;
-	if (args.flags || args.messages > min((sub->bus->ring.mask + 1) / 2, RONBUS_COALESCE_MAX))
-		return -EINVAL;
-	if (args.messages > 1 && (args.delay_ns < RONBUS_COALESCE_DELAY_MIN ||
-				  args.delay_ns > RONBUS_COALESCE_DELAY_MAX))
-		return -EINVAL;
-	set(sub, &args);
-	return 0;
+	err = ronbus_coalesce_check(sub->bus->page, &args);
+	if (!err)
+		set(sub, &args);
+	return err;
 }

@@ -37,7 +37,9 @@
 #include "../uapi/ronbus.h"
 #include "../uapi/ronbus_blocks.h"
 #include "../uapi/ronbus_ring.h"
-#include "limits.h"
+#include "../common/backlog.h"
+#include "../common/blocks_queue.h"
+#include "../common/limits.h"
 
 struct eventfd_ctx;
 struct io_uring_cmd;
@@ -45,8 +47,6 @@ struct ipc_namespace;
 struct seq_file;
 struct user_struct;
 
-/* All there are. A kernel that cannot have one leaves it out here. */
-#define RONBUS_FEATURES_HERE RONBUS_FEATURES_KNOWN
 #define RONBUS_ACCESS_ALL (RONBUS_ACCESS_SUBSCRIBE | RONBUS_ACCESS_PUBLISH | RONBUS_ACCESS_END)
 
 /**
@@ -104,10 +104,7 @@ struct ronbus_region {
  * @join_work: wakes them, for there may be any number; cancelled when the bus is freed
  * @blocks_mem: memory of the blocks, with RONBUS_F_BLOCKS
  * @blocks: view of it
- * @blocks_order: blocks that nobody writes, the longest published first, as a ring of @blocks.count
- *	places; under @lock like all that follows
- * @blocks_first: where it begins
- * @blocks_free: how many there are
+ * @blocks_queue: which of them is next; under @lock like all that follows
  * @blocks_published: blocks published
  * @blocks_dropped: messages for which there was none
  * @blocks_pinned: blocks that were pinned when one was needed
@@ -120,7 +117,7 @@ struct ronbus_region {
  * them, before it lets its bus go. What is freed with the bus: the info page, the ring and the
  * blocks.
  *
- * Blocks are part of the bus. One that is not in @blocks_order is reached, apart from readers
+ * Blocks are part of the bus. One that is not in @blocks_queue is reached, apart from readers
  * that have it pinned or look whether they may, by the publisher alone that took it, which is in a
  * call, until it gives it back; all others are nobody's, and are taken under @lock.
  */
@@ -157,9 +154,7 @@ struct ronbus_bus {
 	struct work_struct join_work;
 	struct ronbus_region blocks_mem;
 	struct ronbus_blocks blocks;
-	u32 *blocks_order;
-	u32 blocks_first;
-	u32 blocks_free;
+	struct ronbus_blocks_queue blocks_queue;
 	u64 blocks_published;
 	u64 blocks_dropped;
 	u64 blocks_pinned;
@@ -210,25 +205,19 @@ struct ronbus_pub {
 
 /**
  * struct ronbus_coalescing - for how many messages a subscriber is woken; under the lock of it
- * @messages: how many; read without the lock as well
+ * @backlog: what is there; how many are enough is read without the lock as well
  * @delay: how long after the first, in nanoseconds
  * @wake_at: once the position before this one is reached there may be enough; changes under
  *	bus->wake_lock as well, and is read without either
- * @due: what is before this position need not be more
- * @from: the cursor that @ahead was counted from
- * @ahead: what has been counted
  * @changes: how often the topics have changed that it was counted for
  * @timed: the message that the timer was started for
  * @timer: from the first message
  * @deferred: notifications that did not wake it
  */
 struct ronbus_coalescing {
-	u32 messages;
+	struct ronbus_backlog backlog;
 	u64 delay;
 	u64 wake_at;
-	u64 due;
-	u64 from;
-	struct ronbus_ahead ahead;
 	u32 changes;
 	u64 timed;
 	struct hrtimer timer;
@@ -383,7 +372,6 @@ int ronbus_publish(struct ronbus_pub *pub, struct ronbus_publish *args, bool non
 int ronbus_put_bounce(struct ronbus_pub *pub, u64 audience, u32 topic, u32 len);
 
 /* blocks.c */
-int ronbus_blocks_check(struct ronbus_create *args);
 int ronbus_blocks_alloc(struct ronbus_bus *bus, const struct ronbus_create *args);
 void ronbus_blocks_free(struct ronbus_bus *bus);
 long ronbus_publish_block_ioctl(struct ronbus_pub *pub, unsigned int cmd, void __user *arg);
@@ -425,17 +413,17 @@ unsigned int ronbus_coalesce_notify(struct ronbus_bus *bus, enum ronbus_wake_cau
 				    u32 *looks);
 long ronbus_coalesce_ioctl(struct ronbus_sub *sub, unsigned int cmd, void __user *arg);
 
-/* Has the position before @next been claimed, or one that would be behind it passed by? */
-static inline bool ronbus_coalesce_reached(const struct ronbus_bus *bus, u64 next)
+/* Is a subscriber woken for more than one message at a time? */
+static inline bool ronbus_coalesces(const struct ronbus_sub *sub)
 {
-	return next != ~0ULL && ronbus_ring_reached(&bus->ring, next - 1);
+	return READ_ONCE(sub->coalesce.backlog.messages) > 1;
 }
 
 /* Behind commit_last(): is somebody to be asked whether he has enough? */
 static inline bool ronbus_coalesce_due(const struct ronbus_bus *bus)
 {
 	return bus->features & RONBUS_F_COALESCE &&
-	       ronbus_coalesce_reached(bus, READ_ONCE(bus->page->wake_next));
+	       ronbus_backlog_reached(&bus->ring, READ_ONCE(bus->page->wake_next));
 }
 
 /* uring.c */

@@ -11,6 +11,7 @@
 #include <linux/uaccess.h>
 
 #include "../uapi/ronbus_events.h" /* not used: compiled, so that modules can */
+#include "../common/create.h"
 #include "internal.h"
 
 /**
@@ -118,32 +119,10 @@ int ronbus_install(struct file *file, unsigned int cmd, void __user *to, const v
  */
 long ronbus_query_ioctl(unsigned int cmd, void __user *arg)
 {
-	struct ronbus_query query = {
-		.abi_version = RONBUS_ABI_VERSION,
-		.page_size = PAGE_SIZE,
-		.features = RONBUS_FEATURES_HERE,
-		.bus_flags = RONBUS_BUS_FLAGS_KNOWN,
-		.buses_max = RONBUS_BUSES_MAX,
-		.ring_bytes_max = RONBUS_RING_BYTES_MAX,
-		.capacity_min = RONBUS_CAPACITY_MIN,
-		.capacity_max = RONBUS_CAPACITY_MAX,
-		.payload_min = RONBUS_PAYLOAD_MIN,
-		.payload_max = RONBUS_PAYLOAD_MAX,
-		.subscribers_max = RONBUS_SUBSCRIBERS_MAX,
-		.publishers_max = RONBUS_PUBLISHERS_MAX,
-		.topics_max = RONBUS_TOPICS_MAX,
-		.batch_max = RONBUS_BATCH_MAX,
-		.name_size = RONBUS_NAME_SIZE,
-		.create_size = sizeof(struct ronbus_create),
-		.info_size = sizeof(struct ronbus_info),
-		.stats_size = sizeof(struct ronbus_stats),
-		.info_page_size = sizeof(struct ronbus_info_page),
-		.self_page_size = sizeof(struct ronbus_self),
-		.blocks_bytes_max = RONBUS_BLOCKS_BYTES_MAX,
-		.block_size_max = RONBUS_BLOCK_SIZE_MAX,
-		.blocks_max = RONBUS_BLOCKS_MAX,
-	};
+	struct ronbus_query query = ronbus_query_limits();
 
+	query.page_size = PAGE_SIZE;
+	query.buses_max = RONBUS_BUSES_MAX;
 	return ronbus_put_args(arg, cmd, &query, sizeof(query));
 }
 

@@ -14,6 +14,7 @@
 #include <linux/timekeeping.h>
 #include <linux/uaccess.h>
 
+#include "../common/member.h"
 #include "compat.h"
 #include "internal.h"
 #include "trace.h"
@@ -491,21 +492,17 @@ static const struct file_operations pub_fops = {
 static int enrol(struct ronbus_pub *pub, bool mapped)
 {
 	struct ronbus_bus *bus = pub->bus;
-	u32 status = bus->page->status;
-	unsigned int id = 0;
+	u32 id = 0;
+	int err;
 
 	lockdep_assert_held(&bus->lock);
 
-	if (status & RONBUS_STATUS_SEALED)
-		return -EPERM;
-	if (status & RONBUS_STATUS_ENDED)
-		return -ESHUTDOWN;
-	if (bus->flags & RONBUS_BUS_EXCLUSIVE && bus->publishers)
-		return -EBUSY;
+	err = ronbus_publisher_check(bus->page, bus->publishers);
+	if (err)
+		return err;
 	if (mapped) {
-		/* Fewer than slots: if all of them stall, there is still one to publish in. */
-		id = ffz(bus->ids | 1);
-		if (bus->ids == ~1ULL || id > bus->ring.mask)
+		id = ronbus_publisher_id(bus->ids, bus->ring.mask + 1);
+		if (!id)
 			return -ENOSPC;
 		bus->ids |= BIT_ULL(id);
 	}

@@ -6,60 +6,25 @@
 #include <linux/build_bug.h>
 #include <linux/err.h>
 #include <linux/kernel.h>
-#include <linux/log2.h>
 #include <linux/nospec.h>
 #include <linux/seq_file.h>
 #include <linux/slab.h>
 
+#include "../common/counters.h"
 #include "../uapi/ronbus_counters.h"
 #include "internal.h"
 #include "trace.h"
 
-static void add_pub(struct ronbus_counters *sum, const struct ronbus_pub *pub)
-{
-	const struct ronbus_self *self = pub->self;
-	unsigned int i;
-	u64 n;
-
-	sum->no_receivers_total += READ_ONCE(self->messages_for[0]);
-	for (i = 1; i <= RONBUS_SUBSCRIBERS_MAX; i++) {
-		n = READ_ONCE(self->messages_for[i]);
-		sum->published_total += n;
-		sum->addressed_total += n * i;
-		sum->ready_mask_width[ilog2(i)] += n;
-	}
-	for (i = 0; i < RONBUS_BATCH_BUCKETS; i++) {
-		n = READ_ONCE(self->batch_len[i]);
-		sum->batch_publish_total += n;
-		sum->batch_len_histogram[i] += n;
-	}
-	sum->dropped_total += READ_ONCE(self->dropped);
-	sum->interest_skips_total += READ_ONCE(self->interest_skips);
-	sum->metrics_tls_flush_total += READ_ONCE(self->flushes);
-}
-
 static void add_sub(struct ronbus_counters *sum, const struct ronbus_sub *sub)
 {
-	const struct ronbus_self *self = sub->self;
 	unsigned int i;
 
-	sum->delivered_total += READ_ONCE(self->delivered);
-	sum->filtered_total += READ_ONCE(self->filtered);
-	sum->holes_total += READ_ONCE(self->holes);
-	sum->receiver_lag_total += READ_ONCE(self->lags);
-	sum->overflow_dropped_total += READ_ONCE(self->lost);
+	ronbus_counters_add_sub(sum, sub->self);
 	sum->waits_total += atomic64_read(&sub->waits);
 	sum->coalesce_deferred_total += atomic64_read(&sub->coalesce.deferred);
 	sum->notify_sends_total += atomic64_read(&sub->wakes[RONBUS_WAKE_DATA]);
 	for (i = 0; i < RONBUS_WAKE_CAUSES; i++)
 		sum->wakes_total[i] += atomic64_read(&sub->wakes[i]);
-}
-
-/* What was addressed and needed no waking. The two are read at different moments. */
-static void set_suppressed(struct ronbus_counters *sum, u64 addressed)
-{
-	sum->notify_suppressed_total =
-		addressed > sum->notify_sends_total ? addressed - sum->notify_sends_total : 0;
 }
 
 /**
@@ -74,7 +39,7 @@ void ronbus_retire(struct ronbus_bus *bus, const struct ronbus_pub *pub,
 	lockdep_assert_held(&bus->lock);
 
 	if (pub)
-		add_pub(&bus->retired, pub);
+		ronbus_counters_add_pub(&bus->retired, pub->self);
 	if (sub)
 		add_sub(&bus->retired, sub);
 }
@@ -88,7 +53,7 @@ static void gather_bus(struct ronbus_bus *bus, struct ronbus_stats *stats)
 
 	stats->counters = bus->retired;
 	list_for_each_entry(pub, &bus->pubs, node)
-		add_pub(&stats->counters, pub);
+		ronbus_counters_add_pub(&stats->counters, pub->self);
 	for (i = 0; i < RONBUS_SUBSCRIBERS_MAX; i++) {
 		const struct ronbus_sub *sub =
 			rcu_dereference_protected(bus->subs[i], lockdep_is_held(&bus->lock));
@@ -103,7 +68,7 @@ static void gather_bus(struct ronbus_bus *bus, struct ronbus_stats *stats)
 	stats->counters.blocks_pinned_total = bus->blocks_pinned;
 	for (i = 0; i < RONBUS_AUTOTUNE_REASONS; i++)
 		stats->counters.autotune_warn_total[i] = bus->autotune_warned[i];
-	set_suppressed(&stats->counters, stats->counters.addressed_total);
+	ronbus_counters_suppressed(&stats->counters, stats->counters.addressed_total);
 	stats->armed = READ_ONCE(bus->page->armed);
 }
 
@@ -122,7 +87,7 @@ static int gather_sub(struct ronbus_bus *bus, u32 index, struct ronbus_stats *st
 	if (!sub)
 		return -ENOENT;
 	add_sub(&stats->counters, sub);
-	set_suppressed(&stats->counters, stats->counters.delivered_total);
+	ronbus_counters_suppressed(&stats->counters, stats->counters.delivered_total);
 	stats->armed = READ_ONCE(bus->page->armed) >> index & 1;
 	stats->cursor = READ_ONCE(sub->self->cursor);
 	stats->start = sub->start;

@@ -13,6 +13,7 @@
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 
+#include "../common/member.h"
 #include "compat.h"
 #include "internal.h"
 #include "trace.h"
@@ -325,25 +326,6 @@ static int sub_mmap(struct file *file, struct vm_area_struct *vma)
 	return -EINVAL;
 }
 
-static int start_position(const struct ronbus_bus *bus, const struct ronbus_subscribe *args,
-			  u64 tail, u64 *start)
-{
-	u64 capacity = bus->ring.mask + 1;
-
-	switch (args->start) {
-	case RONBUS_START_LATEST:
-		*start = tail;
-		return 0;
-	case RONBUS_START_OLDEST:
-		*start = max(tail - capacity, capacity);
-		return 0;
-	case RONBUS_START_AT:
-		*start = args->position;
-		return args->position < capacity || args->position > tail ? -ERANGE : 0;
-	}
-	return -EINVAL;
-}
-
 /* A subscriber is no longer found. Those that found it before are done after a grace period. */
 static void withdraw(struct ronbus_sub *sub)
 {
@@ -372,19 +354,15 @@ static int enrol(struct ronbus_sub *sub, const struct ronbus_subscribe *args)
 	if (bus->members == ~0ULL)
 		return -ENOSPC;
 	sub->index = ffz(bus->members);
-	if (bus->features & RONBUS_F_INTEREST)
-		sub->interest.bit = BIT_ULL(sub->index);
-	sub->interest.topics = args->topics;
-	sub->interest.asked = args->topics;
+	sub->interest = ronbus_join_interest(bus->page, args, sub->index);
 	rcu_assign_pointer(bus->subs[sub->index], sub);
 	bus->members |= BIT_ULL(sub->index);
 	set_audience(sub, args->topics);
 	smp_mb(); /* barrier J, with J' and D in notify_audience(): join.pml */
 
 	tail = ronbus_ring_tail(&bus->ring);
-	/* Where messages are retained none is too late for a newcomer: its topics decide. */
-	sub->interest.joined = bus->flags & RONBUS_BUS_RETAIN ? ~0ULL : tail;
-	err = start_position(bus, args, tail, &sub->start);
+	sub->interest.joined = ronbus_joined(bus->flags, tail);
+	err = ronbus_start_position(args, bus->ring.mask + 1, tail, &sub->start);
 	if (err) {
 		withdraw(sub);
 		return err;
@@ -452,17 +430,6 @@ static const struct file_operations sub_fops = {
 	.show_fdinfo = ronbus_show_sub,
 };
 
-static int check_subscribe(const struct ronbus_bus *bus, const struct ronbus_subscribe *args)
-{
-	if (args->flags || args->pad || args->start > RONBUS_START_AT)
-		return -EINVAL;
-	if (bus->features & RONBUS_F_INTEREST ? !args->topics : args->topics != ~0ULL)
-		return -EINVAL;
-	if (args->position && args->start != RONBUS_START_AT)
-		return -EINVAL;
-	return 0;
-}
-
 /**
  * ronbus_sub_join() - make a subscriber
  * @bus: its bus
@@ -477,7 +444,7 @@ struct file *ronbus_sub_join(struct ronbus_bus *bus, u32 access, struct ronbus_s
 	struct file *file;
 	int err;
 
-	err = check_subscribe(bus, args);
+	err = ronbus_subscribe_check(bus->features, args);
 	if (err)
 		return ERR_PTR(err);
 	if (!(access & RONBUS_ACCESS_SUBSCRIBE))

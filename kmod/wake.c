@@ -89,7 +89,7 @@ unsigned int ronbus_sub_ready(struct ronbus_sub *sub)
 {
 	struct seen seen = nothing_seen(sub);
 
-	if (unlikely(READ_ONCE(sub->coalesce.messages) > 1) && !ronbus_coalesce_ready(sub))
+	if (unlikely(ronbus_coalesces(sub)) && !ronbus_coalesce_ready(sub))
 		return 0;
 	return look(sub, &seen);
 }
@@ -299,7 +299,7 @@ static unsigned int arm_coalescing(struct ronbus_sub *sub, struct seen *seen, bo
  */
 unsigned int ronbus_sub_arm(struct ronbus_sub *sub)
 {
-	bool coalescing = READ_ONCE(sub->coalesce.messages) > 1, relied = false;
+	bool coalescing = ronbus_coalesces(sub), relied = false;
 	struct seen seen = nothing_seen(sub);
 	unsigned int ready;
 

@@ -7,15 +7,11 @@
  */
 #include "internal.h"
 
+#include "../common/create.h"
+
 unsigned int ronbus_autotune_capacity(unsigned int subscribers, unsigned int override)
 {
-	if (override)
-		return override;
-	if (subscribers <= 4)
-		return 64;
-	if (subscribers <= 16)
-		return 128;
-	return 256;
+	return override ? override : ronbus_autotune(subscribers);
 }
 
 unsigned int ronbus_capacity_for(__u64 rate, __u64 pause_ns)

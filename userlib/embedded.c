@@ -9,6 +9,12 @@
  */
 #include "internal.h"
 
+#include "../common/backlog.h"
+#include "../common/blocks_queue.h"
+#include "../common/counters.h"
+#include "../common/create.h"
+#include "../common/member.h"
+
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/futex.h>
@@ -24,15 +30,6 @@
 #include <unistd.h>
 
 #define ACCESS_ALL ((__u32)(RONBUS_ACCESS_SUBSCRIBE | RONBUS_ACCESS_PUBLISH))
-#define RING_BYTES_MAX (64UL << 20) /* as the module has it */
-#define READY_LOOKS 64 /* likewise */
-#define BLOCKS_BYTES_MAX (64UL << 20) /* likewise */
-#define COALESCE_LOOKS 2048 /* likewise */
-#define NOTIFY_LOOKS 64 /* likewise */
-#define ARM_TRIES 8 /* likewise */
-#define EXCLUSIVE_WAITERS 64
-#define BLOCK_LOOKS (RONBUS_SUBSCRIBERS_MAX * RONBUS_PINS_MAX + 1) /* likewise */
-#define NOT_DEFERRED (~0ULL)
 #define BASE_ALIGN 128UL /* two lines, as the mappings of the device have it */
 
 struct embedded_pub;
@@ -61,9 +58,7 @@ struct embedded_sub;
  * @past: counters of members that have left, and the kernel's own
  * @blocks: the blocks, with RONBUS_F_BLOCKS
  * @blocks_memory: what they lie in, for free()
- * @blocks_order: blocks that nobody writes, the longest published first, as a ring of @blocks.count
- * @blocks_first: where it begins
- * @blocks_free: how many there are
+ * @blocks_queue: which of them is next
  */
 struct embedded_bus {
 	struct ronbus_info_page info;
@@ -86,9 +81,7 @@ struct embedded_bus {
 	struct ronbus_counters past;
 	struct ronbus_blocks blocks;
 	void *blocks_memory;
-	__u32 *blocks_order;
-	__u32 blocks_first;
-	__u32 blocks_free;
+	struct ronbus_blocks_queue blocks_queue;
 };
 
 struct embedded_handle {
@@ -115,12 +108,9 @@ struct embedded_pub {
 
 /**
  * struct coalescing - for how many messages a subscriber is woken, under the lock of its bus
- * @messages: how many; its own thread reads it without the lock
+ * @backlog: what is there; its own thread reads without the lock how many are enough
  * @delay: how long after the first
  * @wake_at: once this is claimed there may be enough
- * @due: what is before this position need not be more
- * @from: the cursor that was counted from
- * @ahead: what was counted
  * @timed: the first message when the timer was started
  * @expires: when the timer goes off, or 0
  * @alarm: when @thread looks at @expires next
@@ -130,12 +120,9 @@ struct embedded_pub {
  * @closing: it is to end
  */
 struct coalescing {
-	__u32 messages;
+	struct ronbus_backlog backlog;
 	__u64 delay;
 	__u64 wake_at;
-	__u64 due;
-	__u64 from;
-	struct ronbus_ahead ahead;
 	__u64 timed;
 	__u64 expires;
 	__u64 alarm;
@@ -221,62 +208,12 @@ static void bus_unlock(struct embedded_bus *bus);
 
 /* ---- the life of a bus ---------------------------------------------------------------- */
 
-static bool name_ok(const char name[RONBUS_NAME_SIZE])
-{
-	static const char good[] = "abcdefghijklmnopqrstuvwxyz"
-				   "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
-
-	return name[strspn(name, good)] == '\0';
-}
-
-static int check_blocks(struct ronbus_create *req)
-{
-	if (!(req->features & RONBUS_F_BLOCKS))
-		return req->block_size || req->blocks ? -EINVAL : 0;
-	if (!req->block_size)
-		req->block_size = RONBUS_BLOCK_SIZE_DEFAULT;
-	if (!req->blocks)
-		req->blocks = req->capacity < RONBUS_BLOCKS_MAX ? req->capacity : RONBUS_BLOCKS_MAX;
-	if (req->block_size % RONBUS_BLOCK_SIZE_MIN || req->block_size > RONBUS_BLOCK_SIZE_MAX ||
-	    req->blocks > RONBUS_BLOCKS_MAX || req->payload < sizeof(struct ronbus_block_ref) ||
-	    ronbus_blocks_bytes(req->blocks, req->block_size) > BLOCKS_BYTES_MAX)
-		return -EINVAL;
-	return 0;
-}
-
-static int check_create(struct ronbus_create *req)
-{
-	if (req->features & ~RONBUS_FEATURES_KNOWN || req->flags & ~RONBUS_BUS_FLAGS_KNOWN ||
-	    (req->flags & RONBUS_BUS_MAP_NONE && req->flags & RONBUS_BUS_MAP_ALL) ||
-	    (req->flags & RONBUS_BUS_COARSE_TIME && !(req->features & RONBUS_F_TIME)) ||
-	    req->mode & ~0666U || !name_ok(req->name))
-		return -EINVAL;
-	if (req->features & RONBUS_F_AUTOTUNE_CAP)
-		req->capacity = ronbus_autotune_capacity(req->subscribers, req->capacity);
-	else if (req->subscribers)
-		return -EINVAL;
-	if (!req->capacity)
-		req->capacity = RONBUS_CAPACITY_DEFAULT;
-	if (!req->payload)
-		req->payload = RONBUS_PAYLOAD_DEFAULT;
-	if (!req->mode)
-		req->mode = 0600;
-
-	if (req->capacity < RONBUS_CAPACITY_MIN || req->capacity > RONBUS_CAPACITY_MAX ||
-	    req->capacity & (req->capacity - 1) || req->payload < RONBUS_PAYLOAD_MIN ||
-	    req->payload > RONBUS_PAYLOAD_MAX || req->payload & 7 ||
-	    req->subscribers > RONBUS_SUBSCRIBERS_MAX ||
-	    ronbus_ring_bytes(req->capacity, req->payload, req->features) > RING_BYTES_MAX)
-		return -EINVAL;
-	return check_blocks(req);
-}
-
 /* All of it but the lock, which in a child of fork() may be held, by nobody. */
 static void bus_free_memory(struct embedded_bus *bus)
 {
 	free(bus->memory);
 	free(bus->blocks_memory);
-	free(bus->blocks_order);
+	free(bus->blocks_queue.order);
 	free(bus);
 }
 
@@ -289,18 +226,18 @@ static void bus_free(struct embedded_bus *bus)
 static bool blocks_alloc(struct embedded_bus *bus, const struct ronbus_create *req)
 {
 	uintptr_t base;
-	__u32 i;
+	__u32 *order;
 
 	if (!req->blocks)
 		return true;
-	bus->blocks_order = calloc(req->blocks, sizeof(*bus->blocks_order));
+	order = calloc(req->blocks, sizeof(*order));
+	if (!order)
+		return false;
+	ronbus_blocks_queue_fill(&bus->blocks_queue, order, req->blocks);
 	bus->blocks_memory =
 		calloc(1, ronbus_blocks_bytes(req->blocks, req->block_size) + BASE_ALIGN - 1);
-	if (!bus->blocks_order || !bus->blocks_memory)
+	if (!bus->blocks_memory)
 		return false;
-	for (i = 0; i < req->blocks; i++)
-		bus->blocks_order[i] = i;
-	bus->blocks_free = req->blocks;
 	base = ((uintptr_t)bus->blocks_memory + BASE_ALIGN - 1) & ~(BASE_ALIGN - 1);
 	ronbus_blocks_view(&bus->blocks, (void *)base, req->blocks, req->block_size);
 	return true;
@@ -350,13 +287,7 @@ static struct embedded_bus *bus_alloc(const struct ronbus_create *req)
 	ronbus_ring_view(&bus->ring, (void *)base, req->capacity, req->payload, req->features);
 	ronbus_ring_reset(&bus->ring);
 
-	bus->info.abi_version = RONBUS_ABI_VERSION;
-	bus->info.size = sizeof(bus->info);
-	bus->info.features = req->features;
-	bus->info.flags = req->flags;
-	bus->info.capacity = req->capacity;
-	bus->info.payload = req->payload;
-	bus->info.wake_next = req->features & RONBUS_F_COALESCE ? NOT_DEFERRED : 0;
+	ronbus_create_info_page(req, &bus->info);
 	bus->mode = req->mode;
 	memcpy(bus->name, req->name, sizeof(bus->name));
 	return bus;
@@ -389,7 +320,7 @@ static void bus_put(struct embedded_bus *bus)
 /* It gives up its name when it is sealed or ends, whoever still has it open. */
 static bool has_name(const struct embedded_bus *bus)
 {
-	return !(RB_READ(&bus->info.status) & (RONBUS_STATUS_SEALED | RONBUS_STATUS_ENDED));
+	return !(RB_READ(&bus->info.status) & RONBUS_STATUS_OVER);
 }
 
 /* With the lock of the table, in which the last one is the first. */
@@ -439,29 +370,15 @@ static void autotune_warn(struct embedded_bus *bus, enum ronbus_autotune_reason 
 	ronbus_cancel_release(was);
 }
 
-static void autotune(struct embedded_bus *bus, bool chosen)
-{
-	__u32 capacity = bus->info.capacity;
-
-	if (!(bus->info.features & RONBUS_F_AUTOTUNE_CAP))
-		return;
-	if (chosen)
-		bus->autotuned_for = capacity == 64    ? 4
-				     : capacity == 128 ? 16
-						       : RONBUS_SUBSCRIBERS_MAX;
-	else if (capacity > RONBUS_CAPACITY_WARN)
-		autotune_warn(bus, RONBUS_AUTOTUNE_CAPACITY);
-}
-
 static int embedded_create(const char *where, struct ronbus_create *req, struct ronbus **bus)
 {
-	bool chosen = !req->capacity;
+	__u32 tuned_for = ronbus_create_complete(req);
 	struct embedded_handle *handle;
 	struct embedded_bus *new;
 	int err;
 
 	(void)where;
-	err = check_create(req);
+	err = ronbus_create_check(req);
 	if (err)
 		return err;
 	handle = handle_alloc(ACCESS_ALL);
@@ -472,7 +389,10 @@ static int embedded_create(const char *where, struct ronbus_create *req, struct 
 		err = -ENOMEM;
 		goto free_handle;
 	}
-	autotune(new, chosen);
+	new->autotuned_for = tuned_for;
+	if (!tuned_for && req->features & RONBUS_F_AUTOTUNE_CAP &&
+	    req->capacity > RONBUS_CAPACITY_WARN)
+		autotune_warn(new, RONBUS_AUTOTUNE_CAPACITY);
 
 	pthread_mutex_lock(&table.lock);
 	if (find_bus(new->name, 0)) {
@@ -544,7 +464,8 @@ static int embedded_attach(const char *where, const struct ronbus_attach *req, s
 	int err;
 
 	(void)where;
-	if (!req->access || req->access & ~ACCESS_ALL || !*req->name || !name_ok(req->name))
+	if (!req->access || req->access & ~ACCESS_ALL || !*req->name ||
+	    !ronbus_name_valid(req->name))
 		return -EINVAL;
 	handle = handle_alloc(req->access);
 	if (!handle)
@@ -576,31 +497,9 @@ static void embedded_bus_abandon(struct ronbus *base)
 static int embedded_query(const char *where, struct ronbus_query *query)
 {
 	(void)where;
-	*query = (struct ronbus_query){
-		.abi_version = RONBUS_ABI_VERSION,
-		.page_size = (__u32)sysconf(_SC_PAGESIZE),
-		.features = RONBUS_FEATURES_KNOWN,
-		.bus_flags = RONBUS_BUS_FLAGS_KNOWN,
-		.buses_max = UINT32_MAX,
-		.ring_bytes_max = RING_BYTES_MAX,
-		.capacity_min = RONBUS_CAPACITY_MIN,
-		.capacity_max = RONBUS_CAPACITY_MAX,
-		.payload_min = RONBUS_PAYLOAD_MIN,
-		.payload_max = RONBUS_PAYLOAD_MAX,
-		.subscribers_max = RONBUS_SUBSCRIBERS_MAX,
-		.publishers_max = RONBUS_PUBLISHERS_MAX,
-		.topics_max = RONBUS_TOPICS_MAX,
-		.batch_max = RONBUS_BATCH_MAX,
-		.name_size = RONBUS_NAME_SIZE,
-		.create_size = sizeof(struct ronbus_create),
-		.info_size = sizeof(struct ronbus_info),
-		.stats_size = sizeof(struct ronbus_stats),
-		.info_page_size = sizeof(struct ronbus_info_page),
-		.self_page_size = sizeof(struct ronbus_self),
-		.blocks_bytes_max = BLOCKS_BYTES_MAX,
-		.block_size_max = RONBUS_BLOCK_SIZE_MAX,
-		.blocks_max = RONBUS_BLOCKS_MAX,
-	};
+	*query = ronbus_query_limits();
+	query->page_size = (__u32)sysconf(_SC_PAGESIZE);
+	query->buses_max = UINT32_MAX;
 	return 0;
 }
 
@@ -682,7 +581,7 @@ static void signal_end(const struct embedded_sub *sub)
 {
 	int i;
 
-	for (i = 0; sub->own_fd >= 0 && i < EXCLUSIVE_WAITERS; i++)
+	for (i = 0; sub->own_fd >= 0 && i < (int)RONBUS_WAITERS_MAX; i++)
 		eventfd_signal(sub->own_fd);
 	eventfd_signal(sub->user_fd);
 }
@@ -736,7 +635,7 @@ struct seen {
 
 static struct seen nothing_seen(const struct embedded_sub *sub)
 {
-	return (struct seen){ RB_READ(&sub->self.cursor), READY_LOOKS - 1 };
+	return (struct seen){ RB_READ(&sub->self.cursor), RONBUS_READY_LOOKS - 1 };
 }
 
 static bool ended(const struct embedded_sub *sub)
@@ -812,7 +711,7 @@ static bool arm_bit(struct embedded_sub *sub, struct seen *seen, bool *relied)
 
 	__atomic_fetch_add(&sub->kernel.waits_total, 1, __ATOMIC_RELAXED);
 	pthread_mutex_lock(&sub->arming);
-	for (tries = 0; tries < ARM_TRIES && !armed; tries++) {
+	for (tries = 0; tries < RONBUS_ARM_TRIES && !armed; tries++) {
 		__u64 end = seen->end;
 		bool busy = next_is_busy(sub, seen);
 
@@ -833,18 +732,18 @@ static bool arm_bit(struct embedded_sub *sub, struct seen *seen, bool *relied)
 
 static bool coalesces(const struct embedded_sub *sub)
 {
-	return RB_READ(&sub->coalesce.messages) > 1;
+	return RB_READ(&sub->coalesce.backlog.messages) > 1;
 }
 
 static bool deferred(const struct embedded_sub *sub)
 {
-	return sub->coalesce.wake_at != NOT_DEFERRED;
+	return sub->coalesce.wake_at != RONBUS_NOT_DEFERRED;
 }
 
 static void set_wake_at(struct embedded_sub *sub, __u64 at)
 {
 	struct embedded_bus *bus = sub->bus;
-	__u64 was = sub->coalesce.wake_at, next = NOT_DEFERRED;
+	__u64 was = sub->coalesce.wake_at, next = RONBUS_NOT_DEFERRED;
 	int i;
 
 	if (at == was)
@@ -871,9 +770,9 @@ static void start_timer(struct embedded_sub *sub)
 {
 	struct coalescing *c = &sub->coalesce;
 
-	if (c->expires && c->timed == c->ahead.first)
+	if (c->expires && c->timed == c->backlog.ahead.first)
 		return;
-	c->timed = c->ahead.first;
+	c->timed = c->backlog.ahead.first;
 	c->expires = ronbus_now() + c->delay;
 	if (c->expires < c->alarm)
 		wake_timer(c);
@@ -883,69 +782,28 @@ static void start_timer(struct embedded_sub *sub)
 static struct ronbus_ahead count_from(const struct embedded_sub *sub, __u64 from, __u32 messages)
 {
 	return ronbus_ring_ahead(&sub->base.sub.ring, from, &sub->base.sub.interest,
-				 messages ? messages : 1, COALESCE_LOOKS);
+				 ronbus_backlog_wanted(messages), RONBUS_COALESCE_LOOKS);
 }
 
-/* With the lock of the bus. */
-static void count_anew(struct embedded_sub *sub, __u64 cursor)
-{
-	sub->coalesce.from = cursor;
-	sub->coalesce.ahead = (struct ronbus_ahead){ .end = cursor };
-}
-
-/*
- * Go on counting, with what is left of a budget. If the subscriber has read meanwhile, what was
- * counted is no longer before it.
- */
+/* With the lock of the bus: go on counting, with what is left of a budget. */
 static void count_on(struct embedded_sub *sub, __u32 *looks)
 {
-	struct coalescing *c = &sub->coalesce;
-	__u64 cursor = RB_READ(&sub->self.cursor);
-
-	if (cursor != c->from)
-		count_anew(sub, cursor);
-	*looks = ronbus_ring_ahead_more(&sub->base.sub.ring, &c->ahead, &sub->base.sub.interest,
-					c->messages ? c->messages : 1, *looks);
+	*looks = ronbus_backlog_count(&sub->coalesce.backlog, &sub->base.sub.ring,
+				      &sub->base.sub.interest, RB_READ(&sub->self.cursor), *looks);
 }
 
-/*
- * Take over a count that was made without the lock, unless the subscriber has read since, or another
- * thread has counted further.
- */
+/* Take over a count that was made without the lock, unless that is old by now. */
 static void take_count(struct embedded_sub *sub, __u64 from, const struct ronbus_ahead *ahead)
 {
-	struct coalescing *c = &sub->coalesce;
-	__u32 looks = NOTIFY_LOOKS;
+	__u32 looks = RONBUS_NOTIFY_LOOKS;
 
-	if (from == RB_READ(&sub->self.cursor) && (from != c->from || ahead->end >= c->ahead.end)) {
-		c->from = from;
-		c->ahead = *ahead;
-	} else {
+	if (!ronbus_backlog_take(&sub->coalesce.backlog, from, ahead, RB_READ(&sub->self.cursor)))
 		count_on(sub, &looks);
-	}
 }
 
-/* Is it to be woken for what has been counted? */
 static bool enough(struct embedded_sub *sub)
 {
-	struct coalescing *c = &sub->coalesce;
-
-	if (c->ahead.more)
-		return true;
-	if (!c->ahead.messages)
-		return false;
-	if (c->ahead.messages >= c->messages)
-		c->due = c->ahead.end;
-	return c->from < c->due;
-}
-
-static __u64 expected(const struct coalescing *c, bool busy)
-{
-	if (!c->ahead.messages)
-		return NOT_DEFERRED;
-	if (busy)
-		return c->ahead.end + 1;
-	return c->ahead.end + c->messages - c->ahead.messages;
+	return ronbus_backlog_enough(&sub->coalesce.backlog);
 }
 
 /*
@@ -961,11 +819,11 @@ static bool settle(struct embedded_sub *sub, __u32 *looks)
 	__u64 end;
 
 	count_on(sub, looks);
-	for (tries = 0; tries < ARM_TRIES && !enough(sub) && !ended(sub); tries++) {
-		end = c->ahead.end;
+	for (tries = 0; tries < RONBUS_ARM_TRIES && !enough(sub) && !ended(sub); tries++) {
+		end = c->backlog.ahead.end;
 		busy = ronbus_ring_claimed(ring, end);
-		set_wake_at(sub, expected(c, busy));
-		if (c->ahead.messages)
+		set_wake_at(sub, ronbus_backlog_wake_at(&c->backlog, busy));
+		if (c->backlog.ahead.messages)
 			start_timer(sub);
 		else
 			set_own(sub, busy);
@@ -975,16 +833,16 @@ static bool settle(struct embedded_sub *sub, __u32 *looks)
 		 */
 		RB_MB();
 		count_on(sub, looks);
-		if (!enough(sub) && !ended(sub) && c->ahead.end == end &&
+		if (!enough(sub) && !ended(sub) && c->backlog.ahead.end == end &&
 		    ronbus_ring_claimed(ring, end) == busy)
 			return false;
 		/* If the bit has been taken, whoever did so is waiting for our lock. */
 		if (!deferred(sub) && !take_own(sub))
 			return false;
 	}
-	set_wake_at(sub, NOT_DEFERRED);
+	set_wake_at(sub, RONBUS_NOT_DEFERRED);
 	/* A subscriber that is woken to count may find that there is not enough yet. */
-	if (!c->ahead.more)
+	if (!c->backlog.ahead.more)
 		c->expires = 0;
 	return true;
 }
@@ -1006,9 +864,7 @@ static void wake_deferred(struct embedded_bus *bus, enum ronbus_wake_cause cause
 {
 	int i;
 
-	if (cause == RONBUS_WAKE_DATA &&
-	    (bus->info.wake_next == NOT_DEFERRED ||
-	     !ronbus_ring_reached(&bus->ring, bus->info.wake_next - 1)))
+	if (cause == RONBUS_WAKE_DATA && !ronbus_backlog_reached(&bus->ring, bus->info.wake_next))
 		return;
 	for (i = 0; i < RONBUS_SUBSCRIBERS_MAX; i++) {
 		struct embedded_sub *sub = bus->subs[i];
@@ -1016,11 +872,11 @@ static void wake_deferred(struct embedded_bus *bus, enum ronbus_wake_cause cause
 		if (!sub || !deferred(sub))
 			continue;
 		if (cause == RONBUS_WAKE_DATA) {
-			if (!ronbus_ring_reached(&bus->ring, sub->coalesce.wake_at - 1) ||
+			if (!ronbus_backlog_reached(&bus->ring, sub->coalesce.wake_at) ||
 			    put_off(sub, looks))
 				continue;
 		}
-		set_wake_at(sub, NOT_DEFERRED);
+		set_wake_at(sub, RONBUS_NOT_DEFERRED);
 		if (cause != RONBUS_WAKE_CLOSE) /* of that it has been told */
 			wake(sub, cause);
 	}
@@ -1032,22 +888,16 @@ static void wake_deferred(struct embedded_bus *bus, enum ronbus_wake_cause cause
  */
 static void go_off(struct embedded_sub *sub)
 {
-	const struct ronbus_ring *ring = &sub->base.sub.ring;
 	struct coalescing *c = &sub->coalesce;
 	bool relied = deferred(sub);
-	__u32 looks = NOTIFY_LOOKS;
+	__u32 looks = RONBUS_NOTIFY_LOOKS;
 
 	c->expires = 0;
-	if (RB_READ(&sub->self.cursor) >= c->ahead.end) {
+	if (RB_READ(&sub->self.cursor) >= c->backlog.ahead.end) {
 		relied = relied && settle(sub, &looks);
 	} else {
-		__u64 tail = ronbus_ring_tail(ring), lap = c->from + ring->mask + 1;
-
-		/* Not later than a lap, whatever the ring says. */
-		c->due = tail < lap ? tail : lap;
-		if (c->due < c->ahead.end)
-			c->due = c->ahead.end;
-		set_wake_at(sub, NOT_DEFERRED);
+		ronbus_backlog_expire(&c->backlog, &sub->base.sub.ring);
+		set_wake_at(sub, RONBUS_NOT_DEFERRED);
 	}
 	if (relied)
 		wake(sub, RONBUS_WAKE_TIMER);
@@ -1097,24 +947,20 @@ static int embedded_coalesce(struct ronbus_subscriber_handle *base,
 {
 	struct embedded_sub *sub = (struct embedded_sub *)base;
 	struct coalescing *c = &sub->coalesce;
-	__u32 most = sub->bus->info.capacity / 2, looks = NOTIFY_LOOKS;
+	int err = ronbus_coalesce_check(&sub->bus->info, req);
+	__u32 looks = RONBUS_NOTIFY_LOOKS;
 	struct ronbus_ahead ahead;
 	__u64 from;
-	int err = 0;
 
-	if (!(sub->bus->info.features & RONBUS_F_COALESCE))
-		return -EOPNOTSUPP;
-	if (req->messages > most || req->messages > RONBUS_COALESCE_MAX ||
-	    (req->messages > 1 && (req->delay_ns < RONBUS_COALESCE_DELAY_MIN ||
-				   req->delay_ns > RONBUS_COALESCE_DELAY_MAX)))
-		return -EINVAL;
+	if (err)
+		return err;
 	from = RB_READ(&sub->self.cursor);
 	ahead = count_from(sub, from, req->messages);
 	bus_lock(sub->bus);
 	if (req->messages > 1)
 		err = have_timer(sub);
 	if (!err) {
-		RB_WRITE(&c->messages, req->messages);
+		RB_WRITE(&c->backlog.messages, req->messages);
 		c->delay = req->delay_ns;
 		take_count(sub, from, &ahead);
 		c->expires = 0;
@@ -1149,7 +995,7 @@ static void end_timer(struct embedded_sub *sub)
 
 static void wake_set(struct embedded_bus *bus, __u64 set, enum ronbus_wake_cause cause)
 {
-	__u32 looks = NOTIFY_LOOKS;
+	__u32 looks = RONBUS_NOTIFY_LOOKS;
 
 	for (; set; set &= set - 1) {
 		struct embedded_sub *sub = bus->subs[__builtin_ctzll(set)];
@@ -1225,14 +1071,14 @@ static bool coalesced(struct embedded_sub *sub)
 {
 	struct coalescing *c = &sub->coalesce;
 	__u64 from = RB_READ(&sub->self.cursor);
-	struct ronbus_ahead ahead = count_from(sub, from, c->messages);
+	struct ronbus_ahead ahead = count_from(sub, from, c->backlog.messages);
 	bool is;
 
 	bus_lock(sub->bus);
 	take_count(sub, from, &ahead);
 	is = enough(sub) || ended(sub);
 	/* A subscriber that only looks, now and then, shall see it in time too. */
-	if (!is && c->ahead.messages)
+	if (!is && c->backlog.ahead.messages)
 		start_timer(sub);
 	bus_unlock(sub->bus);
 	return is;
@@ -1257,7 +1103,7 @@ static void tell_polled(struct embedded_sub *sub)
 /* Arm or defer, unless there is enough. */
 static bool arm_coalescing(struct embedded_sub *sub)
 {
-	__u32 looks = NOTIFY_LOOKS;
+	__u32 looks = RONBUS_NOTIFY_LOOKS;
 	bool relied, is;
 
 	if (coalesced(sub))
@@ -1296,7 +1142,7 @@ static void disarm(struct embedded_sub *sub, bool data)
 		return;
 	if (coalesces(sub) && !data) {
 		bus_lock(sub->bus);
-		set_wake_at(sub, NOT_DEFERRED);
+		set_wake_at(sub, RONBUS_NOT_DEFERRED);
 		bus_unlock(sub->bus);
 	}
 	if (take_own(sub))
@@ -1450,10 +1296,10 @@ static void set_status(struct embedded_bus *bus, __u32 status)
 	RB_STORE_RELEASE(&bus->info.status, bus->info.status | status);
 }
 
-/* With the lock of the bus: nobody will publish any more. All are told, there being no later. */
-static void end(struct embedded_bus *bus)
+/* With the lock of the bus. All are told, for there is no later occasion. */
+static void end_if_due(struct embedded_bus *bus, bool abandoned)
 {
-	if (bus->publishers || bus->info.status & RONBUS_STATUS_ENDED)
+	if (!ronbus_end_due(&bus->info, bus->publishers, abandoned))
 		return;
 	set_status(bus, RONBUS_STATUS_ENDED);
 	take_armed(bus, ~0ULL);
@@ -1469,60 +1315,24 @@ static int embedded_seal(struct ronbus *base)
 		return -EACCES;
 	bus_lock(bus);
 	set_status(bus, RONBUS_STATUS_SEALED);
-	end(bus);
+	end_if_due(bus, false);
 	bus_unlock(bus);
 	return 0;
 }
 
 /* ---- counters ------------------------------------------------------------------------- */
 
-/* Add what a member counted in its own page. */
-static void add_self(struct ronbus_counters *to, const struct ronbus_self *self)
-{
-	unsigned int i;
-
-	to->no_receivers_total += RB_READ(&self->messages_for[0]);
-	to->receiver_lag_total += RB_READ(&self->lags);
-	to->overflow_dropped_total += RB_READ(&self->lost);
-	to->dropped_total += RB_READ(&self->dropped);
-	to->delivered_total += RB_READ(&self->delivered);
-	to->filtered_total += RB_READ(&self->filtered);
-	to->holes_total += RB_READ(&self->holes);
-	to->metrics_tls_flush_total += RB_READ(&self->flushes);
-	to->interest_skips_total += RB_READ(&self->interest_skips);
-	for (i = 1; i <= RONBUS_SUBSCRIBERS_MAX; i++) {
-		__u64 n = RB_READ(&self->messages_for[i]);
-
-		to->published_total += n;
-		to->addressed_total += n * i;
-		to->ready_mask_width[31 - __builtin_clz(i)] += n;
-	}
-	for (i = 0; i < RONBUS_BATCH_BUCKETS; i++) {
-		__u64 n = RB_READ(&self->batch_len[i]);
-
-		to->batch_publish_total += n;
-		to->batch_len_histogram[i] += n;
-	}
-}
-
 /* Add all there is about a subscriber. */
 static void add_sub(struct ronbus_counters *to, const struct embedded_sub *sub)
 {
 	int i;
 
-	add_self(to, &sub->self);
+	ronbus_counters_add_sub(to, &sub->self);
 	to->notify_sends_total += sub->kernel.wakes_total[RONBUS_WAKE_DATA];
 	to->waits_total += RB_READ(&sub->kernel.waits_total);
 	to->coalesce_deferred_total += sub->kernel.coalesce_deferred_total;
 	for (i = 0; i < RONBUS_WAKE_CAUSES; i++)
 		to->wakes_total[i] += sub->kernel.wakes_total[i];
-}
-
-/* What needed no waking. Counts that a thread has yet to flush may be missing from the first. */
-static void set_suppressed(struct ronbus_counters *of, __u64 addressed)
-{
-	of->notify_suppressed_total =
-		addressed > of->notify_sends_total ? addressed - of->notify_sends_total : 0;
 }
 
 static void bus_counters(struct embedded_bus *bus, struct ronbus_counters *to)
@@ -1532,11 +1342,11 @@ static void bus_counters(struct embedded_bus *bus, struct ronbus_counters *to)
 
 	*to = bus->past;
 	for (pub = bus->pubs; pub; pub = pub->next)
-		add_self(to, &pub->self);
+		ronbus_counters_add_pub(to, &pub->self);
 	for (i = 0; i < RONBUS_SUBSCRIBERS_MAX; i++)
 		if (bus->subs[i])
 			add_sub(to, bus->subs[i]);
-	set_suppressed(to, to->addressed_total);
+	ronbus_counters_suppressed(to, to->addressed_total);
 }
 
 static int embedded_stats(struct ronbus *base, struct ronbus_stats *stats)
@@ -1565,7 +1375,7 @@ static int embedded_stats(struct ronbus *base, struct ronbus_stats *stats)
 		stats->cursor = RB_READ(&sub->self.cursor);
 		stats->start = sub->start;
 		add_sub(&stats->counters, sub);
-		set_suppressed(&stats->counters, stats->counters.delivered_total);
+		ronbus_counters_suppressed(&stats->counters, stats->counters.delivered_total);
 	} else {
 		bus_counters(bus, &stats->counters);
 	}
@@ -1623,37 +1433,19 @@ static int pub_by_system_call(struct embedded_pub *pub)
 /* With the lock of the bus: an id for a mapped publisher, as the kernel gives them. */
 static int take_id(struct embedded_bus *bus, __u32 *id)
 {
-	__u32 most = bus->info.capacity - 1;
-
 	if (bus->info.flags & RONBUS_BUS_MAP_NONE)
 		return -EPERM;
-	if (most > RONBUS_PUBLISHERS_MAX)
-		most = RONBUS_PUBLISHERS_MAX;
-	for (*id = 1; *id <= most; ++*id) {
-		if (bus->ids & bit(*id))
-			continue;
-		bus->ids |= bit(*id);
-		return 0;
-	}
-	return -ENOSPC;
-}
-
-/* With the lock of the bus. */
-static int may_publish(const struct embedded_bus *bus)
-{
-	if (bus->info.status & RONBUS_STATUS_SEALED)
-		return -EPERM;
-	if (bus->info.status & RONBUS_STATUS_ENDED)
-		return -ESHUTDOWN;
-	if (bus->info.flags & RONBUS_BUS_EXCLUSIVE && bus->publishers)
-		return -EBUSY;
+	*id = ronbus_publisher_id(bus->ids, bus->info.capacity);
+	if (!*id)
+		return -ENOSPC;
+	bus->ids |= bit(*id);
 	return 0;
 }
 
 static int pub_join(struct embedded_pub *pub, unsigned int flags)
 {
 	struct embedded_bus *bus = pub->bus;
-	int err = may_publish(bus);
+	int err = ronbus_publisher_check(&bus->info, bus->publishers);
 
 	if (err)
 		return err;
@@ -1752,48 +1544,22 @@ static bool block_pinned(struct embedded_bus *bus, __u32 block)
 	return pinned;
 }
 
-static __u32 block_place(const struct embedded_bus *bus, __u32 place)
-{
-	return place < bus->blocks.count ? place : place - bus->blocks.count;
-}
-
-/* The block that has been in nobody's hands for longest: now it is in the caller's. */
 static int block_choose(struct embedded_bus *bus)
 {
-	int block = -ENOBUFS;
+	int block;
 
 	bus_lock(bus);
-	if (bus->blocks_free) {
-		block = (int)bus->blocks_order[bus->blocks_first];
-		bus->blocks_first = block_place(bus, bus->blocks_first + 1);
-		bus->blocks_free--;
-	} else {
-		bus->past.blocks_dropped_total++;
-	}
+	block = ronbus_blocks_queue_take(&bus->blocks_queue);
+	bus->past.blocks_dropped_total += block < 0;
 	bus_unlock(bus);
 	return block;
-}
-
-/* With the lock of the bus: the block is to be taken after all others, or before them. */
-static void block_give_back(struct embedded_bus *bus, __u32 block, bool last)
-{
-	__u32 place;
-
-	if (last) {
-		place = block_place(bus, bus->blocks_first + bus->blocks_free);
-	} else {
-		place = block_place(bus, bus->blocks_first + bus->blocks.count - 1);
-		bus->blocks_first = place;
-	}
-	bus->blocks_order[place] = block;
-	bus->blocks_free++;
 }
 
 /* The block is pinned, and was perhaps the last one that there was to look at. */
 static void block_pass_over(struct embedded_bus *bus, __u32 block, bool last)
 {
 	bus_lock(bus);
-	block_give_back(bus, block, true);
+	ronbus_blocks_queue_give_back(&bus->blocks_queue, block, true);
 	bus->past.blocks_pinned_total++;
 	bus->past.blocks_dropped_total += last;
 	bus_unlock(bus);
@@ -1805,7 +1571,8 @@ static void block_pass_over(struct embedded_bus *bus, __u32 block, bool last)
  */
 static int block_take(struct embedded_bus *bus)
 {
-	__u32 left = bus->blocks.count < BLOCK_LOOKS ? bus->blocks.count : BLOCK_LOOKS;
+	__u32 left =
+		bus->blocks.count < RONBUS_BLOCK_LOOKS ? bus->blocks.count : RONBUS_BLOCK_LOOKS;
 	int block;
 
 	for (;;) {
@@ -1830,22 +1597,9 @@ static void block_done(struct embedded_bus *bus, __u32 block, bool published)
 	if (!published)
 		ronbus_blocks_close(&bus->blocks, block);
 	bus_lock(bus);
-	block_give_back(bus, block, published);
+	ronbus_blocks_queue_give_back(&bus->blocks_queue, block, published);
 	bus->past.blocks_published_total += published;
 	bus_unlock(bus);
-}
-
-static int check_publish_block(const struct embedded_bus *bus,
-			       const struct ronbus_publish_block *req)
-{
-	if (req->topic >= RONBUS_TOPICS_MAX || !req->len)
-		return -EINVAL;
-	if (!bus->blocks.count)
-		return -EOPNOTSUPP;
-	if (req->len > bus->blocks.size ||
-	    req->event_len > bus->ring.payload - sizeof(struct ronbus_block_ref))
-		return -EMSGSIZE;
-	return 0;
 }
 
 static int embedded_publish_block(struct ronbus_publisher_handle *base,
@@ -1856,7 +1610,7 @@ static int embedded_publish_block(struct ronbus_publisher_handle *base,
 	char message[RONBUS_PAYLOAD_MAX];
 	struct embedded_bus *bus = pub->bus;
 	bool retain = bus->info.flags & RONBUS_BUS_RETAIN;
-	int block, ret = check_publish_block(bus, req);
+	int block, ret = ronbus_publish_block_check(&bus->blocks, bus->ring.payload, req);
 
 	if (ret)
 		return ret;
@@ -1899,10 +1653,9 @@ static void embedded_pub_close(struct ronbus_publisher_handle *base)
 		wake_set(bus, take_armed(bus, ~0ULL), RONBUS_WAKE_REPAIR);
 	}
 	bus->past.repairs_total += repaired;
-	add_self(&bus->past, &pub->self);
+	ronbus_counters_add_pub(&bus->past, &pub->self);
 	bus->publishers--;
-	if (!(bus->info.flags & RONBUS_BUS_PERSISTENT) || bus->info.status & RONBUS_STATUS_SEALED)
-		end(bus);
+	end_if_due(bus, true);
 	bus_unlock(bus);
 	pub_free(pub);
 	bus_put(bus);
@@ -1939,30 +1692,6 @@ static void set_audience(struct embedded_bus *bus, __u32 index, __u64 topics)
 	RB_STORE_RELEASE(&info->generation, info->generation + 1);
 }
 
-/* With the lock of the bus. */
-static int find_start(const struct embedded_bus *bus, const struct ronbus_subscribe *req,
-		      __u64 tail, __u64 *start)
-{
-	__u64 capacity = bus->info.capacity;
-
-	switch (req->start) {
-	case RONBUS_START_LATEST:
-		*start = tail;
-		break;
-	case RONBUS_START_OLDEST:
-		*start = tail > 2 * capacity ? tail - capacity : capacity;
-		break;
-	case RONBUS_START_AT:
-		if (req->position < capacity || req->position > tail)
-			return -ERANGE;
-		*start = req->position;
-		break;
-	default:
-		return -EINVAL;
-	}
-	return 0;
-}
-
 static int sub_join(struct embedded_sub *sub, const struct ronbus_subscribe *req)
 {
 	struct embedded_bus *bus = sub->bus;
@@ -1977,18 +1706,13 @@ static int sub_join(struct embedded_sub *sub, const struct ronbus_subscribe *req
 		return -ENOSPC;
 	/* Before anybody writes for the newcomer. */
 	tail = ronbus_ring_tail(&bus->ring);
-	err = find_start(bus, req, tail, &sub->start);
+	err = ronbus_start_position(req, bus->info.capacity, tail, &sub->start);
 	if (err)
 		return err;
 	RB_WRITE(&sub->self.cursor, sub->start);
 	sub->base.index = index;
-	sub->base.sub.interest = (struct ronbus_interest){
-		.bit = bus->info.features & RONBUS_F_INTEREST ? bit(index) : 0,
-		.topics = req->topics,
-		.asked = req->topics,
-		/* Where messages are retained a newcomer's topics decide of all. */
-		.joined = bus->info.flags & RONBUS_BUS_RETAIN ? ~0ULL : tail,
-	};
+	sub->base.sub.interest = ronbus_join_interest(&bus->info, req, index);
+	sub->base.sub.interest.joined = ronbus_joined(bus->info.flags, tail);
 	bus->subs[index] = sub;
 	set_audience(bus, index, req->topics);
 	/* After the members: see embedded_pub_wait(). It has no partner in a model either. */
@@ -2009,17 +1733,16 @@ static int embedded_subscribe(struct ronbus *base, const struct ronbus_subscribe
 
 	if (!(handle->access & RONBUS_ACCESS_SUBSCRIBE))
 		return -EACCES;
-	if (handle->bus->info.features & RONBUS_F_INTEREST ? !req->topics : req->topics != ~0ULL)
-		return -EINVAL;
-	if (req->position && req->start != RONBUS_START_AT)
-		return -EINVAL;
+	err = ronbus_subscribe_check(bus->info.features, req);
+	if (err)
+		return err;
 	sub = ronbus_zalloc(sizeof(*sub));
 	if (!sub)
 		return -ENOMEM;
 	sub->bus = bus;
 	sub->own_fd = -1;
 	sub->user_fd = -1;
-	sub->coalesce.wake_at = NOT_DEFERRED;
+	sub->coalesce.wake_at = RONBUS_NOT_DEFERRED;
 	pthread_mutex_init(&sub->arming, NULL);
 	sub->base.sub.ring = bus->ring;
 	sub->base.sub.info = &bus->info;
@@ -2054,7 +1777,7 @@ static void embedded_sub_close(struct ronbus_subscriber_handle *base)
 	/* Whoever finds it has the lock of the bus: now nobody will, and its timer has nothing to do. */
 	bus_lock(bus);
 	stop_timer(sub);
-	set_wake_at(sub, NOT_DEFERRED);
+	set_wake_at(sub, RONBUS_NOT_DEFERRED);
 	bus->subs[base->index] = NULL;
 	set_audience(bus, base->index, 0);
 	take_armed(bus, bit(base->index));
@@ -2083,10 +1806,10 @@ static void embedded_sub_abandon(struct ronbus_subscriber_handle *base)
  */
 static void look_again(struct embedded_sub *sub, bool added)
 {
-	count_anew(sub, RB_READ(&sub->self.cursor));
+	ronbus_backlog_reset(&sub->coalesce.backlog, RB_READ(&sub->self.cursor));
 	if (!added || !(take_own(sub) || deferred(sub)))
 		return;
-	set_wake_at(sub, NOT_DEFERRED);
+	set_wake_at(sub, RONBUS_NOT_DEFERRED);
 	wake(sub, RONBUS_WAKE_DATA);
 }
 
