@@ -6,7 +6,7 @@
  *
  *	publisher	audience, look	ronbus_publish(), __ronbus_wake(); notify_audience()
  *			notify		ronbus_notify()
- *	subscriber	leave, enrol	leave(), enrol() of kmod/subscribe.c; sub_join()
+ *	subscriber	leave, enrol	leave(), enrol() of kmod/subscribe.c; sub_join() of the embedded transport
  *			arm		ronbus_sub_arm()
  *
  * Two publishers with a message each; one bit, which belongs first to one subscriber, then to
@@ -21,10 +21,8 @@
  *  - a publisher takes the audience to wake from behind its commit. The one from before the claim
  *    may lack a subscriber who has begun at the very position that was claimed.
  *
- * And of where it begins: in the kernel, which enters it in the audience first, the publisher of
- * whatever stands at its start or behind finds it in the audience when it looks whom to wake. In the
- * embedded transport (-DEMBEDDED), which looks for the start first, no message that is addressed to
- * it stands before its start.
+ * And of where it begins: it is entered in the audience first, so the publisher of whatever stands
+ * at its start or after it finds it in the audience when it looks whom to wake.
  *
  * Sequentially consistent; wake.pml has the barriers of arming. -DSPARE: without barrier J', the
  * audience to wake is looked at before armed. That holds as well: who is not in it yet has its full
@@ -35,8 +33,6 @@
  *	MUT_LOOKUP	notify looks up the subscriber, then clears the bit
  *	MUT_AUDIENCE	whom to wake is taken from the audience before the claim
  *	MUT_J		barrier J: the tail is looked at before the audience is visible
- *	MUT_K		barrier K: the audience is visible before the tail is looked at (-DEMBEDDED)
- *	MUT_K2		barrier K': the audience is looked at behind the claim (-DEMBEDDED)
  */
 #define PUBS 2
 
@@ -54,11 +50,11 @@ bool asleep;
 
 /*
  * For the proof: where the second one began; positions whose publisher did not find it behind its
- * commit; positions addressed to it.
+ * commit.
  */
 byte start;
-byte missed, addressed;
-bool stuck, unseen, ahead;
+byte missed;
+bool stuck, unseen;
 
 #define BIT(pos) (1 << (pos))
 
@@ -69,14 +65,8 @@ proctype publisher()
 	byte pos, to, found;
 	bool won;
 
-#ifndef MUT_K2
-	to = audience; /* barrier K' */
-#endif
-	atomic { pos = tail; kind[pos] = BUSY; tail++ };
-#ifdef MUT_K2
 	to = audience;
-#endif
-	addressed = (to == 2 -> addressed | BIT(pos) : addressed);
+	atomic { pos = tail; kind[pos] = BUSY; tail++ };
 	kind[pos] = READY; /* barrier D */
 	atomic { missed = (audience == 2 -> missed : missed | BIT(pos)) };
 look:
@@ -133,9 +123,9 @@ leave:
 enrol:
 	armed = false;
 	owner = 2;
-#if defined(EMBEDDED) != (defined(MUT_J) || defined(MUT_K))
+#ifdef MUT_J
 	atomic { start = tail; cursor = start };
-	audience = 2; /* barrier K */
+	audience = 2;
 #else
 	audience = 2; /* barrier J */
 	atomic { start = tail; cursor = start };
@@ -165,13 +155,8 @@ active proctype judge()
 		timeout ->
 		stuck = asleep && READABLE;
 		assert(!stuck);
-#ifdef EMBEDDED
-		ahead = (addressed & (BIT(start) - 1)) != 0;
-		assert(!ahead)
-#else
 		unseen = missed >> start != 0;
 		assert(!unseen)
-#endif
 	}
 }
 

@@ -1681,8 +1681,7 @@ static void set_audience(struct embedded_bus *bus, __u32 index, __u64 topics)
 	RB_WMB(); /* It has no partner here: programs read the table. */
 	RB_WRITE(&info->members, members(bus));
 	/*
-	 * Behind the look at the tail and what was asked for: barriers K and I, with K' and I' in
-	 * ronbus_publish(): join.pml, interest.pml
+	 * Behind what was asked for: barrier I, with I' in ronbus_publish(): interest.pml
 	 */
 	for (i = 0; i < RONBUS_TOPICS_MAX; i++)
 		RB_STORE_RELEASE(&info->audience[i], topics >> i & 1
@@ -1692,6 +1691,21 @@ static void set_audience(struct embedded_bus *bus, __u32 index, __u64 topics)
 	RB_STORE_RELEASE(&info->generation, info->generation + 1);
 }
 
+/* With the lock of the bus: a subscriber is no longer found. */
+static void withdraw(struct embedded_sub *sub)
+{
+	struct embedded_bus *bus = sub->bus;
+
+	bus->subs[sub->base.index] = NULL;
+	set_audience(bus, sub->base.index, 0);
+	take_armed(bus, bit(sub->base.index));
+	__atomic_fetch_and(&bus->info.blocked, ~bit(sub->base.index), __ATOMIC_RELAXED);
+}
+
+/*
+ * Among the audience first, then where to begin: a message published from here on is either for
+ * the newcomer or was on its way before.
+ */
 static int sub_join(struct embedded_sub *sub, const struct ronbus_subscribe *req)
 {
 	struct embedded_bus *bus = sub->bus;
@@ -1704,17 +1718,20 @@ static int sub_join(struct embedded_sub *sub, const struct ronbus_subscribe *req
 			break;
 	if (index == RONBUS_SUBSCRIBERS_MAX)
 		return -ENOSPC;
-	/* Before anybody writes for the newcomer. */
-	tail = ronbus_ring_tail(&bus->ring);
-	err = ronbus_start_position(req, bus->info.capacity, tail, &sub->start);
-	if (err)
-		return err;
-	RB_WRITE(&sub->self.cursor, sub->start);
 	sub->base.index = index;
 	sub->base.sub.interest = ronbus_join_interest(&bus->info, req, index);
-	sub->base.sub.interest.joined = ronbus_joined(bus->info.flags, tail);
 	bus->subs[index] = sub;
 	set_audience(bus, index, req->topics);
+	RB_MB(); /* barrier J, with J' and D in wake_those(): join.pml */
+
+	tail = ronbus_ring_tail(&bus->ring);
+	sub->base.sub.interest.joined = ronbus_joined(bus->info.flags, tail);
+	err = ronbus_start_position(req, bus->info.capacity, tail, &sub->start);
+	if (err) {
+		withdraw(sub);
+		return err;
+	}
+	RB_WRITE(&sub->self.cursor, sub->start);
 	/* After the members: see embedded_pub_wait(). It has no partner in a model either. */
 	RB_STORE_RELEASE(&bus->joins, bus->joins + 1);
 	futex_wake(&bus->joins);
@@ -1778,10 +1795,7 @@ static void embedded_sub_close(struct ronbus_subscriber_handle *base)
 	bus_lock(bus);
 	stop_timer(sub);
 	set_wake_at(sub, RONBUS_NOT_DEFERRED);
-	bus->subs[base->index] = NULL;
-	set_audience(bus, base->index, 0);
-	take_armed(bus, bit(base->index));
-	__atomic_fetch_and(&bus->info.blocked, ~bit(base->index), __ATOMIC_RELAXED);
+	withdraw(sub);
 	add_sub(&bus->past, sub);
 	bus_unlock(bus);
 	end_timer(sub);

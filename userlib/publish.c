@@ -263,7 +263,7 @@ static int publish_rest(struct ronbus_pub *pub, unsigned int topic, const void *
 	if (pub->how & RONBUS_HOW_SYSCALL)
 		return publish_by_system_call(pub, topic, data, len);
 
-	/* barriers K' and I', with K and I in set_audience(): join.pml, interest.pml */
+	/* barrier I', with I in set_audience(): interest.pml */
 	audience = RB_LOAD_ACQUIRE(&pub->info->audience[topic]);
 	receivers = __ronbus_popcount(pub->how, audience);
 	if (receivers || pub->how & RONBUS_HOW_RETAIN) {

@@ -1172,7 +1172,7 @@ __RONBUS_PART int __ronbus_publish_in(struct ronbus_pub *pub, unsigned int topic
 			len > ring.payload))
 		return rest(pub, topic, data, len);
 
-	/* barriers K' and I', with K and I in set_audience(): join.pml, interest.pml */
+	/* barrier I', with I in set_audience(): interest.pml */
 	audience = RB_LOAD_ACQUIRE(&pub->info->audience[topic]);
 	if (RB_LIKELY(audience) || how & RONBUS_HOW_RETAIN) {
 		if (how & RONBUS_HOW_EXCLUSIVE) {
@@ -1240,7 +1240,7 @@ __RONBUS_PART int __ronbus_publish_many_in(struct ronbus_pub *pub, unsigned int 
 	if (RB_UNLIKELY(!(how & RONBUS_HOW_BATCH) || how & __ronbus_others(layout, timed) ||
 			topic >= RONBUS_TOPICS_MAX))
 		return rest(pub, topic, vec, count);
-	/* barriers K' and I', with K and I in set_audience(): join.pml, interest.pml */
+	/* barrier I', with I in set_audience(): interest.pml */
 	audience = RB_LOAD_ACQUIRE(&pub->info->audience[topic]);
 	if (RB_UNLIKELY(!audience) && !(how & RONBUS_HOW_RETAIN))
 		return rest(pub, topic, vec, count);

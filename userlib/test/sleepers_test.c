@@ -432,7 +432,7 @@ static void run_others(struct coroutine *co)
 	__u64 payload = 0;
 
 	/* So many of others are a reason to look, and then to wait again. */
-	for (unsigned int i = 0; i < 6 * READY_LOOKS && !left; i++) {
+	for (unsigned int i = 0; i < 6 * RONBUS_READY_LOOKS && !left; i++) {
 		check(ronbus_publish(me->pub, i % WANTED, &payload, sizeof(payload)) >= 0,
 		      "an error of a publisher");
 		for (unsigned int pause = i % 50 ? 0 : dice(&seed) % 256; pause; pause--)
