@@ -240,7 +240,7 @@ void ronbus_count_published(struct ronbus_pub *pub, u32 accepted, u64 audience)
 		ronbus_count_atomic(&self->interest_skips,
 				    accepted *
 					    hweight64(READ_ONCE(bus->page->members) & ~audience));
-	if (receivers && accepted > 1 && bus->features & RONBUS_F_BATCH)
+	if (accepted > 1 && bus->features & RONBUS_F_BATCH && ronbus_bus_writes(bus, audience))
 		ronbus_count_atomic(
 			&self->batch_len[min(ilog2(accepted), RONBUS_BATCH_BUCKETS - 1)], 1);
 }

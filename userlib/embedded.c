@@ -95,7 +95,8 @@ struct embedded_handle {
  * @base: its handle
  * @bus: its bus
  * @next: in the list of publishers
- * @inner: if it publishes "by system call": who does it in the place of the kernel
+ * @inner: who publishes in the place of the kernel, where the publisher does so "by system call", or
+ *	the bus has blocks
  * @self: its own page
  */
 struct embedded_pub {
@@ -1007,12 +1008,24 @@ static void wake_set(struct embedded_bus *bus, __u64 set, enum ronbus_wake_cause
 		wake_deferred(bus, cause, &looks);
 }
 
+/*
+ * With the lock of the bus. Without EDGE_NOTIFY everybody is signalled, asleep or not: that is the
+ * baseline. So is everybody of the end.
+ */
+static void notify(struct embedded_bus *bus, __u64 set, enum ronbus_wake_cause cause)
+{
+	__u64 armed = take_armed(bus, set);
+	bool edge = bus->info.features & RONBUS_F_EDGE_NOTIFY && cause != RONBUS_WAKE_CLOSE;
+
+	wake_set(bus, edge ? armed : set, cause);
+}
+
 /* ---- sleeping --------------------------------------------------------------------------- */
 
 /* With the lock of the bus: what publishers have left to its holder to do. */
 static void notify_pending(struct embedded_bus *bus)
 {
-	__u64 set, armed, calls;
+	__u64 set, calls;
 
 	if (!RB_READ(&bus->notify_calls))
 		return;
@@ -1021,11 +1034,7 @@ static void notify_pending(struct embedded_bus *bus)
 	/* It has no partner either. */
 	set = __atomic_exchange_n(&bus->notify_set, 0, __ATOMIC_SEQ_CST);
 	bus->past.notify_calls_total += calls >> 32;
-	armed = take_armed(bus, set);
-	/* Without the feature everybody is signalled, asleep or not: that is the baseline. */
-	if (!(bus->info.features & RONBUS_F_EDGE_NOTIFY))
-		armed = set;
-	wake_set(bus, armed, RONBUS_WAKE_DATA);
+	notify(bus, set, RONBUS_WAKE_DATA);
 }
 
 /* What publishers asked for before is done when this returns. */
@@ -1302,8 +1311,7 @@ static void end_if_due(struct embedded_bus *bus, bool abandoned)
 	if (!ronbus_end_due(&bus->info, bus->publishers, abandoned))
 		return;
 	set_status(bus, RONBUS_STATUS_ENDED);
-	take_armed(bus, ~0ULL);
-	wake_set(bus, ~0ULL, RONBUS_WAKE_CLOSE);
+	notify(bus, ~0ULL, RONBUS_WAKE_CLOSE);
 }
 
 static int embedded_seal(struct ronbus *base)
@@ -1413,8 +1421,8 @@ static void pub_free(struct embedded_pub *pub)
 	free(pub);
 }
 
-/* Who publishes for one that may not itself: owner 0, and no buffer for counters. */
-static int pub_by_system_call(struct embedded_pub *pub)
+/* What the kernel is for a publisher on the device: owner 0, and no buffer for counters. */
+static int pub_have_inner(struct embedded_pub *pub)
 {
 	struct embedded_pub *inner = pub_alloc(pub->bus);
 
@@ -1426,7 +1434,6 @@ static int pub_by_system_call(struct embedded_pub *pub)
 	inner->base.pub.how |=
 		ronbus_how_of_features(pub->bus->info.features) & ~(__u32)RONBUS_HOW_METRICS;
 	pub->inner = inner;
-	pub->base.pub.how |= RONBUS_HOW_SYSCALL;
 	return 0;
 }
 
@@ -1456,7 +1463,10 @@ static int pub_join(struct embedded_pub *pub, unsigned int flags)
 		return err;
 	if (err || flags & RONBUS_PUB_SYSCALL) {
 		pub->base.pub.id = 0;
-		err = pub_by_system_call(pub);
+		pub->base.pub.how |= RONBUS_HOW_SYSCALL;
+	}
+	if (pub->base.pub.how & RONBUS_HOW_SYSCALL || bus->info.features & RONBUS_F_BLOCKS) {
+		err = pub_have_inner(pub);
 		if (err)
 			return err;
 	}
@@ -1606,7 +1616,7 @@ static int embedded_publish_block(struct ronbus_publisher_handle *base,
 				  struct ronbus_publish_block *req)
 {
 	struct embedded_pub *pub = (struct embedded_pub *)base;
-	struct ronbus_pub *by = pub->inner ? &pub->inner->base.pub : &base->pub;
+	struct ronbus_pub *inner = &pub->inner->base.pub;
 	char message[RONBUS_PAYLOAD_MAX];
 	struct embedded_bus *bus = pub->bus;
 	bool retain = bus->info.flags & RONBUS_BUS_RETAIN;
@@ -1616,7 +1626,7 @@ static int embedded_publish_block(struct ronbus_publisher_handle *base,
 		return ret;
 	/* Nobody there: no block has to go for it. */
 	if (!retain && !RB_READ(&bus->info.audience[req->topic]))
-		return __ronbus_count(by, req->topic, 0, 0, 0);
+		return __ronbus_count(inner, req->topic, 0, 0, 0);
 	block = block_take(bus);
 	if (block < 0)
 		return block;
@@ -1628,7 +1638,11 @@ static int embedded_publish_block(struct ronbus_publisher_handle *base,
 	if (req->event_len)
 		memcpy(message, (const void *)(uintptr_t)req->event, req->event_len);
 	memcpy(message + req->event_len, &req->ref, sizeof(req->ref));
-	ret = ronbus_publish(by, req->topic, message, req->event_len + sizeof(req->ref));
+	/* On an exclusive bus the two take turns. */
+	if (!(base->pub.how & RONBUS_HOW_SYSCALL))
+		inner->pos = base->pub.pos;
+	ret = ronbus_publish(inner, req->topic, message, req->event_len + sizeof(req->ref));
+	base->pub.pos = inner->pos;
 	block_done(bus, (__u32)block, ret > 0 || (!ret && retain));
 	if (ret < 0)
 		return ret;
@@ -1650,7 +1664,7 @@ static void embedded_pub_close(struct ronbus_publisher_handle *base)
 	if (id) {
 		repaired = ronbus_ring_repair(&bus->ring, id, 0, bus->info.capacity);
 		bus->ids &= ~bit(id);
-		wake_set(bus, take_armed(bus, ~0ULL), RONBUS_WAKE_REPAIR);
+		notify(bus, ~0ULL, RONBUS_WAKE_REPAIR);
 	}
 	bus->past.repairs_total += repaired;
 	ronbus_counters_add_pub(&bus->past, &pub->self);

@@ -388,7 +388,9 @@ int __ronbus_published_many(struct ronbus_pub *pub, unsigned int topic, __u64 au
 	if (pub->how & RONBUS_HOW_EXCLUSIVE)
 		pub->pos = next;
 	ronbus_ring_advance(&pub->ring, next);
-	add(pub, bucket, 1);
+	/* By system call, where there is no number, one is no batch. */
+	if (done > 1 || pub->id)
+		add(pub, bucket, 1);
 	__RONBUS_PROBE(4, publish, pub, topic, done, receivers);
 	count(pub, done, receivers, audience);
 	return wake_behind(pub, topic, (int)done, audience, next);

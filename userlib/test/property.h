@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR MIT */
 /*
- * property.h - what is published in batches is delivered as if it had been published singly
+ * property.h - what two buses have in common that are used alike
  *
- * A random program of publishing, joining, leaving, choosing topics, reading, arming and stopping in the middle runs
- * on a bus, and message by message on a twin of it. Whatever a subscriber sees on the one it sees
- * on the other, at the same position; what a call returns is what the twin could have; and at the
- * end both have counted the same, and all that was attempted.
+ * A random program of creating, publishing, joining, leaving, sealing, choosing topics, coalescing,
+ * reading, arming and stopping in the middle runs on a bus and on a twin of it. The twin is on another
+ * transport, or what is published in batches is published there message by message, or both. Whatever
+ * a subscriber sees on the one it sees on the other, at the same position; calls return the same; and
+ * after each step, and at the end, both say the same of themselves, and have counted the same and all
+ * that was attempted.
  *
  * For unit tests and selftests alike, so it prints to standard error and returns whether all is
  * right.
@@ -45,6 +47,8 @@ struct property_program {
 	unsigned int threshold;
 	unsigned int stalls; /* of 24 things that a publisher does */
 	bool trace;
+	bool alike; /* the twin is called in the same way; else it publishes singly */
+	const char *const *where;
 	struct property_side side[2]; /* what is tested, and its twin */
 	__u64 chance; /* of this step */
 	__u64 number; /* of the next message; from 1 */
@@ -60,6 +64,7 @@ struct property_program {
 static struct {
 	__u16 len;
 	__u16 topic;
+	__u16 known; /* bytes that are known; behind them a block is named */
 } property_log[PROPERTY_MESSAGES + 1];
 
 /* ---- chance --------------------------------------------------------------------------- */
@@ -130,9 +135,9 @@ static bool property_check_message(struct property_program *p, unsigned int i,
 		return property_wrong(p, "subscriber %u got message %llu behind %llu", i, number,
 				      p->last[i]);
 	p->last[i] = number;
-	property_fill(expected, msg->len, number);
+	property_fill(expected, property_log[number].known, number);
 	if (property_log[number].len != msg->len || property_log[number].topic != msg->topic ||
-	    memcmp(data, expected, msg->len))
+	    memcmp(data, expected, property_log[number].known))
 		return property_wrong(p, "subscriber %u got message %llu damaged", i, number);
 	return true;
 }
@@ -192,7 +197,7 @@ static unsigned int property_make_batch(struct property_program *p, struct iovec
 						       : p->options.payload;
 
 		property_fill(data[i], len, p->number + i);
-		property_log[p->number + i].len = (__u16)len;
+		property_log[p->number + i].len = property_log[p->number + i].known = (__u16)len;
 		property_log[p->number + i].topic = (__u16)topic;
 		vec[i].iov_base = data[i];
 		vec[i].iov_len = i == too_long ? p->options.payload + 1 : len;
@@ -220,6 +225,38 @@ static int property_singly(struct property_program *p, struct ronbus_pub *pub, u
 	return (int)done;
 }
 
+/* What the twin has dropped since it was asked last: -EAGAIN if there is one more. */
+static int property_gave_up(struct property_program *p)
+{
+	struct ronbus_stats s;
+
+	if (ronbus_stats(p->side[1].bus, RONBUS_STATS_BUS, &s))
+		property_wrong(p, "no counters");
+	return s.counters.dropped_total > p->dropped ? -EAGAIN : 0;
+}
+
+/* A message with a block, which both name by the same number. */
+static bool property_publish_block(struct property_program *p, unsigned int k)
+{
+	const unsigned int most =
+		p->options.payload - (unsigned int)sizeof(struct ronbus_block_ref);
+	unsigned int topic = property_topic(p), len = 8 + property_dice(p, most - 7);
+	unsigned char event[PROPERTY_PAYLOAD];
+	int ret[2];
+
+	property_fill(event, len, p->number);
+	property_log[p->number].len = (__u16)(len + sizeof(struct ronbus_block_ref));
+	property_log[p->number].known = (__u16)len;
+	property_log[p->number].topic = (__u16)topic;
+	for (int i = 0; i < 2; i++)
+		ret[i] = ronbus_publish_block(p->side[i].pubs[k], topic, event, len, event, len);
+	PROPERTY_TELL(p, "publisher %u: a block of topic %u: %d", k, topic, ret[0]);
+	if (ret[0] >= 0)
+		p->number++;
+	property_account(p, ret[0] >= 0, property_receivers(p, topic), ret[0]);
+	return property_same(p, "publishing a block", ret[0], ret[1]);
+}
+
 static bool property_publish(struct property_program *p, unsigned int k)
 {
 	static struct iovec vec[PROPERTY_BATCH];
@@ -227,9 +264,16 @@ static bool property_publish(struct property_program *p, unsigned int k)
 	int err, done, ret, expected;
 
 	PROPERTY_TELL(p, "publisher %u: %u messages of topic %u", k, count, topic);
-	done = property_singly(p, p->side[1].pubs[k], topic, vec, count, &err);
-	/* Nothing at all has no message that could be refused; its topic can. */
-	expected = done ? done : topic >= RONBUS_TOPICS_MAX ? -EINVAL : err;
+	if (p->alike) {
+		expected = ronbus_publish_many(p->side[1].pubs[k], topic, vec, count);
+		done = expected > 0 ? expected : 0;
+		/* It says which error there was only if it is the first: then of no message. */
+		err = property_gave_up(p);
+	} else {
+		done = property_singly(p, p->side[1].pubs[k], topic, vec, count, &err);
+		/* Nothing at all has no message that could be refused; its topic can. */
+		expected = done ? done : topic >= RONBUS_TOPICS_MAX ? -EINVAL : err;
+	}
 	ret = ronbus_publish_many(p->side[0].pubs[k], topic, vec, count);
 	PROPERTY_TELL(p, " returned %d, %d", ret, expected);
 	p->number += (unsigned int)done;
@@ -302,6 +346,21 @@ static bool property_set_topics(struct property_program *p, unsigned int k)
 	for (int i = 0; i < 2; i++)
 		ret[i] = ronbus_set_topics(p->side[i].subs[k], p->topics[k]);
 	return property_same(p, "choosing topics", ret[0], ret[1]);
+}
+
+/* So late that the time plays no part: whether it is up is not the same on both. */
+#define PROPERTY_DELAY RONBUS_COALESCE_DELAY_MAX
+
+static bool property_coalesce(struct property_program *p, unsigned int k)
+{
+	unsigned int messages = property_dice(p, p->options.capacity / 2 + 2);
+	__u64 delay = property_dice(p, 8) ? PROPERTY_DELAY : PROPERTY_DELAY + 1;
+	int ret[2];
+
+	for (int i = 0; i < 2; i++)
+		ret[i] = ronbus_coalesce(p->side[i].subs[k], messages, delay);
+	PROPERTY_TELL(p, "subscriber %u: coalesces %u: %d", k, messages, ret[0]);
+	return property_same(p, "coalescing", ret[0], ret[1]);
 }
 
 static bool property_sub_join(struct property_program *p, unsigned int k)
@@ -499,6 +558,8 @@ static bool property_do_publisher(struct property_program *p)
 	if (what > 2 && what <= 2 + p->stalls && ronbus_pub_mapped(p->side[0].pubs[k]) &&
 	    !(p->options.flags & RONBUS_BUS_EXCLUSIVE))
 		return property_stall(p, k);
+	if (what == 23 && p->options.features & RONBUS_F_BLOCKS)
+		return property_publish_block(p, k);
 	if (what > 2)
 		return property_publish(p, k);
 	property_pub_leave(p, k);
@@ -511,6 +572,8 @@ static bool property_do_subscriber(struct property_program *p)
 
 	if (!p->side[0].subs[k])
 		return what & 1 || property_sub_join(p, k);
+	if (what == 14 && p->options.features & RONBUS_F_COALESCE)
+		return property_coalesce(p, k);
 	if (what > 14 && p->options.features & RONBUS_F_INTEREST)
 		return property_set_topics(p, k);
 	if (what > 9)
@@ -523,11 +586,95 @@ static bool property_do_subscriber(struct property_program *p)
 	return true;
 }
 
+static bool property_seal(struct property_program *p)
+{
+	int ret[2];
+
+	for (int i = 0; i < 2; i++)
+		ret[i] = ronbus_seal(p->side[i].bus);
+	PROPERTY_TELL(p, "sealed: %d", ret[0]);
+	return property_same(p, "sealing", ret[0], ret[1]);
+}
+
+/* Most of what can be asked for cannot be had, on either of them for the same reason. */
+static bool property_create(struct property_program *p)
+{
+	static const __u32 numbers[] = { 0, 1, 3, 4, 8, 12, 64, 65, 4096, 4097, 1 << 20, ~0U };
+	struct ronbus_options opts = {
+		.features = 1ULL << property_dice(p, 10) | 1ULL << property_dice(p, 9),
+		.flags = property_dice(p, 3) ? 0 : 1U << property_dice(p, 8),
+		.mode = property_dice(p, 6) ? 0 : 1U << property_dice(p, 12),
+		.capacity = property_dice(p, 4) ? 0 : numbers[property_dice(p, 12)],
+		.payload = property_dice(p, 4) ? 0 : numbers[property_dice(p, 12)],
+		.subscribers = property_dice(p, 6) ? 0 : numbers[property_dice(p, 12)],
+		.block_size = property_dice(p, 6) ? 0 : numbers[property_dice(p, 12)],
+		.blocks = property_dice(p, 6) ? 0 : numbers[property_dice(p, 12)],
+	};
+	struct ronbus_info info[2] = { 0 };
+	int ret[2];
+
+	/* Which would be warned of each time. */
+	if (opts.capacity > RONBUS_CAPACITY_WARN)
+		opts.features &= ~(__u64)RONBUS_F_AUTOTUNE_CAP;
+	for (int i = 0; i < 2; i++) {
+		struct ronbus *bus;
+
+		ret[i] = ronbus_create(p->where[i], &opts, &bus);
+		if (!ret[i]) {
+			ronbus_bus_info(bus, &info[i]);
+			ronbus_close(bus);
+		}
+	}
+	PROPERTY_TELL(p, "creates with features %#llx: %d", opts.features, ret[0]);
+	return property_same(p, "creating", ret[0], ret[1]) &&
+	       property_same(p, "capacity", info[0].capacity, info[1].capacity) &&
+	       property_same(p, "payload", info[0].payload, info[1].payload) &&
+	       property_same(p, "mode", info[0].mode, info[1].mode) &&
+	       property_same(p, "block size", info[0].block_size, info[1].block_size) &&
+	       property_same(p, "blocks", info[0].blocks, info[1].blocks);
+}
+
+/* What each of the subscribers has counted, and each of them says. */
+static bool property_same_members(struct property_program *p)
+{
+	for (unsigned int k = 0; k < PROPERTY_SUBS; k++) {
+		struct ronbus_stats s[2];
+
+		if (!p->side[0].subs[k])
+			continue;
+		for (int i = 0; i < 2; i++)
+			if (ronbus_stats(p->side[i].bus, ronbus_sub_index(p->side[i].subs[k]),
+					 &s[i]))
+				return property_wrong(p, "no counters of subscriber %u", k);
+		if (!property_same(p, "armed", (long long)s[0].armed, (long long)s[1].armed) ||
+		    !property_same(p, "waits", (long long)s[0].counters.waits_total,
+				   (long long)s[1].counters.waits_total) ||
+		    !property_same(p, "behind", (long long)ronbus_sub_behind(p->side[0].subs[k]),
+				   (long long)ronbus_sub_behind(p->side[1].subs[k])))
+			return false;
+	}
+	for (unsigned int k = 0; k < PROPERTY_PUBS; k++)
+		for (int i = 0; p->side[0].pubs[k] && i < 2; i++)
+			if (!property_same(p, "receivers",
+					   ronbus_pub_receivers(p->side[i].pubs[k], k),
+					   (int)property_receivers(p, k)))
+				return false;
+	return true;
+}
+
 /* The same must be armed on both, and the same positions taken. */
 static bool property_same_state(struct property_program *p)
 {
+	struct ronbus_info info[2];
 	struct ronbus_stats s[2];
 
+	for (int i = 0; i < 2; i++)
+		if (ronbus_bus_info(p->side[i].bus, &info[i]))
+			return property_wrong(p, "no info");
+	if (!property_same(p, "status", info[0].status, info[1].status) ||
+	    !property_same(p, "publishers", info[0].publishers, info[1].publishers) ||
+	    !property_same_members(p))
+		return false;
 	for (int i = 0; i < 2; i++)
 		if (ronbus_stats(p->side[i].bus, RONBUS_STATS_BUS, &s[i]))
 			return property_wrong(p, "no counters");
@@ -537,13 +684,15 @@ static bool property_same_state(struct property_program *p)
 			     (long long)s[1].subscribers);
 }
 
-/* What has to differ between batches and single messages. */
+/* What has to differ between batches and single messages; and flushes, which go by the clock. */
 static void property_forget(const struct property_program *p, struct ronbus_counters *c)
 {
+	c->metrics_tls_flush_total = 0;
+	if (p->alike)
+		return;
 	c->notify_calls_total = 0;
 	c->batch_publish_total = 0;
 	memset(c->batch_len_histogram, 0, sizeof(c->batch_len_histogram));
-	c->metrics_tls_flush_total = 0;
 	if (p->options.features & RONBUS_F_EDGE_NOTIFY)
 		return;
 	c->notify_sends_total = 0;
@@ -559,7 +708,8 @@ static bool property_suppressed(const struct property_program *p, const struct r
 {
 	if (c->notify_sends_total > c->addressed_total)
 		return !c->notify_suppressed_total &&
-		       (c->dropped_total || p->options.features & RONBUS_F_INTEREST);
+		       (c->dropped_total ||
+			p->options.features & (RONBUS_F_INTEREST | RONBUS_F_COALESCE));
 	return c->notify_suppressed_total == c->addressed_total - c->notify_sends_total;
 }
 
@@ -634,6 +784,10 @@ static void property_options(struct property_program *p)
 	p->threshold = 1 + property_dice(p, 100);
 	p->stalls = property_dice(p, 4) ? 2 : 12;
 	p->options.features |= property_dice(p, 2) ? RONBUS_F_TIME : 0;
+	/* How far a subscriber has counted depends on how often it is told. */
+	p->options.features |= !p->alike || property_dice(p, 3) ? 0 : RONBUS_F_COALESCE;
+	p->options.features |= p->options.payload < 24 || property_dice(p, 3) ? 0 : RONBUS_F_BLOCKS;
+	p->options.flags |= property_dice(p, 4) ? 0 : RONBUS_BUS_RETAIN;
 	PROPERTY_TELL(p, "capacity %u, payload %u, features %#llx, flags %#x, threshold %u\n",
 		      p->options.capacity, p->options.payload, p->options.features,
 		      p->options.flags, p->threshold);
@@ -657,6 +811,7 @@ static int property_run_program(struct property_program *p, const char *const wh
 
 	p->chance = property_mix(seed);
 	p->number = 1;
+	p->where = where;
 	property_options(p);
 	snprintf(threshold, sizeof(threshold), "%u", p->threshold);
 	setenv("RON_TLS_FLUSH_THRESHOLD", threshold, 1);
@@ -670,7 +825,14 @@ static int property_run_program(struct property_program *p, const char *const wh
 			continue;
 		PROPERTY_TELL(p, "#  step %u: ", step);
 		p->chance = property_mix(seed + step + 1);
-		right = property_dice(p, 2) ? property_do_publisher(p) : property_do_subscriber(p);
+		if (!property_dice(p, 500))
+			right = property_seal(p);
+		else if (!property_dice(p, 16))
+			right = property_create(p);
+		else if (property_dice(p, 2))
+			right = property_do_publisher(p);
+		else
+			right = property_do_subscriber(p);
 		right = right && property_same_state(p);
 		PROPERTY_TELL(p, "\n");
 	}
@@ -683,17 +845,19 @@ static int property_run_program(struct property_program *p, const char *const wh
 }
 
 /* Leave out what is not needed for it to fail, and tell the rest. */
-static void property_tell(const char *const where[2], __u64 seed, int failed)
+static void property_tell(const char *const where[2], bool alike, __u64 seed, int failed)
 {
 	struct property_program p;
 	__u64 skip = 0;
 
 	for (unsigned int i = 0; i < PROPERTY_STEPS; i++) {
 		memset(&p, 0, sizeof(p));
+		p.alike = alike;
 		if (property_run_program(&p, where, seed, skip | 1ULL << i) >= 0)
 			skip |= 1ULL << i;
 	}
 	memset(&p, 0, sizeof(p));
+	p.alike = alike;
 	p.trace = true;
 	fprintf(stderr, "# RONBUS_SEED=%llu fails in step %d; what it takes:\n#  ", seed, failed);
 	failed = property_run_program(&p, where, seed, skip);
@@ -704,12 +868,14 @@ static void property_tell(const char *const where[2], __u64 seed, int failed)
  * property_run() - run programs until one fails
  * @where: transport of the bus
  * @twin: transport of its twin
+ * @alike: the twin publishes in batches, too
  * @first: seed of the first
  * @count: how many; with RONBUS_SEED in the environment the one of that seed
  *
  * Return: whether all were right.
  */
-static bool property_run(const char *where, const char *twin, __u64 first, unsigned int count)
+static bool property_run(const char *where, const char *twin, bool alike, __u64 first,
+			 unsigned int count)
 {
 	const char *const both[2] = { where, twin }, *only = getenv("RONBUS_SEED");
 	struct property_program p;
@@ -724,10 +890,11 @@ static bool property_run(const char *where, const char *twin, __u64 first, unsig
 		int failed;
 
 		memset(&p, 0, sizeof(p));
+		p.alike = alike;
 		failed = property_run_program(&p, both, first, 0);
 		if (failed < 0)
 			continue;
-		property_tell(both, first, failed);
+		property_tell(both, alike, first, failed);
 		return false;
 	}
 	return true;
