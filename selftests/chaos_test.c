@@ -19,6 +19,7 @@
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
+#include <sys/klog.h>
 
 #include "bpf_test.skel.h"
 
@@ -596,6 +597,24 @@ static void say_holders(void)
 		closedir(dir);
 }
 
+/* What the CPUs are doing, as the kernel says it in its log: of who runs there is no stack in /proc. */
+static void say_running(void)
+{
+	static char log[1 << 16];
+	char *line = log;
+	int len;
+
+	if (write_file("/proc/sysrq-trigger", "l"))
+		return;
+	usleep(1000000);
+	len = klogctl(3 /* SYSLOG_ACTION_READ_ALL */, log, sizeof(log) - 1);
+	log[len > 0 ? len : 0] = '\0';
+	while (strstr(line + 1, "sysrq: Show backtrace"))
+		line = strstr(line + 1, "sysrq: Show backtrace");
+	for (line = strtok(line, "\n"); line; line = strtok(NULL, "\n"))
+		say("%s", line);
+}
+
 /* All that are left of a process group. */
 static void say_group(pid_t group)
 {
@@ -637,6 +656,7 @@ static bool life_end(struct life_of *l)
 	if (gone >= 0) {
 		say("killed, and still there after %llu s:", WATCHDOG / SEC);
 		say_group(pid);
+		say_running();
 		return false;
 	}
 	if (first != SIGKILL)
