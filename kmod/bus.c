@@ -308,11 +308,8 @@ static int wait_for_name(struct name_place *place, u64 given, u64 deadline)
 	for (;;) {
 		err = prepare_to_swait_event(&place->queue, &wait,
 					     TASK_INTERRUPTIBLE | TASK_FREEZABLE);
-		if (READ_ONCE(place->given) != given) {
-			err = 0;
-			break;
-		}
-		if (err)
+		/* A signal first: names may be given again and again, and none of them be meant. */
+		if (err || READ_ONCE(place->given) != given)
 			break;
 		if (late) {
 			err = -ETIMEDOUT;

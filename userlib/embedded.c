@@ -1616,14 +1616,15 @@ static int embedded_publish_block(struct ronbus_publisher_handle *base,
 				  struct ronbus_publish_block *req)
 {
 	struct embedded_pub *pub = (struct embedded_pub *)base;
-	struct ronbus_pub *inner = &pub->inner->base.pub;
+	struct ronbus_pub *inner;
 	char message[RONBUS_PAYLOAD_MAX];
 	struct embedded_bus *bus = pub->bus;
-	bool retain = bus->info.flags & RONBUS_BUS_RETAIN;
+	bool alternate, retain = bus->info.flags & RONBUS_BUS_RETAIN;
 	int block, ret = ronbus_publish_block_check(&bus->blocks, bus->ring.payload, req);
 
 	if (ret)
 		return ret;
+	inner = &pub->inner->base.pub;
 	/* Nobody there: no block has to go for it. */
 	if (!retain && !RB_READ(&bus->info.audience[req->topic]))
 		return __ronbus_count(inner, req->topic, 0, 0, 0);
@@ -1638,11 +1639,13 @@ static int embedded_publish_block(struct ronbus_publisher_handle *base,
 	if (req->event_len)
 		memcpy(message, (const void *)(uintptr_t)req->event, req->event_len);
 	memcpy(message + req->event_len, &req->ref, sizeof(req->ref));
-	/* On an exclusive bus the two take turns. */
-	if (!(base->pub.how & RONBUS_HOW_SYSCALL))
+	/* On an exclusive bus the two take turns; on others several threads may be here. */
+	alternate = base->pub.how & RONBUS_HOW_EXCLUSIVE && !(base->pub.how & RONBUS_HOW_SYSCALL);
+	if (alternate)
 		inner->pos = base->pub.pos;
 	ret = ronbus_publish(inner, req->topic, message, req->event_len + sizeof(req->ref));
-	base->pub.pos = inner->pos;
+	if (alternate)
+		base->pub.pos = inner->pos;
 	block_done(bus, (__u32)block, ret > 0 || (!ret && retain));
 	if (ret < 0)
 		return ret;
