@@ -310,9 +310,8 @@ TEST(deadline_of_a_time_namespace)
 	pid = fork();
 	ASSERT_LE(0, pid);
 	if (!pid) {
-		if (unshare(CLONE_NEWTIME) ||
-		    write_file("/proc/self/timens_offsets", "monotonic 1000000 0"))
-			_exit(77);
+		if (time_namespace_make(1000000))
+			_exit(NO_TIME_NAMESPACES);
 		pid = fork();
 		if (pid)
 			_exit(child_status(pid));

@@ -13,7 +13,6 @@
 #define SLOTS 8U
 #define PAYLOAD 64U
 #define ALL (RONBUS_F_EDGE_NOTIFY | RONBUS_F_BATCH | RONBUS_F_METRICS_BUF)
-#define NO_TIME_NAMESPACES 77
 
 FIXTURE(stamp)
 {
@@ -530,15 +529,13 @@ static int plays_by_its_clock(long offset, int ready)
 	struct ronbus_sub *sub;
 	struct ronbus *bus;
 	u64 before;
-	char text[64];
+	int status;
 	pid_t pid;
 	int i;
 
-	if (unshare(CLONE_NEWTIME))
-		return errno == EINVAL ? NO_TIME_NAMESPACES : 1;
-	snprintf(text, sizeof(text), "monotonic %ld 0", offset);
-	if (write_file("/proc/self/timens_offsets", text))
-		return 2;
+	status = time_namespace_make(offset);
+	if (status)
+		return status;
 	pid = fork();
 	if (pid)
 		return child_status(pid);

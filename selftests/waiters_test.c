@@ -15,7 +15,6 @@
 
 #define SLOTS 64U
 #define WAITERS 64 /* ronbus(4), "Limits" */
-#define NO_TIME_NAMESPACES 77
 
 FIXTURE(waiters)
 {
@@ -447,15 +446,13 @@ TEST_F(lies, every_call_comes_back)
 static int waits_by_its_clock(struct subscriber *s, long offset)
 {
 	struct io_uring ring;
-	char text[64];
+	int status;
 	pid_t pid;
 	u64 begin;
 
-	if (unshare(CLONE_NEWTIME))
-		return errno == EINVAL ? NO_TIME_NAMESPACES : 1;
-	snprintf(text, sizeof(text), "monotonic %ld 0", offset);
-	if (write_file("/proc/self/timens_offsets", text))
-		return 2;
+	status = time_namespace_make(offset);
+	if (status)
+		return status;
 	pid = fork();
 	if (pid)
 		return child_status(pid);
