@@ -688,12 +688,15 @@ static bool property_same_state(struct property_program *p)
 static void property_forget(const struct property_program *p, struct ronbus_counters *c)
 {
 	c->metrics_tls_flush_total = 0;
-	if (p->alike)
-		return;
-	c->notify_calls_total = 0;
-	c->batch_publish_total = 0;
-	memset(c->batch_len_histogram, 0, sizeof(c->batch_len_histogram));
-	if (p->options.features & RONBUS_F_EDGE_NOTIFY)
+	if (!p->alike) {
+		c->notify_calls_total = 0;
+		c->batch_publish_total = 0;
+		memset(c->batch_len_histogram, 0, sizeof(c->batch_len_histogram));
+	}
+	/* While a timer of "embedded:" has the lock two notifications become one. */
+	c->coalesce_deferred_total = 0;
+	if (!(p->options.features & RONBUS_F_COALESCE) &&
+	    (p->alike || p->options.features & RONBUS_F_EDGE_NOTIFY))
 		return;
 	c->notify_sends_total = 0;
 	c->notify_suppressed_total = 0;
