@@ -25,14 +25,14 @@
  * sleep in between, since the message is in @data already.
  */
 static __always_inline int put_in(struct ronbus_ring ring, struct ronbus_claim *claim, u64 audience,
-				  u32 topic, const void *data, u32 len, bool last)
+				  u32 topic, const void *data, u32 len, bool last, bool timed)
 {
 	int err = ronbus_ring_claim(&ring, claim, 0, RONBUS_CLAIM_CHUNK);
 
 	if (!err) {
 		ronbus_ring_write(&ring, claim->pos, audience, topic, data, len);
 		/* This clock may be read in an NMI. It is cheap enough for COARSE_TIME, too. */
-		if (unlikely(ring.timed))
+		if (timed)
 			ronbus_ring_stamp(&ring, claim->pos, ktime_get_mono_fast_ns());
 		if (last)
 			ronbus_ring_commit_last(&ring, claim->pos, 0);
@@ -43,6 +43,13 @@ static __always_inline int put_in(struct ronbus_ring ring, struct ronbus_claim *
 	return err;
 }
 
+/* Apart, so that the others need not keep anything over a call. */
+static noinline int put_timed(const struct ronbus_bus *bus, struct ronbus_claim *claim,
+			      u64 audience, u32 topic, const void *data, u32 len, bool last)
+{
+	return put_in(bus->ring, claim, audience, topic, data, len, last, true);
+}
+
 static __always_inline int try_put(struct ronbus_bus *bus, struct ronbus_claim *claim, u64 audience,
 				   u32 topic, const void *data, u32 len, bool last)
 {
@@ -51,11 +58,13 @@ static __always_inline int try_put(struct ronbus_bus *bus, struct ronbus_claim *
 
 	preempt_disable();
 	/* Once asked for, the layout is known to the compiler. */
-	if (unlikely(ring.layout == RONBUS_LAYOUT_ARRAYS)) {
-		err = put_in(ring, claim, audience, topic, data, len, last);
+	if (unlikely(ring.timed)) {
+		err = put_timed(bus, claim, audience, topic, data, len, last);
+	} else if (unlikely(ring.layout == RONBUS_LAYOUT_ARRAYS)) {
+		err = put_in(ring, claim, audience, topic, data, len, last, false);
 	} else {
 		ring.layout = RONBUS_LAYOUT_SLOTS;
-		err = put_in(ring, claim, audience, topic, data, len, last);
+		err = put_in(ring, claim, audience, topic, data, len, last, false);
 	}
 	preempt_enable();
 	return err;

@@ -848,7 +848,8 @@ static int property_run_program(struct property_program *p, const char *const wh
 }
 
 /* Leave out what is not needed for it to fail, and tell the rest. */
-static void property_tell(const char *const where[2], bool alike, __u64 seed, int failed)
+static void property_tell(const char *const where[2], bool alike, __u64 seed, int failed,
+			  const char *wrong)
 {
 	struct property_program p;
 	__u64 skip = 0;
@@ -862,7 +863,8 @@ static void property_tell(const char *const where[2], bool alike, __u64 seed, in
 	memset(&p, 0, sizeof(p));
 	p.alike = alike;
 	p.trace = true;
-	fprintf(stderr, "# RONBUS_SEED=%llu fails in step %d; what it takes:\n#  ", seed, failed);
+	fprintf(stderr, "# RONBUS_SEED=%llu fails in step %d: %s; what it takes:\n#  ", seed,
+		failed, wrong);
 	failed = property_run_program(&p, where, seed, skip);
 	fprintf(stderr, "# step %d: %s\n", failed, p.wrong);
 }
@@ -897,7 +899,7 @@ static bool property_run(const char *where, const char *twin, bool alike, __u64 
 		failed = property_run_program(&p, both, first, 0);
 		if (failed < 0)
 			continue;
-		property_tell(both, alike, first, failed);
+		property_tell(both, alike, first, failed, p.wrong);
 		return false;
 	}
 	return true;
