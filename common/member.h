@@ -7,7 +7,7 @@
 
 #include "limits.h"
 
-/* Statuses of a bus that has no name any more, and whose last bus it is. */
+/* A bus that has one of these has given up its name. */
 #define RONBUS_STATUS_OVER (RONBUS_STATUS_SEALED | RONBUS_STATUS_ENDED)
 
 /**

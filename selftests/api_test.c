@@ -70,11 +70,6 @@ TRANSPORTS(syscall_baseline, 0, 0, RONBUS_PUB_SYSCALL)
 TRANSPORTS(syscall, ALL, 0, RONBUS_PUB_SYSCALL)
 TRANSPORTS(map_none, ALL, RONBUS_BUS_MAP_NONE, 0)
 
-static bool no_device(const char *where)
-{
-	return strcmp(where, RONBUS_EMBEDDED) && access(where, F_OK);
-}
-
 static const struct ronbus_options options = { .capacity = SLOTS, .payload = LEN };
 
 static int make_bus(const char *where, u64 features, u32 flags, const char *name,

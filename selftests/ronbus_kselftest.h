@@ -58,12 +58,17 @@ typedef __u32 u32;
 		__fd;                                                            \
 	})
 
-static inline u64 now_ns(void)
+static inline u64 clock_ns(clockid_t clock)
 {
 	struct timespec ts;
 
-	clock_gettime(CLOCK_MONOTONIC, &ts);
+	clock_gettime(clock, &ts);
 	return (u64)ts.tv_sec * SEC + (u64)ts.tv_nsec;
+}
+
+static inline u64 now_ns(void)
+{
+	return clock_ns(CLOCK_MONOTONIC);
 }
 
 static inline void nap(void)
@@ -888,6 +893,12 @@ static inline int write_file(const char *path, const char *text)
 		ret = -errno;
 	close(fd);
 	return ret;
+}
+
+/* For tests of the library: is its transport @where not to be had? */
+static inline bool no_device(const char *where)
+{
+	return strcmp(where, "embedded:") && access(where, F_OK);
 }
 
 #define NO_TIME_NAMESPACES 77

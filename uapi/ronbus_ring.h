@@ -19,8 +19,8 @@
  *
  * Where they are is the layout of the ring. Ordinarily those of a position stand together, as
  * struct ronbus_slot, on cache lines of their own. With RONBUS_F_SOA there is an array of each, in
- * the order state, ready, meta, hole, time, payload, and each array begins on a cache line: who reads one
- * message after the other finds eight states on a line, and who looks for his own among those of
+ * the order state, ready, meta, hole, time, payload, and each array begins on a cache line: who reads
+ * one message after the other finds eight states on a line, and who looks for his own among those of
  * others reads nothing but state and ready. For that, publishers of neighbouring positions write
  * into the same lines. What is done with the words is the same in both.
  *
@@ -294,10 +294,13 @@ static inline __u32 ronbus_state_kind(__u64 state)
 /**
  * ronbus_ring_stride() - bytes from one slot to the next
  * @payload: bytes of payload, within the bounds of the ABI
+ * @features: features of the bus
  */
-static inline __u32 ronbus_ring_stride(__u32 payload)
+static inline __u32 ronbus_ring_stride(__u32 payload, __u64 features)
 {
-	return (sizeof(struct ronbus_slot) + payload + RONBUS_CACHE_LINE - 1) &
+	const __u32 time = features & RONBUS_F_TIME ? (__u32)sizeof(__u64) : 0;
+
+	return (sizeof(struct ronbus_slot) + payload + time + RONBUS_CACHE_LINE - 1) &
 	       ~(RONBUS_CACHE_LINE - 1);
 }
 
@@ -325,7 +328,7 @@ static inline __u64 ronbus_ring_bytes(__u32 capacity, __u32 payload, __u64 featu
 		       (((__u64)capacity * payload + RONBUS_CACHE_LINE - 1) &
 			~(__u64)(RONBUS_CACHE_LINE - 1));
 	return sizeof(struct ronbus_ring_head) +
-	       (__u64)capacity * ronbus_ring_stride(payload + timed * (__u32)sizeof(__u64));
+	       (__u64)capacity * ronbus_ring_stride(payload, features);
 }
 
 /**
@@ -339,19 +342,17 @@ static inline __u64 ronbus_ring_bytes(__u32 capacity, __u32 payload, __u64 featu
 static inline void ronbus_ring_view(struct ronbus_ring *ring, void *base, __u32 capacity,
 				    __u32 payload, __u64 features)
 {
-	const int arrays = !!(features & RONBUS_F_SOA);
-	const __u32 timed = !!(features & RONBUS_F_TIME);
+	int arrays = !!(features & RONBUS_F_SOA);
 
 	ring->head = (struct ronbus_ring_head *)base;
 	ring->slots = (char *)base + sizeof(struct ronbus_ring_head);
 	ring->mask = capacity - 1;
 	ring->shift = (__u32)__builtin_ctz(capacity);
-	ring->stride =
-		arrays ? payload : ronbus_ring_stride(payload + timed * (__u32)sizeof(__u64));
+	ring->stride = arrays ? payload : ronbus_ring_stride(payload, features);
 	ring->payload = payload;
 	ring->array = ronbus_ring_array(capacity);
 	ring->layout = arrays ? RONBUS_LAYOUT_ARRAYS : RONBUS_LAYOUT_SLOTS;
-	ring->timed = timed;
+	ring->timed = !!(features & RONBUS_F_TIME);
 	ring->clock_offset = 0;
 }
 

@@ -28,12 +28,17 @@ void *ronbus_zalloc(size_t size)
 	return p;
 }
 
-__u64 ronbus_now(void)
+__u64 ronbus_clock(clockid_t clock)
 {
 	struct timespec now;
 
-	clock_gettime(CLOCK_MONOTONIC, &now);
+	clock_gettime(clock, &now);
 	return (__u64)now.tv_sec * 1000000000ULL + (__u64)now.tv_nsec;
+}
+
+__u64 ronbus_now(void)
+{
+	return ronbus_clock(CLOCK_MONOTONIC);
 }
 
 __u64 ronbus_deadline(int64_t timeout_ns)

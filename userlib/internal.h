@@ -283,6 +283,7 @@ const char *ronbus_where(const char *where);
 /* The time after which nobody waits: now and @timeout_ns, which is negative for never. */
 __u64 ronbus_deadline(int64_t timeout_ns);
 __u64 ronbus_now(void);
+__u64 ronbus_clock(clockid_t clock); /* the same of another clock, in nanoseconds */
 
 /* The cancels that there were before a call that may wait, several times perhaps. */
 __u32 ronbus_cancels(const struct ronbus_sub *sub);

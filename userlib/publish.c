@@ -227,13 +227,10 @@ int __ronbus_count(struct ronbus_pub *pub, unsigned int topic, __u32 receivers, 
 	return next > 1 ? wake_behind(pub, topic, (int)receivers, audience, next) : 0;
 }
 
-/* Of a message that is published with this: the slot is claimed already, so no later than visible. */
+/* When a message is published: asked when its slot is claimed, and nobody can see it yet. */
 __u64 __ronbus_clock(__u32 how)
 {
-	struct timespec now;
-
-	clock_gettime(how & RONBUS_HOW_COARSE ? CLOCK_MONOTONIC_COARSE : CLOCK_MONOTONIC, &now);
-	return (__u64)now.tv_sec * 1000000000ULL + (__u64)now.tv_nsec;
+	return ronbus_clock(how & RONBUS_HOW_COARSE ? CLOCK_MONOTONIC_COARSE : CLOCK_MONOTONIC);
 }
 
 static int publish_by_system_call(struct ronbus_pub *pub, unsigned int topic, const void *data,

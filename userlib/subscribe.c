@@ -484,9 +484,9 @@ __RONBUS_PART int next_once(struct ronbus_sub *sub, const struct ronbus_ring *ri
  * ronbus_try_recv() returns.
  */
 __RONBUS_PART int next_in(struct ronbus_sub *sub, struct ronbus_msg *msg, union ronbus_found *found,
-			  __u32 layout, __u64 filter)
+			  __u32 layout, __u32 timed, __u64 filter)
 {
-	const struct ronbus_ring ring = __ronbus_view(&sub->ring, layout, 0);
+	const struct ronbus_ring ring = __ronbus_view(&sub->ring, layout, timed);
 
 	/*
 	 * Nobody vouches for a ring that others write, so this does not go on for ever. Whoever
@@ -507,14 +507,14 @@ __RONBUS_PART int next_in(struct ronbus_sub *sub, struct ronbus_msg *msg, union 
 static __attribute__((noinline)) int next_of_library(struct ronbus_sub *sub, struct ronbus_msg *msg,
 						     union ronbus_found *found)
 {
-	return next_in(sub, msg, found, sub->ring.layout, sub->interest.bit);
+	return next_in(sub, msg, found, sub->ring.layout, sub->ring.timed, sub->interest.bit);
 }
 
 static inline int next(struct ronbus_sub *sub, struct ronbus_msg *msg, union ronbus_found *found)
 {
 	if (RB_UNLIKELY(sub->library))
 		return next_of_library(sub, msg, found);
-	return next_in(sub, msg, found, RONBUS_LAYOUT_SLOTS, 0);
+	return next_in(sub, msg, found, RONBUS_LAYOUT_SLOTS, 0, 0);
 }
 
 /*
@@ -594,7 +594,7 @@ __RONBUS_PART int take_wanted(struct ronbus_sub *sub, __u32 layout, __u32 timed,
 	return taken;
 }
 
-/* A message that is there, as the inlines take it from slots without a time. */
+/* What the inlines do for slots without a time: a message that is there. */
 __RONBUS_PART int take_next(struct ronbus_sub *sub, __u32 layout, __u32 timed, void *buf,
 			    size_t size, struct ronbus_msg *msg)
 {
@@ -609,7 +609,7 @@ __RONBUS_PART int take_next(struct ronbus_sub *sub, __u32 layout, __u32 timed, v
 	return 1;
 }
 
-/* Each kind of bus has its own, but those that have a time as well. */
+/* Arrays, topics and a time: what is common has code of its own, in which nothing is asked. */
 __RONBUS_PART int take_of_library(struct ronbus_sub *sub, void *buf, size_t size,
 				  struct ronbus_msg *msg)
 {
@@ -677,7 +677,7 @@ int __ronbus_try_recv(struct ronbus_sub *sub, void *buf, size_t size, struct ron
 
 	if (RB_UNLIKELY(sub->library))
 		return try_recv_of_library(sub, buf, size, msg);
-	ret = next_in(sub, msg, &found, RONBUS_LAYOUT_SLOTS, 0);
+	ret = next_in(sub, msg, &found, RONBUS_LAYOUT_SLOTS, 0, 0);
 	return ret == RONBUS_MESSAGE ? take_found(sub, buf, size, msg, found.seen) : ret;
 }
 

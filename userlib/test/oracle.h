@@ -21,6 +21,8 @@
 
 #include <libronbus.h>
 
+#include "property.h"
+
 #define ORACLE_SLOTS 64U
 #define ORACLE_MESSAGES 100000U
 #define ORACLE_TOPICS 3U
@@ -47,9 +49,7 @@ static unsigned char oracle_topic[ORACLE_MESSAGES];
 static unsigned int oracle_dice(struct oracle *o, unsigned int sides)
 {
 	o->chance += 0x9e3779b97f4a7c15ULL;
-	__u64 x = (o->chance ^ o->chance >> 30) * 0xbf58476d1ce4e5b9ULL;
-
-	return (unsigned int)((x ^ x >> 27) >> 20) % sides;
+	return (unsigned int)(property_mix(o->chance) >> 16) % sides;
 }
 
 #define ORACLE_WRONG(o, ...) (snprintf((o)->wrong, (o)->size, __VA_ARGS__), false)
