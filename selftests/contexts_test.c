@@ -402,7 +402,7 @@ static u64 waits_total(const struct subscriber *s)
 
 struct reader {
 	int fd;
-	bool stop, reading;
+	bool stop, reading, over;
 	long ret;
 };
 
@@ -418,6 +418,7 @@ static void *read_always(void *arg)
 		spin_until(__atomic_load_n(&me->ret, __ATOMIC_ACQUIRE) == 1 ||
 			   __atomic_load_n(&me->stop, __ATOMIC_RELAXED));
 	}
+	__atomic_store_n(&me->over, true, __ATOMIC_RELEASE);
 	return NULL;
 }
 
@@ -452,7 +453,8 @@ TEST_F(contexts, cancel_between_two_sleeps)
 		__atomic_store_n(&reader.ret, 1, __ATOMIC_RELEASE);
 	}
 	__atomic_store_n(&reader.stop, true, __ATOMIC_RELAXED);
-	while (__atomic_load_n(&reader.reading, __ATOMIC_ACQUIRE))
+	/* It may be about to read once more. */
+	while (!__atomic_load_n(&reader.over, __ATOMIC_ACQUIRE))
 		do_ioctl(s.m.fd, RONBUS_IOC_CANCEL, NULL);
 	pthread_join(thread, NULL);
 	subscriber_leave(&s);
