@@ -43,15 +43,53 @@ for program in ./*_test; do
 done
 [ -n "$programs" ] || { echo "${0##*/}: no such program: ${only:-*_test}" >&2; exit 2; }
 
-# A program that runs out of time may leave children behind: they are in its
-# session, which ends here with it.
+# Those of a session that have not ended: each one's directory in /proc.
+members() { # SESSION
+	for process in /proc/[0-9]*; do
+		{ read -r stat <"$process/stat"; } 2>/dev/null || continue
+		# After the name: state, parent, group, session.
+		# shellcheck disable=SC2086 # the words
+		set -- "$1" ${stat##*) }
+		[ "$2" = Z ] || [ "$5" != "$1" ] || echo "$process"
+	done
+}
+
+# Where the threads of a process are; who runs has no stack in /proc, but in the kernel's log.
+where_it_is() { # DIRECTORY
+	echo "# killed, and still there after $patience s:"
+	for task in "$1"/task/[0-9]*; do
+		sed 's/^/#   /' "$task/stat" "$task/stack"
+	done 2>/dev/null
+	echo l >/proc/sysrq-trigger
+	sleep 1
+	dmesg | sed -n '/sysrq: Show backtrace/h; //!H; ${x; s/\n/\n#   /g; s/^/#   /; p}'
+}
+
+# A program that runs out of time may leave children behind, in groups of their own. They would keep
+# their buses, and what follows would fail.
+patience=20
+end_session() { # SESSION
+	for second in $(seq 0 $patience); do
+		left=$(members "$1")
+		[ -n "$left" ] || return 0
+		for process in $left; do
+			kill -KILL "${process#/proc/}" 2>/dev/null
+		done
+		[ "$second" = 0 ] || sleep 1
+	done
+	for process in $left; do
+		where_it_is "$process"
+	done
+	return 1
+}
+
 run() { # NAME [ARGUMENT]...
 	name=$1
 	shift
 	# shellcheck disable=SC2016 # the inner shell's
 	setsid sh -c 'echo $$ >"$0"; exec timeout -k 5 "$@"' "$session" "$limit" "./$name" "$@" 2>&1
 	status=$?
-	pkill -KILL -s "$(cat "$session")" 2>/dev/null
+	end_session "$(cat "$session")" || [ $status -ge 124 ] || status=125
 	return $status
 }
 
