@@ -30,31 +30,41 @@
 
 /* ---- where they are ------------------------------------------------------------------------- */
 
-/* Where all threads of a process are. */
-static void say_stacks(pid_t pid)
+/* What /proc says of a thread, all lines or those that begin with @only. */
+static void say_file(pid_t pid, const char *thread, const char *name, const char *only)
 {
 	char path[320], line[256];
-	struct dirent *entry;
-	DIR *dir;
 	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/%d/task/%s/%s", pid, thread, name);
+	file = fopen(path, "r");
+	if (!file)
+		return;
+	while (fgets(line, sizeof(line), file))
+		if (!strncmp(line, only, strlen(only)))
+			say("  %.*s", (int)strcspn(line, "\n"), line);
+	fclose(file);
+}
+
+/* Where all threads of a process are, and whether they get any further. */
+static void say_stacks(pid_t pid)
+{
+	struct dirent *entry;
+	char path[320];
+	DIR *dir;
 
 	snprintf(path, sizeof(path), "/proc/%d/task", pid);
 	dir = opendir(path);
 	while (dir && (entry = readdir(dir))) {
-		snprintf(path, sizeof(path), "/proc/%d/task/%s/stack", pid, entry->d_name);
-		file = fopen(path, "r");
-		if (!file)
+		if (entry->d_name[0] == '.')
 			continue;
 		say("thread %s of %d:", entry->d_name, pid);
-		while (fgets(line, sizeof(line), file))
-			say("  %.*s", (int)strcspn(line, "\n"), line);
-		fclose(file);
-		snprintf(path, sizeof(path), "/proc/%d/task/%s/stat", pid, entry->d_name);
-		file = fopen(path, "r");
-		if (file && fgets(line, sizeof(line), file))
-			say("  %.60s", line);
-		if (file)
-			fclose(file);
+		say_file(pid, entry->d_name, "stack", "");
+		say_file(pid, entry->d_name, "syscall", "");
+		say_file(pid, entry->d_name, "stat", "");
+		say_file(pid, entry->d_name, "status", "SigPnd");
+		say_file(pid, entry->d_name, "status", "ShdPnd");
+		say_file(pid, entry->d_name, "status", "nonvoluntary");
 	}
 	if (dir)
 		closedir(dir);
@@ -70,7 +80,7 @@ static void say_stacks(pid_t pid)
  * @sent: number of the newest message for the subscriber
  * @got: number of the newest it has
  * @received: messages it has had
- * @lost: positions it has lost, as its own page says at once
+ * @lost: positions it has lost, as its publisher asked last
  * @told: of these it was told, with the message after them
  * @missing: messages for it that it did not get
  * @way: how it waits, or waited last
@@ -120,10 +130,21 @@ static int pair_send(struct publisher *p, const struct pair *pair, u64 number)
 	return publisher_send(p, wanted ? WANTED : UNWANTED, &vec, 1);
 }
 
-/* Has the subscriber got it, or lost something, since it had lost @lost? */
-static bool pair_settled(const struct pair *pair, u64 lost)
+/* Its publisher asks for what the subscriber has lost: that may wait on, in a read that lost it. */
+static u64 pair_lost(struct pair *pair)
 {
-	return RB_READ(&pair->got) >= RB_READ(&pair->sent) || RB_READ(&pair->lost) != lost ||
+	struct ronbus_stats stats;
+
+	/* It was the first to join. */
+	if (!fd_stats(pair->bus, 0, &stats))
+		RB_WRITE(&pair->lost, stats.counters.overflow_dropped_total);
+	return pair->lost;
+}
+
+/* Has the subscriber got it, or lost something, since it had lost @lost? */
+static bool pair_settled(struct pair *pair, u64 lost)
+{
+	return RB_READ(&pair->got) >= RB_READ(&pair->sent) || pair_lost(pair) != lost ||
 	       pair->wrong[0];
 }
 
@@ -135,7 +156,6 @@ static void pair_explain(const struct pair *pair)
 	u64 pos;
 
 	say_stacks(pair->pids[1]);
-	/* It was the first to join. */
 	if (fd_stats(pair->bus, 0, &stats) ||
 	    subscriber_join(&s, pair->bus, RONBUS_START_LATEST, 0))
 		return;
@@ -173,7 +193,7 @@ static void pair_publish(struct pair *pair)
 	if (ret)
 		pair_wrong(pair, "its publisher cannot join: %d", ret);
 	while (!RB_READ(&pair->stop) && !pair->wrong[0]) {
-		lost = RB_READ(&pair->lost);
+		lost = pair_lost(pair);
 		if (pair_wanted(number))
 			RB_WRITE(&pair->sent, number);
 		ret = pair_send(&p, pair, number);
@@ -386,7 +406,6 @@ static void pair_receive(struct pair *pair, struct subscriber *s)
 		pair_wrong(pair, "no way to wait");
 	while (!pair->wrong[0]) {
 		ret = pair_read(pair, s->m.fd, &next);
-		RB_WRITE(&pair->lost, RB_READ(&s->m.self->lost));
 		if (ret > 0)
 			continue;
 		if (!ret) /* the end */
