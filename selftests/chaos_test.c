@@ -30,20 +30,52 @@
 
 /* ---- where they are ------------------------------------------------------------------------- */
 
-/* What /proc says of a thread, all lines or those that begin with @only. */
-static void say_file(pid_t pid, const char *thread, const char *name, const char *only)
+/* What /proc says of a thread, all lines or those that begin with @only. Returns how many. */
+static int say_file(pid_t pid, const char *thread, const char *name, const char *only)
 {
-	char path[320], line[256];
+	char path[320], line[512];
+	int lines = 0;
 	FILE *file;
 
 	snprintf(path, sizeof(path), "/proc/%d/task/%s/%s", pid, thread, name);
 	file = fopen(path, "r");
 	if (!file)
-		return;
-	while (fgets(line, sizeof(line), file))
-		if (!strncmp(line, only, strlen(only)))
-			say("  %.*s", (int)strcspn(line, "\n"), line);
+		return -errno;
+	while (fgets(line, sizeof(line), file)) {
+		if (strncmp(line, only, strlen(only)))
+			continue;
+		say("  %.*s", (int)strcspn(line, "\n"), line);
+		lines++;
+	}
 	fclose(file);
+	return lines;
+}
+
+static bool runs(pid_t pid, const char *thread)
+{
+	char path[320], state = '?';
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/%d/task/%s/stat", pid, thread);
+	file = fopen(path, "r");
+	if (file) {
+		if (fscanf(file, "%*d (%*[^)]) %c", &state) != 1)
+			state = '?';
+		fclose(file);
+	}
+	return state == 'R';
+}
+
+/* While it runs a thread has no stack for others, but it is preempted now and then. */
+static void say_stack(pid_t pid, const char *thread)
+{
+	u64 end = now_ns() + 2 * SEC;
+	int seen = 0;
+
+	do {
+		seen += say_file(pid, thread, "stack", "") > 0;
+		usleep(3000);
+	} while (seen < 3 && runs(pid, thread) && now_ns() < end);
 }
 
 /* Where all threads of a process are, and whether they get any further. */
@@ -59,7 +91,7 @@ static void say_stacks(pid_t pid)
 		if (entry->d_name[0] == '.')
 			continue;
 		say("thread %s of %d:", entry->d_name, pid);
-		say_file(pid, entry->d_name, "stack", "");
+		say_stack(pid, entry->d_name);
 		say_file(pid, entry->d_name, "syscall", "");
 		say_file(pid, entry->d_name, "stat", "");
 		say_file(pid, entry->d_name, "status", "SigPnd");
