@@ -44,7 +44,8 @@ static inline void ronbus_backlog_reset(struct ronbus_backlog *backlog, __u64 cu
  * @backlog: what has been counted
  * @ring: the ring
  * @interest: what the subscriber reads
- * @cursor: where it reads; if that is another position than before, counting begins there
+ * @cursor: where it reads; if that is another position than before, or nothing is there any more,
+ *	counting begins there: what a publisher that lies has taken back does not count
  * @looks: positions that may be looked at
  *
  * Return: what is left of @looks.
@@ -54,7 +55,11 @@ static inline __u32 ronbus_backlog_count(struct ronbus_backlog *backlog,
 					 const struct ronbus_interest *interest, __u64 cursor,
 					 __u32 looks)
 {
-	if (cursor != backlog->from)
+	union ronbus_found found;
+
+	if (cursor != backlog->from ||
+	    ((backlog->ahead.end != cursor || backlog->ahead.more) &&
+	     ronbus_ring_look(ring, cursor, &found) == RONBUS_LOOK_EMPTY))
 		ronbus_backlog_reset(backlog, cursor);
 	return ronbus_ring_ahead_more(ring, &backlog->ahead, interest,
 				      ronbus_backlog_wanted(backlog->messages), looks);

@@ -136,6 +136,15 @@ static ssize_t take_records(struct ronbus_sub *sub, char __user *to, size_t spac
 	return done ? done : ret;
 }
 
+/*
+ * For a reader that does not wait. As long as poll says that there is something io_uring tries
+ * again, before it sees a signal: so the signal is told here.
+ */
+static int try_again(void)
+{
+	return task_sigpending(current) ? -ERESTARTSYS : -EAGAIN;
+}
+
 static ssize_t sub_read(struct file *file, char __user *to, size_t space, loff_t *ppos)
 {
 	struct ronbus_sub *sub = file->private_data;
@@ -149,7 +158,7 @@ static ssize_t sub_read(struct file *file, char __user *to, size_t space, loff_t
 	for (;;) {
 		/* Another reader may hold the lock for as long as its memory takes to be there. */
 		if (nonblock && !mutex_trylock(&sub->read_lock))
-			return -EAGAIN;
+			return try_again();
 		if (!nonblock && mutex_lock_interruptible(&sub->read_lock))
 			return -ERESTARTSYS;
 		/* Asked before the ring is read: what was published before the end is read. */
@@ -159,9 +168,9 @@ static ssize_t sub_read(struct file *file, char __user *to, size_t space, loff_t
 
 		if (ret || ready == RONBUS_READY_ENDED)
 			return ret;
-		if (nonblock)
-			return -EAGAIN;
 		/* A ring may say for ever that there is something, and nothing can be read. */
+		if (nonblock)
+			return ready ? try_again() : -EAGAIN;
 		if (signal_pending(current))
 			return -ERESTARTSYS;
 		ret = ronbus_sub_wait(sub, RONBUS_WAIT_FOREVER, cancels);

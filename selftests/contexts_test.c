@@ -3,7 +3,9 @@
  * Where two meet at one subscriber: two threads that arm it, one that reads while another is
  * cancelled, a notification while it leaves, and what the next owner of its place finds.
  */
+#include <liburing.h>
 #include <linux/userfaultfd.h>
+#include <poll.h>
 #include <pthread.h>
 #include <sys/eventfd.h>
 #include <sys/syscall.h>
@@ -458,6 +460,94 @@ TEST_F(contexts, cancel_between_two_sleeps)
 		do_ioctl(s.m.fd, RONBUS_IOC_CANCEL, NULL);
 	pthread_join(thread, NULL);
 	subscriber_leave(&s);
+}
+
+/* ---- one reads, another lies --------------------------------------------------------------- */
+
+static int events_of(int fd)
+{
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+
+	return poll(&p, 1, 0) == 1 ? p.revents : 0;
+}
+
+/*
+ * Two messages are enough, and are counted. A publisher takes them back, which no honest one does.
+ * When there is nothing to read, nobody is told that there is.
+ */
+TEST_F(contexts, messages_that_are_taken_back)
+{
+	char buf[256];
+	struct subscriber s;
+	u64 pos;
+
+	ASSERT_EQ(0, join(&s, self->bus, 1ULL << 2, RONBUS_START_LATEST));
+	ASSERT_EQ(0, fd_nonblock(s.m.fd));
+	ASSERT_EQ(0, coalesce(s.m.fd, 2, LONG_DELAY));
+	ASSERT_EQ(2, send_topic(&self->pub, 2, 2));
+	ASSERT_EQ(POLLIN, events_of(s.m.fd));
+	for (pos = s.start; pos < s.start + 2; pos++)
+		RB_WRITE(ronbus_ring_at(&self->mapped.m.ring, pos).state, 0);
+	EXPECT_EQ(-EAGAIN, fd_read(s.m.fd, buf, sizeof(buf)));
+	EXPECT_EQ(0, events_of(s.m.fd));
+	EXPECT_EQ(-ETIMEDOUT, fd_wait(s.m.fd, now_ns() + SEC / 100));
+	subscriber_leave(&s);
+}
+
+/* Many, of a ring of which a lap takes long, and is not so long that a read looks at signals. */
+#define READS 4096U
+#define LAP 512U
+
+/* Reads by io_uring that find nothing, of a subscriber that is told that there is something. */
+static void read_for_nothing(int fd, u32 *begun)
+{
+	static char buf[64];
+	struct io_uring ring;
+	u32 i;
+
+	if (fd_nonblock(fd) || io_uring_queue_init(READS, &ring, 0))
+		_exit(KSFT_SKIP);
+	for (i = 0; i < READS; i++)
+		io_uring_prep_read(io_uring_get_sqe(&ring), fd, buf, sizeof(buf), 0);
+	RB_WRITE(begun, 1);
+	for (;;)
+		io_uring_submit_and_wait(&ring, 1);
+}
+
+/*
+ * All positions for laps to come are holes: poll(2) says that there is something, and a lap of steps
+ * finds nothing. io_uring tries that many times with each read, before it looks at signals.
+ */
+TEST_F(contexts, reads_that_find_nothing_are_killed)
+{
+	u32 *begun = shared_memory(sizeof(*begun)), i;
+	struct publisher liar;
+	struct subscriber s;
+	int status, bus;
+	pid_t child;
+
+	ASSERT_NE(NULL, begun);
+	bus = bus_create(self->control, (struct ronbus_create){ .features = variant->features,
+								.flags = RONBUS_BUS_PERSISTENT,
+								.capacity = LAP,
+								.payload = 8 });
+	ASSERT_LE(0, bus);
+	ASSERT_EQ(0, publisher_join(&liar, bus, RONBUS_PUBLISHER_MAPPED));
+	ASSERT_EQ(0, join(&s, bus, 1ULL << 2, RONBUS_START_LATEST));
+	for (i = 0; i < LAP; i++)
+		RB_WRITE(ronbus_ring_at(&liar.m.ring, i).hole, 1ULL << 50);
+	child = fork();
+	if (!child)
+		read_for_nothing(s.m.fd, begun);
+	wait_until(RB_READ(begun) || waitpid(child, &status, WNOHANG) == child);
+	if (!RB_READ(begun))
+		SKIP(return, "no io_uring here");
+	usleep(100000);
+	kill(child, SIGKILL);
+	EXPECT_TRUE(wait_until(waitpid(child, &status, WNOHANG) == child));
+	subscriber_leave(&s);
+	publisher_leave(&liar);
+	close(bus);
 }
 
 /* ---- one reads into memory that is not there ----------------------------------------------- */
