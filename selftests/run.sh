@@ -62,6 +62,7 @@ where_it_is() { # DIRECTORY
 	done 2>/dev/null
 	echo l >/proc/sysrq-trigger
 	sleep 1
+	# shellcheck disable=SC2016 # the last line's address
 	dmesg | sed -n '/sysrq: Show backtrace/h; //!H; ${x; s/\n/\n#   /g; s/^/#   /; p}'
 }
 
