@@ -573,7 +573,7 @@ struct repair_record {
 	__u32 slots;
 };
 
-/* Behind it are the counters, which are too many for a stack. */
+/* After it come the counters, which are too many for a stack. */
 struct flush_record {
 	struct record head;
 	__u32 subscriber;

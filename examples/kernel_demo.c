@@ -33,7 +33,7 @@ static const char doc[] =
 	"that print it."
 	"\vWithout options it runs a script of things that go right and wrong, about 15 seconds of "
 	"it, and checks each. With --interactive it just supervises: kill a service, edit the "
-	"configuration, write to /dev/kmsg, and see who is told what. With --watch, in another "
+	"configuration, write to /dev/kmsg, and see which subscriber is told what. With --watch, in another "
 	"terminal, you are one more subscriber:\n\n"
 	"  kernel_demo --interactive --config /tmp/demo.conf\n"
 	"  kernel_demo --watch ops\n\n"

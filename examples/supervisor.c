@@ -6,7 +6,7 @@
  *
  * The supervisor starts a publisher and two readers, and starts anew whichever ends. The publisher
  * ends in the middle of its work, again and again; now and then it hangs instead, and the supervisor,
- * who has a subscription of its own, notices that nothing comes, seals the bus, and kills it. One
+ * which has a subscription of its own, notices that nothing comes, seals the bus, and kills it. One
  * reader ends by itself, too; the other is stopped for good, which is nobody's concern but its own.
  *
  * What it shows:

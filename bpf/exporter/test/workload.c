@@ -46,7 +46,7 @@ static void *keep_up(void *arg)
 	return arg;
 }
 
-/* Until the one that keeps up has gone to sleep behind the last message. */
+/* Until the subscriber that keeps up has gone to sleep after the last message. */
 static void settle(void)
 {
 	struct ronbus_stats stats;
