@@ -116,8 +116,9 @@ static bool read_field(const char *line, char name[64], size_t *offset, size_t *
 
 /*
  * Does the module record the counters that we know, and no others? They are the last fields. The
- * result is the number of fields that are as they should be; @name is the first that is not. @common
- * is the offset of our first field, which follows those that all events of this kernel have.
+ * result is the number of fields that are as they should be; @name is the first that is not.
+ * @common is the offset of our first field, which follows those that all events of this kernel
+ * have.
  */
 static size_t check_fields(FILE *file, char name[64], __u32 *common)
 {

@@ -27,8 +27,8 @@
  * Each word is read and written whole, and a counter never goes back. Words of one entry that is
  * read while a flush replaces them may be of two flushes.
  *
- * Times are CLOCK_MONOTONIC in nanoseconds. The size of a value (value_size of the map) changes with
- * its layout: a reader that finds another size than it was built with leaves the map alone.
+ * Times are CLOCK_MONOTONIC in nanoseconds. The size of a value (value_size of the map) changes
+ * with its layout: a reader that finds another size than it was built with leaves the map alone.
  */
 #ifndef _RONBUS_BPF_H
 #define _RONBUS_BPF_H

@@ -160,7 +160,7 @@ static int open_source(struct options *options)
 	return source_stats_open(NULL, &options->names, &options->view.source);
 }
 
-/* Every bus named on the command line must exist: an empty table would not tell that it does not. */
+/* Every bus named on the command line must exist: an empty table would not say what is wrong. */
 static int find_buses(const struct names *names)
 {
 	struct ronbus *bus;
