@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
-# ronbus: what there is to make. 'make help' says it in a line each.
+# ronbus: what there is to make. 'make help' has what a newcomer needs (###), 'make help-all' the
+# rest (##).
 #
 # The kernel's own build reads Kbuild, not this file.
 MAKEFLAGS += --no-builtin-rules --no-print-directory
@@ -16,11 +17,11 @@ MODULE := build/module/$(shell uname -r)
 endif
 
 .PHONY: all
-all: userlib examples ## the library and the examples (and the module: make module)
+all: userlib examples ### the library and the examples (and the module: make module)
 
 .PHONY: module
 # Each kernel has its copy of the sources, since a kernel's build leaves its objects beside them.
-module: ## the module for the running kernel, or for KVER=6.1, KVER=6.12: build/module/*/ronbus.ko
+module: ### the module for the running kernel, or for KVER=6.1, KVER=6.12: build/module/*/ronbus.ko
 	@tools/deps build
 	@$(if $(KVER),vm/kernel $(KVER) >/dev/null)
 	@test -e $(KDIR)/Makefile || { \
@@ -53,11 +54,11 @@ selftests: ## kselftests of the module: build/selftests; run them with make -C s
 	$(MAKE) -C selftests
 
 .PHONY: demo
-demo: ## see it work, with real events of this machine
+demo: ### see it work, with real events of this machine
 	@tools/demo
 
 .PHONY: check
-check: ## build and test everything, on two kernels; STEPS="name..." for a part of it
+check: ### build and test everything, on two kernels; STEPS="name..." for a part of it
 	@tools/check $(STEPS)
 
 .PHONY: check-debug
@@ -97,15 +98,15 @@ bench-full: ## measure everything, a quarter of an hour
 	@bench/report --full $(if $(BASELINE),--baseline $(BASELINE)) $(BENCHFLAGS)
 
 .PHONY: load
-load: module ## insmod
+load: module ### load the module: insmod
 	insmod $(MODULE)/ronbus.ko
 
 .PHONY: unload
-unload: ## rmmod
+unload: ## unload the module: rmmod
 	rmmod ronbus
 
 .PHONY: install
-install: userlib ## library, headers, man pages below PREFIX; module too with: make modules_install
+install: userlib ### library, headers, man pages below PREFIX; module too with: make modules_install
 	$(MAKE) -C userlib install PREFIX=$(PREFIX) DESTDIR=$(DESTDIR)
 	for section in 1 3 4 7 8; do \
 		install -d $(DESTDIR)$(PREFIX)/share/man/man$$section; \
@@ -125,6 +126,17 @@ clean: ## what was built; the kernels of the rig stay (make distclean)
 distclean: ## everything that was built or fetched
 	rm -rf build
 
+.PHONY: packages
+packages: ## the Debian packages that tools/deps installs, and what each is for
+	@tools/deps --list
+
+help_lines = sed -nE 's/^([a-z_-]+):[^\#]*\#$(1)\# (.*)/  \1\t\2/p' Makefile | expand -t 20
+
 .PHONY: help
-help: ## this
-	@sed -nE 's/^([a-z_-]+):[^#]*## (.*)/  \1\t\2/p' Makefile | expand -t 20
+help: ## this, in short
+	@$(call help_lines,\#)
+	@echo "The rest: make help-all"
+
+.PHONY: help-all
+help-all: ## this, with all targets
+	@$(call help_lines,\#?)

@@ -55,7 +55,7 @@ static const struct {
 
 static char why[1024];
 
-/* The first warning is the reason, those behind it say that therefore the rest failed, too. */
+/* The first warning is the reason; the later ones say that therefore the rest failed, too. */
 static int keep_first_warning(enum libbpf_print_level level, const char *format, va_list args)
 {
 	if (level != LIBBPF_WARN || why[0])
@@ -115,9 +115,10 @@ static bool read_field(const char *line, char name[64], size_t *offset, size_t *
 }
 
 /*
- * Does the module record the counters that we know, and no others? They are the last fields. How
- * many are as they should be; the first that is not is in @name. Where our first field is, behind
- * what all events of this kernel have, is in @common.
+ * Does the module record the counters that we know, and no others? They are the last fields. The
+ * result is the number of fields that are as they should be; @name is the first that is not.
+ * @common is the offset of our first field, which follows those that all events of this kernel
+ * have.
  */
 static size_t check_fields(FILE *file, char name[64], __u32 *common)
 {

@@ -57,7 +57,7 @@ int ronbus_collect_pin(struct ronbus_collect *collect, const char *dir);
 
 /**
  * ronbus_collect_format() - can the programs without types do with this module?
- * @common: what common_size of theirs has to be, for who loads them himself
+ * @common: what their common_size has to be, for a program that loads them itself
  *
  * Return: 0; -EPROTO: module and programs are of different versions; -ENOENT: there is no tracefs.
  */

@@ -2,7 +2,7 @@
 /*
  * ronbus.bpf.c - counters and delays of all buses, kept in maps by BPF programs
  *
- * What is in the maps, and what it is worth: ronbus_bpf.h. One source, two objects. The programs of
+ * What is in the maps, and how far to trust it: ronbus_bpf.h. One source, two objects. The programs of
  * ronbus.bpf.o attach to the tracepoints with types (tp_btf): they need a module and a kernel with
  * type information, 5.11 or later. Those of ronbus_classic.bpf.o (compiled with RONBUS_CLASSIC)
  * attach to the same tracepoints as perf does and read what is recorded; they need no types, and
@@ -72,7 +72,7 @@ static __always_inline struct ronbus_bpf_sub *find_sub(__u64 bus, __u32 subscrib
 	return bpf_map_lookup_elem(&subscribers, &key);
 }
 
-/* An entry has been asked for; was it to be had? */
+/* Whether the entry could be made that was asked for. */
 static __always_inline void note_entry(bool made)
 {
 	struct ronbus_bpf_start *info;
@@ -302,7 +302,7 @@ static __always_inline int on_repair(__u64 bus, __u32 slots)
 	return 0;
 }
 
-/* ---- where it is heard of: the same events, with types or as they are recorded ----------- */
+/* ---- the same events, with types or as they are recorded --------------------------------- */
 
 #ifndef RONBUS_CLASSIC
 
@@ -504,9 +504,9 @@ int BPF_PROG(repair, const struct ronbus_pub *pub, __u32 slots)
 #else /* RONBUS_CLASSIC */
 
 /*
- * Records, as the format files below events/ronbus of tracefs have them: that is ABI. Before them is
- * what all events have in common, of which some real-time kernels have more (6.1: 16 bytes). Whoever
- * loads the programs says how much; bpftool does not.
+ * Records, as the format files below events/ronbus of tracefs have them: that is ABI. They follow
+ * what all events have in common, of which some real-time kernels have more (6.1: 16 bytes). The
+ * loader of the programs says how much; bpftool does not.
  */
 const volatile __u32 common_size = 8;
 
@@ -573,7 +573,7 @@ struct repair_record {
 	__u32 slots;
 };
 
-/* Behind it are the counters, which are too many for a stack. */
+/* After it come the counters, which are too many for a stack. */
 struct flush_record {
 	struct record head;
 	__u32 subscriber;

@@ -2,7 +2,7 @@
 /*
  * ronbus_bpf.h - what the BPF programs of ronbus.bpf.c keep in their maps
  *
- * The contract between those programs and who reads their maps. There are three maps:
+ * The contract between those programs and the readers of their maps. There are three maps:
  *
  *  - "buses", a hash from struct ronbus_bpf_bus_key to struct ronbus_bpf_bus;
  *  - "subscribers", a hash from struct ronbus_bpf_sub_key to struct ronbus_bpf_sub;
@@ -21,14 +21,14 @@
  *
  * A bus has its entry from ronbus_create or its first ronbus_flush to ronbus_destroy, a subscriber
  * from ronbus_join or its first flush to ronbus_leave. If the program for destroy and leave is not
- * attached, or the programs are attached in that moment, an entry may stay behind: one that has not
+ * attached, or the programs are attached in that moment, an entry may be left: one that has not
  * been flushed for RONBUS_BPF_STALE_NS belongs to nobody any more, unless nothing at all has.
  *
  * Each word is read and written whole, and a counter never goes back. Words of one entry that is
  * read while a flush replaces them may be of two flushes.
  *
- * Times are CLOCK_MONOTONIC in nanoseconds. The size of a value (value_size of the map) changes with
- * its layout: who finds another one than it was built with leaves the map alone.
+ * Times are CLOCK_MONOTONIC in nanoseconds. The size of a value (value_size of the map) changes
+ * with its layout: a reader that finds another size than it was built with leaves the map alone.
  */
 #ifndef _RONBUS_BPF_H
 #define _RONBUS_BPF_H
@@ -117,7 +117,7 @@ struct ronbus_bpf_seen {
  * @publishers: publishers there are
  * @subscribers: set of subscriber indexes in use
  * @armed: set of subscribers that sleep or are about to
- * @tail: the position behind everything published
+ * @tail: the first position after everything published
  * @flushed: when @counters and what stands above were taken; 0: not yet
  * @counters: of the whole bus, members that left included
  * @seen: events of the bus and of all its subscribers

@@ -4,15 +4,15 @@
  *
  *	supervisor [FAILURES]
  *
- * The supervisor starts a publisher and two readers, and starts anew whichever ends. The publisher
- * ends in the middle of its work, again and again; now and then it hangs instead, and the supervisor,
- * who has a subscription of its own, notices that nothing comes, seals the bus, and kills it. One
- * reader ends by itself, too; the other is stopped for good, which is nobody's concern but its own.
+ * The supervisor starts a publisher and two readers, and starts again whichever ends. The publisher
+ * ends in the middle of its work, again and again. Now and then it hangs instead. The supervisor,
+ * which has a subscription of its own, notices that nothing comes, seals the bus, and kills it. One
+ * reader ends by itself, too; the other is stopped for good, which affects no other process.
  *
  * What it shows:
  *
- *  - A publisher makes the bus when it starts. The bus of the one before it has ended, and has given
- *    up its name, though the stopped reader still has it open.
+ *  - A publisher makes the bus when it starts. The bus of the one before it has ended, and has
+ *    given up its name, though the stopped reader still has it open.
  *  - Readers wait for the bus to be there, and read it to its end; then they wait for the next one.
  *    They never find the one again that they have read.
  *  - Messages are retained, so that those which come late miss nothing that is still there.

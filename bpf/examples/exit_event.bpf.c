@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * exit_event.bpf.c - services that crash, told to everybody who reads a bus, by the kernel itself
+ * exit_event.bpf.c - services that crash, told to every subscriber of a bus by the kernel itself
  *
  * When the last thread of a process is gone, and it did not end with exit status 0, the event
- * RONBUS_EVENT_SERVICE_CRASHED is published on the bus of those who asked for it. There is nobody in
- * between who would have to be woken first, or who could have crashed himself.
+ * RONBUS_EVENT_SERVICE_CRASHED is published on the bus that was named for it. No daemon in between
+ * has to be woken first, or could have crashed itself.
  *
- * Who is a service, which number it has, and on which bus it is told is in the map "services", by
- * the name of the process (comm). exit_event.c fills it; so may bpftool.
+ * The map "services" says which processes are services, by the name of the process (comm), which
+ * number each has, and on which bus its end is published. exit_event.c fills it; so may bpftool.
  */
 #include <linux/bpf.h>
 #include <bpf/bpf_core_read.h>

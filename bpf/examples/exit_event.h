@@ -17,7 +17,7 @@ struct exit_event_key {
 
 /**
  * struct exit_event_service - a service
- * @token: whom it is published as: of a publisher made with RONBUS_PUBLISHER_BPF
+ * @token: of the publisher to publish as, which was made with RONBUS_PUBLISHER_BPF
  * @number: its number in the event
  * @pad: zero
  */

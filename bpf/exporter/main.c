@@ -86,8 +86,9 @@ static void show_version(FILE *to, struct argp_state *state)
 /* ---- threads -------------------------------------------------------------------------- */
 
 /*
- * Who talks to clients never has more privileges than reading takes. To attach BPF programs takes
- * more, and this may have to wait for the module: the first thread waits, and then gives them up.
+ * The thread that talks to clients never has more privileges than reading takes. To attach BPF
+ * programs takes more, and may have to wait for the module: the first thread waits, and then gives
+ * the privileges up.
  */
 struct start {
 	int fd;

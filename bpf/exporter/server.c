@@ -2,8 +2,8 @@
 /*
  * server.c - /metrics, /healthz and /readyz, by libmicrohttpd
  *
- * One thread serves all clients and waits for none of them: who is slow keeps an answer in memory,
- * up to a limit for all answers together, and who does nothing is cut off.
+ * One thread serves all clients and waits for none of them: a slow client keeps an answer in
+ * memory, up to a limit for all answers together, and a client that does nothing is cut off.
  */
 #include "server.h"
 

@@ -46,7 +46,7 @@ struct ronbus_stats *bus_sample_add(struct bus_sample *bus, const struct ronbus_
 {
 	struct ronbus_stats *subs = bus->subs;
 
-	/* Powers of two: whoever reaches one doubles. */
+	/* Room is a power of two: an array that has filled it is doubled. */
 	if (!(bus->subs_count & (bus->subs_count - 1)))
 		subs = reallocarray(subs, bus->subs_count ? 2 * bus->subs_count : 1, sizeof(*subs));
 	if (!subs)

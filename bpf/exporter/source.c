@@ -49,7 +49,7 @@ void source_close(struct source *source)
 		source->ops->close(source);
 }
 
-/* Also for those who may not open the device. */
+/* Also for a process that may not open the device. */
 bool module_is_there(void)
 {
 	return !access("/sys/module/ronbus", F_OK);

@@ -66,8 +66,8 @@ static int map_each(int fd, size_t key_size, size_t value_size, entry_fn fn, voi
 /* ---- entries -------------------------------------------------------------------------- */
 
 /*
- * An entry whose bus or subscriber went while nobody looked stays behind. It is one that has not
- * been flushed for long, if the programs are still told of anything.
+ * An entry stays if its bus or subscriber went while no program was attached. Such an entry has not
+ * been flushed for long, although the programs are still told of others.
  */
 struct reading {
 	struct snapshot *snapshot;
@@ -177,7 +177,7 @@ static const struct source_ops bpf_ops = {
 	.close = bpf_close,
 };
 
-/* Who may load programs may not be allowed to read types; there is a way without. */
+/* A user that may load programs may not be allowed to read types; there is a way without. */
 static int start(struct ronbus_collect **collect)
 {
 	int err = ronbus_collect_start(collect, RONBUS_COLLECT_BEST);

@@ -2,8 +2,8 @@
 /*
  * source_stats.c - counters by RONBUS_IOC_STATS, of buses that are known by name
  *
- * Each reading attaches to a bus and lets go of it again, since who holds a bus keeps it, and its
- * name, alive.
+ * Each reading attaches to a bus and lets go of it again, since a handle keeps the bus and its name
+ * alive.
  */
 #include "source.h"
 

@@ -160,7 +160,7 @@ static int open_source(struct options *options)
 	return source_stats_open(NULL, &options->names, &options->view.source);
 }
 
-/* What is asked for by name is there; an empty table would say so only to somebody who knows. */
+/* Every bus named on the command line must exist: an empty table would not say what is wrong. */
 static int find_buses(const struct names *names)
 {
 	struct ronbus *bus;

@@ -168,7 +168,7 @@ static const char *const order_names[] = {
 
 _Static_assert(sizeof(order_names) / sizeof(order_names[0]) == ORDERS, "a name for each");
 
-/* The name of an order, NULL behind the last one. */
+/* The name of an order, NULL after the last one. */
 const char *order_name(unsigned int order)
 {
 	return order < ORDERS ? order_names[order] : NULL;

@@ -16,7 +16,7 @@
  * @subscribers: how many (bus)
  * @capacity: slots (bus)
  * @asleep: it sleeps or is about to (subscriber)
- * @lag: positions behind; of a bus that of the slowest subscriber
+ * @lag: positions yet to be read; of a bus that of the slowest subscriber
  * @messages: published a second (bus)
  * @reads: messages read a second
  * @wakes: subscribers woken a second, for whatever cause

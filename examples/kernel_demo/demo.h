@@ -21,7 +21,7 @@
 
 #define CAPACITY 256
 #define PAYLOAD 224 /* a slot is four cache lines then, and a line of the kernel log fits */
-#define BURST 200 /* fits the ring: who keeps up loses nothing */
+#define BURST 200 /* fits the ring: a subscriber that keeps up loses nothing */
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 

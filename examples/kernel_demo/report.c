@@ -82,7 +82,7 @@ static const struct row sub_rows[] = {
 
 static const struct row bus_rows[] = {
 	{ COUNTER(published_total), "messages written" },
-	{ COUNTER(no_receivers_total), "nobody was there for; not written" },
+	{ COUNTER(no_receivers_total), "for no subscriber; not written" },
 	{ COUNTER(dropped_total), "given up, every slot being held" },
 	{ COUNTER(addressed_total), "messages x subscribers they were for" },
 	{ COUNTER(notify_calls_total), "system calls by which publishers woke" },
@@ -155,7 +155,7 @@ static void check_sub(const struct supervisor *sup, const struct snapshot *s, un
 	}
 	expect(sup, seen == c->delivered_total, "%s: it read %llu messages, the counter says %llu",
 	       name, seen, c->delivered_total);
-	/* Every position is a message or a hole: what was lost, the arithmetic of all others says. */
+	/* Every position is a message or a hole, so the others give the number of lost ones. */
 	expect(sup,
 	       passed(stats) == s->bus.counters.published_total + s->bus.counters.repairs_total,
 	       "%s: it passed %llu positions, %llu were taken", name, passed(stats),

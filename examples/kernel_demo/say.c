@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * say.c - lines of output: when, who, what
+ * say.c - lines of output: the time, the process, the text
  *
  * Several processes write to one terminal. Each line is one write(), so none is torn.
  */

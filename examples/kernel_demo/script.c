@@ -193,7 +193,7 @@ static void crash(struct supervisor *sup)
 	RUN_UNTIL(sup, seen(sup, ROLE_HEALTH, KIND_HEALTH) / SERVICES >= rounds, PATIENCE_MS);
 }
 
-/* The position at which all but the slow one wait though there are messages behind it, or 0. */
+/* The position at which all but the slow one wait though there are messages after it, or 0. */
 static __u64 standstill(struct supervisor *sup)
 {
 	struct ronbus_stats stats;
@@ -223,7 +223,7 @@ static void publisher_dies(struct supervisor *sup)
 	expect(sup, RUN_UNTIL(sup, sup->publisher.stopped, PATIENCE_MS),
 	       "victim did not come to the middle of its message");
 
-	/* Who writes nothing for so long is passed by, and its readers wait. */
+	/* The other publishers pass the victim's position by, and the readers wait there. */
 	health = sup->sent[KIND_HEALTH];
 	RUN_UNTIL(sup, sup->sent[KIND_HEALTH] >= health + SERVICES, PATIENCE_MS);
 	expect(sup, RUN_UNTIL(sup, (position = standstill(sup)), PATIENCE_MS),
@@ -232,8 +232,8 @@ static void publisher_dies(struct supervisor *sup)
 		return;
 	say("victim has stopped in the middle of position %llu, and there the readers wait",
 	    position);
-	say("other publishers went on: %llu messages stand behind it", before.tail - position - 1);
-	expect(sup, before.tail > position + SERVICES, "nothing was published behind victim");
+	say("other publishers went on: %llu messages follow it", before.tail - position - 1);
+	expect(sup, before.tail > position + SERVICES, "nothing was published after victim");
 
 	say("kill -9 %d", sup->publisher.pid);
 	child_kill(&sup->publisher, SIGKILL);
@@ -243,7 +243,7 @@ static void publisher_dies(struct supervisor *sup)
 		return;
 	woken = after.counters.wakes_total[RONBUS_WAKE_REPAIR] -
 		before.counters.wakes_total[RONBUS_WAKE_REPAIR];
-	say("the kernel took %llu slot back and woke %llu readers, who have all read on",
+	say("the kernel took %llu slot back and woke %llu readers, which have all read on",
 	    after.counters.repairs_total, woken);
 	expect(sup, after.counters.repairs_total == 1 && woken >= ROLES - 1,
 	       "%llu slots were repaired, and %llu readers woken", after.counters.repairs_total,
@@ -269,7 +269,7 @@ static void bursts(struct supervisor *sup)
 	}
 	RUN_UNTIL(sup, all_caught_up(sup), PATIENCE_MS);
 	if (get_stats(sup, RONBUS_STATS_BUS, &after))
-		say("%llu messages for %d subscribers each, and %llu system calls to wake those who "
+		say("%llu messages for %d subscribers each, and %llu system calls to wake those that "
 		    "slept",
 		    after.counters.published_total - before.counters.published_total, ROLES,
 		    after.counters.notify_calls_total - before.counters.notify_calls_total);
@@ -377,7 +377,7 @@ static const struct step {
 	{ "a service follows a null pointer: `ops` hears, and it is restarted", crash },
 	{ "a publisher is killed in the middle of a message: nobody gets stuck", publisher_dies },
 	{ "bursts: `slow` sleeps, is overtaken, and told exactly what it lost", bursts },
-	{ "observers: what the machine's monitoring is told, and who is woken", observed },
+	{ "observers: what the machine's monitoring is told, and which are woken", observed },
 	{ "shutdown: a last event, and then the bus ends for everybody", shut_down },
 };
 

@@ -58,7 +58,7 @@ __attribute__((no_sanitize("undefined"))) static void hasher(void)
 	__u64 hash = 0xcbf29ce484222325ULL;
 	int i, c;
 
-	/* The bug: who hands it bad work gets it to follow a null pointer. */
+	/* The bug: bad work makes it follow a null pointer. */
 	if (corrupted) {
 		prctl(PR_SET_DUMPABLE, 0); /* no core file of a demo */
 		*nowhere = hash;

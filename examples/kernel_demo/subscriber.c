@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * subscriber.c - those who read the bus: one process each
+ * subscriber.c - the subscribers of the bus: one process each
  *
  * Every subscriber is sent everything, looks at the tag, and prints what it is there for.
  */

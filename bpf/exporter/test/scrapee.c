@@ -3,7 +3,7 @@
  * scrapee.c - an exporter of three buses with traffic on them, for a Prometheus server to scrape
  *
  * Prints where it listens, and ends with its input. All counters and delays grow with each reading,
- * and subscribers are far behind.
+ * and subscribers lag far.
  */
 #include "test.h"
 

@@ -407,7 +407,7 @@ static void idle_is_cut_off(void **state)
 	close(fd);
 }
 
-/* All places are taken by who says nothing; they are freed when those are cut off. */
+/* All places are taken by clients that say nothing; they are freed when those are cut off. */
 static void places_come_back(void **state)
 {
 	struct server_limits limits = SERVER_LIMITS;
@@ -466,7 +466,7 @@ static void wait_for_bytes(int fd)
 	assert_int_equal(poll(&poll_fd, 1, WATCHDOG_S * 1000), 1);
 }
 
-/* Who asks and does not read costs memory, so much and no more; the rest is served. */
+/* A client that asks and does not read costs a bounded amount of memory; others are served. */
 static void who_does_not_read(void **state)
 {
 	struct server_limits limits = SERVER_LIMITS;

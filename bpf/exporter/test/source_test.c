@@ -78,7 +78,7 @@ static void says_what_stats_says(void **state)
 	source_close(source);
 }
 
-/* Who reads the counters of a bus does not keep it, nor its name. */
+/* Reading the counters of a bus keeps neither the bus nor its name. */
 static void keeps_no_bus(void **state)
 {
 	struct source *source = open_source();

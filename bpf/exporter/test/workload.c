@@ -6,8 +6,8 @@
  *
  * Makes a bus that all may subscribe to, with a subscriber that keeps up and one that does not. For
  * each line of standard input it publishes some messages, and, when everything stands still, prints
- * what RONBUS_IOC_STATS says, as samples that have to be in /metrics; then a line "end". With the line
- * "leave" the one that does not keep up leaves instead, for good. A crowd is 64 buses with 64
+ * what RONBUS_IOC_STATS says, as samples that have to be in /metrics; then a line "end". With the
+ * line "leave" the one that does not keep up leaves instead, for good. A crowd is 64 buses with 64
  * subscribers each, which do nothing.
  */
 #include <pthread.h>
@@ -46,7 +46,7 @@ static void *keep_up(void *arg)
 	return arg;
 }
 
-/* Until the one that keeps up has gone to sleep behind the last message. */
+/* Until the subscriber that keeps up has gone to sleep after the last message. */
 static void settle(void)
 {
 	struct ronbus_stats stats;
