@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The ABI: structures by size, what must be zero, bad pointers, who answers which ioctl.
+ * The ABI: structures by size, what must be zero, bad pointers, which file takes which ioctl.
  */
 #include <sys/epoll.h>
 
@@ -84,7 +84,7 @@ static int op_of(unsigned int cmd)
 FIXTURE(abi)
 {
 	int fd[ROLES];
-	int reader; /* who listens to the publisher */
+	int reader; /* a subscriber of the publisher */
 	int other_bus;
 	int next_fd; /* after setup */
 	char *page; /* two pages, the second inaccessible */
@@ -230,7 +230,7 @@ TEST_F(abi, exact_size)
 		memset(buf, POISON, sizeof(buf));
 		fill(op, buf);
 		EXPECT_GOOD(op, do_ioctl(self->fd[tried_on(op)], ioctls[op].cmd, buf));
-		/* Nothing is written behind the structure. */
+		/* Nothing is written after the structure. */
 		EXPECT_EQ(POISON, (unsigned char)buf[ioctls[op].size]);
 	}
 	NOTHING_LEAKED();
