@@ -231,36 +231,12 @@ static void __exit ronbus_exit(void)
 }
 module_exit(ronbus_exit);
 
-/* The ABI, pinned: a change here is a change of what programs were built with. */
-static_assert(sizeof(struct ronbus_query) == 104);
-static_assert(sizeof(struct ronbus_create) == 104);
-static_assert(sizeof(struct ronbus_attach) == 80);
-static_assert(sizeof(struct ronbus_share) == 8);
-static_assert(sizeof(struct ronbus_publisher) == 24);
-static_assert(sizeof(struct ronbus_subscribe) == 48);
-static_assert(sizeof(struct ronbus_topics) == 16);
-static_assert(sizeof(struct ronbus_coalesce) == 16);
-static_assert(sizeof(struct ronbus_info) == 160);
-static_assert(sizeof(struct ronbus_wait) == 16);
-static_assert(sizeof(struct ronbus_notify) == 16);
-static_assert(sizeof(struct ronbus_vec) == 16);
-static_assert(sizeof(struct ronbus_publish) == 24);
-static_assert(sizeof(struct ronbus_block_ref) == 16);
-static_assert(sizeof(struct ronbus_publish_block) == 56);
-static_assert(sizeof(struct ronbus_eventfd) == 8);
-static_assert(sizeof(struct ronbus_uring_publish) == 16);
-static_assert(sizeof(struct ronbus_counters) == 360);
-static_assert(sizeof(struct ronbus_stats) == 416);
-static_assert(sizeof(struct ronbus_record) == 24);
-static_assert(sizeof(struct ronbus_info_page) == 768);
 /* Pairs of cache lines: docs/design.md, "Cache lines". */
 static_assert(offsetof(struct ronbus_info_page, armed) == 128);
 static_assert(offsetof(struct ronbus_info_page, audience) == 256);
 static_assert(sizeof(struct ronbus_self) <= PAGE_SIZE);
 static_assert(offsetof(struct ronbus_self, messages_for) == 64);
 static_assert(offsetof(struct ronbus_self, pins) % RONBUS_CACHE_LINE == 0);
-static_assert(sizeof(struct ronbus_slot) == 32);
-static_assert(sizeof(struct ronbus_ring_head) == 128);
 
 MODULE_DESCRIPTION("Lossy, never-blocking broadcast bus between processes");
 MODULE_AUTHOR("The ronbus authors");

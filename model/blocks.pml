@@ -21,8 +21,8 @@
  * given up only if every block that was looked at was pinned or being written (waited); and when
  * all have gone, every block can be taken (leaked). For that
  *
- *  - a reader stores its pin and then looks whether the block still is its message's, and who takes
- *    a block closes it and then looks for pins;
+ *  - a reader stores its pin and then looks whether the block still is its message's, and a
+ *    publisher that takes a block closes it and then looks for pins;
  *  - nothing else keeps a block. Were it kept until all have read it (MUT_WAIT), a subscriber that
  *    stops would end publishing: the ring would never come around, for want of blocks.
  *
@@ -38,7 +38,7 @@
  *	MUT_MARK	a block is marked as being written only when no pin was found
  *	MUT_DONE	a block that could not be filled is not given back
  *	MUT_PASS	a block that is pinned is not let go
- *	MUT_LEAVE	pins of who has left count
+ *	MUT_LEAVE	pins of a reader that has left count
  *	MUT_WAIT	a block is kept until all have read it
  */
 #ifndef PUBS
@@ -60,7 +60,7 @@
 byte generation[BLOCKS];
 byte content[BLOCKS]; /* of which message, from 1 */
 bool written[BLOCKS];
-byte writers[BLOCKS]; /* who writes it, whatever the mark says */
+byte writers[BLOCKS]; /* how many publishers write it, whatever the mark says */
 byte next_block;
 byte pins[SUBS * PINS]; /* the block and 1 */
 bool member[SUBS] = true;

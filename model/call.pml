@@ -60,8 +60,8 @@ inline cancel()
 #else
 	reason = true; /* barrier V */
 	count++;
-	deadline = false; /* barrier W': behind the count */
-	asked++; /* barrier Y: behind the deadline */
+	deadline = false; /* barrier W': after the count */
+	asked++; /* barrier Y: after the deadline */
 #endif
 	canceled_since = begun
 }

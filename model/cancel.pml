@@ -11,9 +11,9 @@
  * and with -DFUTEX, the embedded transport's stand-in: sleep_until(), wake_sleeper(),
  * embedded_cancel().
  *
- * In the kernel the waiter enters the queue and looks then; who wakes takes the lock of the queue.
+ * In the kernel the waiter enters the queue and looks then; the waker takes the lock of the queue.
  * With -DFUTEX the waiter says that it sleeps, reads seq, looks, and sleeps only if seq is still the
- * same; who wakes changes seq, and looks whether anybody sleeps. Their stores wait in buffers of one
+ * same; the waker changes seq, and looks whether a thread sleeps. Their stores wait in buffers of one
  * entry until memory() drains them; full barriers wait for that.
  *
  * One message, or none; one cancel, or none, at any time; a deadline that may pass any time, or not.
@@ -35,7 +35,7 @@
  *	MUT_F		barrier F: sleepers is looked at before the new seq is visible (-DFUTEX)
  *	MUT_F2		barrier F': seq is compared before sleepers is visible (-DFUTEX)
  *	MUT_G		barrier G: seq changes before what it stands for is visible (-DFUTEX)
- *	MUT_G2		barrier G': seq is read behind the looks (-DFUTEX)
+ *	MUT_G2		barrier G': seq is read after the looks (-DFUTEX)
  */
 bool there;
 byte cancels;
@@ -45,7 +45,7 @@ bool queue_lock;
 /* -DFUTEX. */
 byte seq;
 bool sleepers;
-bool new_seq[2]; /* store buffer of who wakes: seq is to grow */
+bool new_seq[2]; /* store buffer of the waker: seq is to grow */
 bool new_sleepers; /* of the waiter */
 
 /* For the proof. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 OR MIT */
 /*
- * coalesce.pml - who waits for several messages is woken for them, and never without a timer
+ * coalesce.pml - a subscriber that waits for several messages is woken for them, and has a timer
  *
  * Mirrors:
  *
@@ -50,17 +50,19 @@
  *	MUT_CLAIMED	the second look does not mind a message that is being written since the first
  *	MUT_LATE	the timer wakes nobody (-DTIMER)
  *	MUT_DUE		what was there when it was woken is no longer due when one of it is read
- *	MUT_CLOSE	the end of the bus wakes only who is armed (-DCLOSE)
+ *	MUT_CLOSE	the end of the bus wakes only those that are armed (-DCLOSE)
  *	MUT_ENDED	the end is not enough of a reason (-DCLOSE)
  *	MUT_STICKY	the bit in blocked is set, and never cleared: 0.1.0 (-DOTHERS)
- *	MUT_BEYOND	who cannot go on counting puts it off (-DBUDGET)
- *	MUT_CANCEL	who cannot go on counting cancels the timer, as when there is enough (-DBUDGET)
+ *	MUT_BEYOND	a publisher that cannot go on counting puts it off (-DBUDGET)
+ *	MUT_CANCEL	a publisher that cannot go on counting cancels the timer, as when there is
+ *			enough (-DBUDGET)
  *	MUT_CURSOR	the timer is told by the cursor, not by the first message (-DOTHERS -DBUDGET)
  *	MUT_STALE	a count that is older than the one that is stored replaces it (-DTWO)
- *	MUT_RELIED	who finds that there is enough wakes nobody (-DTWO)
- *	MUT_QUEUE	who finds that there is enough does not signal the eventfd: 0.1.0 (-DEVENTFD)
- *	MUT_FREE	who leaves is freed at once: 0.1.0 (-DLEAVE)
- *	MUT_DEAD	who leaves is deferred and armed all the same: 0.1.0 (-DLEAVE)
+ *	MUT_RELIED	a thread that finds enough messages wakes nobody (-DTWO)
+ *	MUT_QUEUE	a thread that finds enough messages does not signal the eventfd: 0.1.0
+ *			(-DEVENTFD)
+ *	MUT_FREE	a subscriber that leaves is freed at once: 0.1.0 (-DLEAVE)
+ *	MUT_DEAD	a subscriber that leaves is deferred and armed all the same: 0.1.0 (-DLEAVE)
  *	MUT_TIMER	the timer is cancelled before it cannot be started any more (-DLEAVE -DTIMER)
  */
 #ifndef MSGS
@@ -330,7 +332,7 @@ inline settle()
 	atomic { edge = 0; busy = false }
 }
 
-/* By who took the bit of s, or found it deferred until now. */
+/* Called by the thread that took the bit of s, or found s deferred until now. */
 inline put_off(took)
 {
 	LOCK;
@@ -533,7 +535,7 @@ end:
 	!asleep[me];
 #endif
 awake:
-	/* It reads one, or all there are; or none, if it was woken in vain: it goes back to sleep. */
+	/* It reads one, or all there are. If there is none, it goes back to sleep. */
 	atomic {
 		asleep[me] = false;
 		is = false;
@@ -559,7 +561,7 @@ done:
 }
 
 #ifdef LEAVE
-/* Who found the first subscriber before it left has done with it: a grace period. */
+/* A thread that found the first subscriber before it left has done with it: a grace period. */
 proctype reclaim()
 {
 #ifndef MUT_FREE

@@ -25,7 +25,7 @@
  *
  * Shows:
  *
- *  - no message is left behind: when nothing moves any more and the consumer sleeps, there is
+ *  - no message is left unread: when nothing moves any more and the consumer sleeps, there is
  *    nothing to read in either subscription;
  *  - nobody starves: once a subscription has been signalled, at most twice the budget is taken from
  *    the other one, namely the rest of this round and all of the next one, before it is served;
@@ -36,7 +36,7 @@
  *
  *	MUT_ARM		the consumer sleeps without arming
  *	MUT_RECHECK	arming does not look at the ring again
- *	MUT_CLEAR_AFTER_SCAN	the edge is cleared behind the scan instead of before it
+ *	MUT_CLEAR_AFTER_SCAN	the edge is cleared after the scan instead of before it
  *	MUT_BUDGET	the end of the budget is taken for the end of the messages
  *	MUT_STARVE	no budget
  *	MUT_STRAND	the clock is started by wake-ups only, not by what arming finds (-DCOALESCE)

@@ -36,9 +36,9 @@
  * Mutations, of which each must fail:
  *
  *	MUT_EARLY	a message is counted before it is published
- *	MUT_LOCK	who flushes does not take the thread's lock
- *	MUT_ZERO	who flushes sets the thread's counter to zero
- *	MUT_LATE	the look comes one message behind the threshold
+ *	MUT_LOCK	a thread that flushes does not take the other thread's lock
+ *	MUT_ZERO	a thread that flushes sets the counter to zero
+ *	MUT_LATE	the look comes one message after the threshold
  *	MUT_FAR		the next look is as far as the clock allows, whatever the threshold
  *	MUT_REBIND	an entry is given to another handle without being flushed
  *	MUT_FORGET	to close a handle leaves entries as they are
@@ -69,7 +69,7 @@ bool locked[THREADS];
 bool enlisted[THREADS];
 bool all_locked;
 
-/* For the proof: what was published, who uses handle 2, and how many threads have left. */
+/* For the proof: what was published, how many threads use handle 2, and how many have left. */
 byte published[3];
 byte users;
 bool closing, closed;

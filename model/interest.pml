@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 OR MIT */
 /*
- * interest.pml - who is woken, and for what, when subscribers choose topics and change their choice
+ * interest.pml - which subscribers are woken, and for what, when they choose topics and change them
  *
  * Mirrors:
  *
@@ -26,9 +26,9 @@
  * what was there when it joined it gets by topic. When nothing moves any more, it has had all of
  * that: no thread sleeps with a message for the subscriber anywhere ahead. In particular not
  *
- *  - if the message is addressed to it, and its choice has changed before the publisher looks whom
- *    to wake;
- *  - if the message became visible behind one that was being written, for others, whose publisher
+ *  - if the message is addressed to it, and its choice has changed before the publisher looks which
+ *    subscribers to wake;
+ *  - if the message became visible after one that was being written, for others, whose publisher
  *    has no reason of his own to wake it;
  *  - if another thread arms, or finds that it need not, at any step of it.
  *
@@ -39,20 +39,21 @@
  *
  * Mutations, of which each must fail:
  *
- *	MUT_NOW		whom to wake is taken from the audience as it is behind the commit only
+ *	MUT_NOW		the subscribers to wake are taken only from the audience after the commit
  *	MUT_BLOCKED	nobody is woken for a message that was in his way
  *	MUT_STICKY	the bit in blocked is set, and never cleared
- *	MUT_D2		barrier D': no look behind the bits in blocked and armed
+ *	MUT_D2		barrier D': no look after the bits in blocked and armed are set
  *	MUT_CHOICE	what is delivered goes by topic
  *	MUT_I		barrier I: the audience changes before what is asked for
  *	MUT_I2		barrier I': what is asked for is looked at before the message
  *	MUT_FORMER	what is addressed to the bit is delivered, whoever had it then (-DREUSE)
- *	MUT_HISTORY	what was there goes by whom it was addressed to (-DREUSE)
+ *	MUT_HISTORY	older messages go by the subscribers that they were addressed to (-DREUSE)
  *	MUT_LOCK	the threads arm without a lock (-DTWO)
  *	MUT_CLEAR	first armed, then blocked cleared without another look, and no lock: 0.1.0 (-DTWO)
  *	MUT_CLAIMED	the second look does not mind that the position has been claimed since the first
- *	MUT_RELIED	who takes the bit back wakes nobody (-DTWO)
- *	MUT_QUEUE	who takes the bit back wakes the queue, and does not signal the eventfd (-DEVENTFD)
+ *	MUT_RELIED	a thread that takes the bit back wakes nobody (-DTWO)
+ *	MUT_QUEUE	a thread that takes the bit back wakes the queue, and does not signal the
+ *			eventfd (-DEVENTFD)
  */
 #ifndef MSGS
 #define MSGS 1

@@ -16,22 +16,22 @@
  * at its cursor, wherever it began. For that
  *
  *  - notify clears the bit first, and looks up whose it is then. The other way around, it may have
- *    the first subscriber at hand when it clears the bit of the second, who is then neither awake
+ *    the first subscriber at hand when it clears the bit of the second, which is then neither awake
  *    nor armed: nobody wakes it any more, ever;
- *  - a publisher takes the audience to wake from behind its commit. The one from before the claim
- *    may lack a subscriber who has begun at the very position that was claimed.
+ *  - a publisher reads the audience to wake after its commit. The one from before the claim
+ *    may lack a subscriber that has begun at the very position that was claimed.
  *
  * And of where it begins: it is entered in the audience first, so the publisher of whatever stands
- * at its start or after it finds it in the audience when it looks whom to wake.
+ * at its start or after it finds it in the audience when it looks which ones to wake.
  *
  * Sequentially consistent; wake.pml has the barriers of arming. -DSPARE: without barrier J', the
- * audience to wake is looked at before armed. That holds as well: who is not in it yet has its full
- * barrier D' still to come, and finds the message.
+ * audience to wake is looked at before armed. That holds as well: a subscriber that is not in it yet has
+ * its full barrier D' still to come, and finds the message.
  *
  * Mutations, of which each must fail:
  *
  *	MUT_LOOKUP	notify looks up the subscriber, then clears the bit
- *	MUT_AUDIENCE	whom to wake is taken from the audience before the claim
+ *	MUT_AUDIENCE	the subscribers to wake are taken from the audience before the claim
  *	MUT_J		barrier J: the tail is looked at before the audience is visible
  */
 #define PUBS 2
@@ -45,11 +45,11 @@ byte cursor;
 
 byte audience = 1; /* whose bit is set in it: 0 nobody's, or one of the two subscribers' */
 bool armed;
-byte owner = 1; /* whom the table has for it: 0 nobody, or one of the two subscribers */
+byte owner = 1; /* what the table has for it: 0 for none, or one of the two subscribers */
 bool asleep;
 
 /*
- * For the proof: where the second one began; positions whose publisher did not find it behind its
+ * For the proof: where the second one began; positions whose publisher did not find it after its
  * commit.
  */
 byte start;

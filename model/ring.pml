@@ -22,16 +22,16 @@
  *
  *  - never torn: what is delivered is whole, and is the message of that position. A reader only
  *    goes forward, so nothing is delivered twice or out of order.
- *  - never behind: a position that a reader skipped as a hole is not published later.
+ *  - never late: a position that a reader skipped as a hole is not published later.
  *  - never hasty: a reader that was overtaken goes on at a position T such that T + CAP - 1 has
  *    been claimed or passed by, so it gives up nothing but what has been or can be overwritten.
  *    What it jumps over may yet be published; it is lost, and the jump counts it. So positions
- *    passed = delivered + holes + lost, and every message behind the reader is one of the
+ *    passed = delivered + holes + lost, and every message that the reader has passed is one of the
  *    delivered or of the lost.
  *  - never stuck: when the publishers have finished, the reader is beyond all that was claimed or
  *    passed by, also if a publisher died on the way and was repaired.
- *  - a publisher that stops for ever and is not repaired (-DSTOP) stops no other. The reader stays
- *    behind at no position but one that it holds BUSY, and there only until somebody comes to the
+ *  - a publisher that stops for ever and is not repaired (-DSTOP) stops no other. The reader is
+ *    held up at no position but one that it holds BUSY, and there only until somebody comes to the
  *    position one lap ahead.
  *  - no runaway: positions do not grow without messages, since a claim gives up.
  *  - no waiting (pan -l): no publisher does something over and over until another one gets on.
@@ -48,20 +48,20 @@
  * Sequentially consistent, but for MUT_A and MUT_C, where the BUSY of a claim waits in a store
  * buffer of one entry. Mutations, of which each must fail:
  *
- *	MUT_A		barrier A: BUSY is visible only behind the first word of the payload
+ *	MUT_A		barrier A: BUSY is visible only after the first word of the payload
  *	MUT_A2		barrier A': the second look at state comes before the last word is read
  *	MUT_B		barrier B: READY is visible before the last word of the payload
  *	MUT_B2		barrier B': the first word is read before state
- *	MUT_C		barrier C: BUSY is visible only behind the look at hole
+ *	MUT_C		barrier C: BUSY is visible only after the look at hole
  *	MUT_C2		barrier C': the second look at state comes before the look at hole
  *	MUT_SECOND	a claim does not look at hole again
  *	MUT_BOUND	a claim does not give up
  *	MUT_WAIT	a claim waits for a held slot in place of passing it by
  *	MUT_SAMEWORD	a lapper marks the state word, where the holder stores over it
  *	MUT_STAY	a reader at a BUSY position does not ask if it was overtaken
- *	MUT_FAR		a reader that was overtaken goes on behind the newest position
- *	MUT_REPAIR	who died is not repaired
- *	MUT_QUIET	who gives up does not look at armed
+ *	MUT_FAR		a reader that was overtaken goes on after the newest position
+ *	MUT_REPAIR	a publisher that died is not repaired
+ *	MUT_QUIET	a publisher that gives up does not look at armed
  */
 #ifndef PUBS
 #define PUBS 2
@@ -350,7 +350,7 @@ end:
 	skip
 }
 
-/* What a look makes of the state word st. It goes on behind this if that is of an older lap. */
+/* What a look makes of the state word st. It goes on after this if that is of an older lap. */
 #define JUDGE \
 	if \
 	:: LAP_OF(st) < LAP(pos) -> st = 0 \

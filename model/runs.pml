@@ -20,13 +20,13 @@
  * Shows: a message that is passed over as one for others is one (missed); what is delivered is for
  * the reader (stranger), and whole (torn). So everything that is for it is delivered or counted as
  * lost. For that each word of a slot is read between the look at state, which has to say READY, and
- * another one behind the reading, which has to say the same.
+ * another one after the reading, which has to say the same.
  *
  * Mutations, of which each must fail:
  *
  *	MUT_TOPIC	the topic is read before state: 0.1.0
- *	MUT_READY	whom it is for is read before state
- *	MUT_A		barrier A: BUSY is visible only behind topic and audience of the next message
+ *	MUT_READY	the subscribers that it is for are read before state
+ *	MUT_A		barrier A: BUSY is visible only after topic and audience of the next message
  *	MUT_A2		barrier A': the second look at state comes before the last word is read
  *	MUT_B		barrier B: READY is visible before the topic is
  *	MUT_CUT		which of the run are for the reader is believed of those that have changed, too

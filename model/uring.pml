@@ -29,11 +29,11 @@
  * fail:
  *
  *	MUT_CLEAR	settle() does not clear KICKED
- *	MUT_U		barrier U: KICKED is cleared behind the look instead of before it
+ *	MUT_U		barrier U: KICKED is cleared after the look instead of before it
  *	MUT_U2		barrier U': kick() looks at KICKED before what it kicks for is visible
  *	MUT_LAST	settle() frees without the last test_and_set_bit()
  *	MUT_KICK	kick() does not test: every one queues task work
- *	MUT_QUEUE	the wait enters the queue behind the first look
+ *	MUT_QUEUE	the wait enters the queue after the first look
  *	MUT_STAY	the wait is freed in the queue
  *	MUT_TIMER	the timer is not cancelled
  *	MUT_TRY		a timer's callback that runs is not waited for

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 OR MIT */
 /*
- * wake.pml - who sleeps is woken: arm, re-check, NOTIFY
+ * wake.pml - a thread that sleeps is woken: arm, re-check, NOTIFY
  *
  * Mirrors:
  *
@@ -24,7 +24,7 @@
  *  - if publisher 1 dies at any step and is repaired (-DDEATH);
  *  - if it stops for ever at any step (-DSTOP), but for this: if it stops when its message is
  *    visible and NOTIFY not yet called, and nobody has looked at armed since, a subscriber may be
- *    asleep with that message at its cursor, and with others behind it that became visible
+ *    asleep with that message at its cursor, and with later ones that became visible
  *    earlier. Its bit is still set then, and whoever looks next wakes it. So a stopped publisher
  *    delays its own message and those that had to wait for it in the order, and no later one.
  *
@@ -36,9 +36,10 @@
  *
  *	MUT_D		barrier D: look at armed before READY is visible
  *	MUT_D2		barrier D': look at the ring before the bit is visible
- *	MUT_RECHECK	no look at the ring behind setting the bit
- *	MUT_DISARM	who disarms because there is data leaves other sleepers alone (-DSHARED)
- *	MUT_Q		barrier Q: who disarms looks who sleeps before its bit is cleared (-DSHARED)
+ *	MUT_RECHECK	no look at the ring after the bit is set
+ *	MUT_DISARM	a thread that disarms, as there is data, leaves other sleepers alone (-DSHARED)
+ *	MUT_Q		barrier Q: a thread that disarms looks for other sleepers before its bit is cleared
+ *			(-DSHARED)
  *	MUT_Q2		barrier Q': the bit is set before the thread is in the queue
  *	MUT_CLEAR	notify wakes first, then clears the bit
  *	MUT_REPAIR	the death of a publisher wakes nobody (-DDEATH)
@@ -96,7 +97,7 @@ end:
 	od
 }
 
-/* ronbus_notify(): clear each bit; who finds it set wakes the threads. */
+/* ronbus_notify(): clear each bit; the caller that finds it set wakes the threads. */
 inline notify_all()
 {
 	do

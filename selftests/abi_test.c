@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The ABI: structures by size, what must be zero, bad pointers, who answers which ioctl.
+ * The ABI: structures by size, what must be zero, bad pointers, which file takes which ioctl.
  */
 #include <sys/epoll.h>
 
 #include "ronbus_kselftest.h"
 #include "abi_layout.h"
+
+/* Of the fields of a meta word only this has a macro of its own. */
+_Static_assert(RONBUS_STATE(0x123456789abcdeULL, 0x3f, RONBUS_KIND_HOLE) == 0x123456789abcdefe,
+	       "the words of the ring");
 
 enum {
 	CONTROL,
@@ -15,73 +19,63 @@ enum {
 	ROLES
 };
 
-/* What every ioctl with a structure has in common, in a table. */
-enum op_id {
-	OP_QUERY,
-	OP_CREATE,
-	OP_ATTACH,
-	OP_PUBLISHER,
-	OP_SUBSCRIBE,
-	OP_SHARE,
-	OP_INFO,
-	OP_STATS,
-	OP_PUBLISH,
-	OP_NOTIFY,
-	OP_PUBLISH_BLOCK,
-	OP_WAIT,
-	OP_SET_EVENTFD,
-	OP_SET_TOPICS,
-	OP_COALESCE,
-	OPS,
+/* What every ioctl has in common: the table is made from the description that the fuzzers read. */
+#include "../tools/fuzz/describe.h"
+#include "calls.h"
+
+#define OPS ((int)ARRAY_SIZE(ioctls))
+/* Each that has a structure. */
+#define for_each_op(op)              \
+	for (op = 0; op < OPS; op++) \
+		if (ioctls[op].size)
+
+/* On how many kinds of files, and on which of them it is tried here. */
+static const struct {
+	bool on[ROLES];
+	int tried;
+} roles[] = {
+	[ROLE_RONBUS_ALL] = { { true, true, true, true }, CONTROL },
+	[ROLE_RONBUS] = { { [CONTROL] = true }, CONTROL },
+	[ROLE_RONBUS_ANY] = { { [BUS] = true, [PUBLISHER] = true, [SUBSCRIBER] = true }, BUS },
+	[ROLE_RONBUS_BUS] = { { [BUS] = true }, BUS },
+	[ROLE_RONBUS_PUB] = { { [PUBLISHER] = true }, PUBLISHER },
+	[ROLE_RONBUS_SUB] = { { [SUBSCRIBER] = true }, SUBSCRIBER },
 };
 
-#define ON(role) (1U << (role))
+static int tried_on(int op)
+{
+	return roles[ioctls[op].takes].tried;
+}
 
-static const struct op {
-	const char *name;
-	unsigned long cmd;
-	unsigned int size;
-	bool in; /* the kernel reads the structure */
-	bool out; /* the kernel writes it */
-	bool makes_fd;
-	int good; /* what it returns, if not an fd */
-	unsigned int roles;
-	int role; /* the one it is tried on */
-} ops[OPS] = {
-#define OP(name_, type, ...)                          \
-	[OP_##name_] = { .name = #name_,              \
-			 .cmd = RONBUS_IOC_##name_,   \
-			 .size = sizeof(struct type), \
-			 __VA_ARGS__ }
-	OP(QUERY, ronbus_query, .out = true, .role = CONTROL,
-	   .roles = ON(CONTROL) | ON(BUS) | ON(PUBLISHER) | ON(SUBSCRIBER)),
-	OP(CREATE, ronbus_create, .in = true, .out = true, .makes_fd = true, .role = CONTROL,
-	   .roles = ON(CONTROL)),
-	OP(ATTACH, ronbus_attach, .in = true, .makes_fd = true, .role = CONTROL,
-	   .roles = ON(CONTROL)),
-	OP(PUBLISHER, ronbus_publisher, .in = true, .out = true, .makes_fd = true, .role = BUS,
-	   .roles = ON(BUS)),
-	OP(SUBSCRIBE, ronbus_subscribe, .in = true, .out = true, .makes_fd = true, .role = BUS,
-	   .roles = ON(BUS)),
-	OP(SHARE, ronbus_share, .in = true, .makes_fd = true, .role = BUS, .roles = ON(BUS)),
-	OP(INFO, ronbus_info, .out = true, .role = BUS,
-	   .roles = ON(BUS) | ON(PUBLISHER) | ON(SUBSCRIBER)),
-	OP(STATS, ronbus_stats, .in = true, .out = true, .role = BUS,
-	   .roles = ON(BUS) | ON(PUBLISHER) | ON(SUBSCRIBER)),
-	OP(PUBLISH, ronbus_publish, .in = true, .out = true, .good = 1, .role = PUBLISHER,
-	   .roles = ON(PUBLISHER)),
-	OP(NOTIFY, ronbus_notify, .in = true, .out = true, .role = PUBLISHER,
-	   .roles = ON(PUBLISHER)),
-	OP(PUBLISH_BLOCK, ronbus_publish_block, .in = true, .out = true, .role = PUBLISHER,
-	   .roles = ON(PUBLISHER)),
-	OP(WAIT, ronbus_wait, .in = true, .good = -ETIMEDOUT, .role = SUBSCRIBER,
-	   .roles = ON(SUBSCRIBER)),
-	OP(SET_EVENTFD, ronbus_eventfd, .in = true, .role = SUBSCRIBER, .roles = ON(SUBSCRIBER)),
-	OP(SET_TOPICS, ronbus_topics, .in = true, .out = true, .role = SUBSCRIBER,
-	   .roles = ON(SUBSCRIBER)),
-	OP(COALESCE, ronbus_coalesce, .in = true, .role = SUBSCRIBER, .roles = ON(SUBSCRIBER)),
-#undef OP
-};
+static bool is_for(int op, int role)
+{
+	return roles[ioctls[op].takes].on[role];
+}
+
+/* Whether the kernel reads the structure, and whether it writes it. */
+static bool reads(int op)
+{
+	return _IOC_DIR(ioctls[op].cmd) & _IOC_WRITE;
+}
+
+static bool writes(int op)
+{
+	return _IOC_DIR(ioctls[op].cmd) & _IOC_READ;
+}
+
+static bool makes_fd(int op)
+{
+	return ioctls[op].gives != ROLE_NONE;
+}
+
+static int op_of(unsigned int cmd)
+{
+	int op = 0;
+
+	while (ioctls[op].cmd != cmd)
+		op++;
+	return op;
+}
 
 /*
  * Publishing must not give the subscriber something to read, so the two are on different buses:
@@ -90,7 +84,7 @@ static const struct op {
 FIXTURE(abi)
 {
 	int fd[ROLES];
-	int reader; /* who listens to the publisher */
+	int reader; /* a subscriber of the publisher */
 	int other_bus;
 	int next_fd; /* after setup */
 	char *page; /* two pages, the second inaccessible */
@@ -140,106 +134,89 @@ static const char one_message[8] = "message";
 static struct ronbus_vec one_vec = { .len = sizeof(one_message) };
 
 /* A structure that the ioctl accepts, all that it only returns poisoned. */
-static void fill(enum op_id op, void *arg)
+static void fill(int op, void *arg)
 {
-	memset(arg, ops[op].in ? 0 : POISON, ops[op].size);
-	switch (op) {
-	case OP_ATTACH: {
+	const struct description *this = &ioctls[op];
+	unsigned int i;
+
+	memset(arg, reads(op) ? 0 : POISON, this->size);
+	for (i = 0; i < this->count; i++)
+		if (this->fields[i].kind == OUT)
+			memset((char *)arg + this->fields[i].offset, POISON, this->fields[i].size);
+	switch (this->cmd) {
+	case RONBUS_IOC_ATTACH: {
 		struct ronbus_attach *a = arg;
 
 		a->access = RONBUS_ACCESS_SUBSCRIBE | RONBUS_ACCESS_PUBLISH;
 		strcpy(a->name, "abi-test");
 		break;
 	}
-	case OP_SHARE: {
-		struct ronbus_share *a = arg;
-
-		a->access = RONBUS_ACCESS_SUBSCRIBE;
+	case RONBUS_IOC_SHARE:
+		((struct ronbus_share *)arg)->access = RONBUS_ACCESS_SUBSCRIBE;
 		break;
-	}
-	case OP_SUBSCRIBE: {
-		struct ronbus_subscribe *a = arg;
-
-		a->topics = ~0ULL;
+	case RONBUS_IOC_SUBSCRIBE:
+		((struct ronbus_subscribe *)arg)->topics = ~0ULL;
 		break;
-	}
-	case OP_STATS: {
-		struct ronbus_stats *a = arg;
-
-		poison(*a);
-		a->which = RONBUS_STATS_BUS;
-		a->flags = 0;
+	case RONBUS_IOC_STATS:
+		((struct ronbus_stats *)arg)->which = RONBUS_STATS_BUS;
 		break;
-	}
-	case OP_PUBLISH: {
+	case RONBUS_IOC_PUBLISH: {
 		struct ronbus_publish *a = arg;
 
 		one_vec.data = (uintptr_t)one_message;
 		a->vec = (uintptr_t)&one_vec;
 		a->count = 1;
-		poison(a->receivers);
 		break;
 	}
-	case OP_NOTIFY: {
-		struct ronbus_notify *a = arg;
-
-		a->subscribers = ~0ULL;
-		poison(a->woken);
+	case RONBUS_IOC_NOTIFY:
+		((struct ronbus_notify *)arg)->subscribers = ~0ULL;
 		break;
-	}
-	case OP_PUBLISH_BLOCK: {
+	case RONBUS_IOC_PUBLISH_BLOCK: {
 		struct ronbus_publish_block *a = arg;
 
 		a->data = (uintptr_t)one_message;
 		a->len = sizeof(one_message);
 		a->event = (uintptr_t)one_message;
 		a->event_len = sizeof(one_message);
-		poison(a->receivers);
-		poison(a->ref);
 		break;
 	}
-	case OP_SET_EVENTFD: {
-		struct ronbus_eventfd *a = arg;
-
-		a->fd = -1;
+	case RONBUS_IOC_SET_EVENTFD:
+		((struct ronbus_eventfd *)arg)->fd = -1;
 		break;
-	}
-	case OP_SET_TOPICS: {
-		struct ronbus_topics *a = arg;
-
-		a->topics = ~0ULL;
-		poison(a->generation);
-		break;
-	}
-	default:
+	case RONBUS_IOC_SET_TOPICS:
+		((struct ronbus_topics *)arg)->topics = ~0ULL;
 		break;
 	}
 }
 
 /* Was that a success? An fd is closed. */
-static bool good(enum op_id op, int ret)
+static bool good(int op, int ret)
 {
-	if (!ops[op].makes_fd)
-		return ret == ops[op].good;
+	unsigned int cmd = ioctls[op].cmd;
+
+	if (!makes_fd(op))
+		return ret == (cmd == RONBUS_IOC_PUBLISH ? 1
+			       : cmd == RONBUS_IOC_WAIT	 ? -ETIMEDOUT
+							 : 0);
 	if (ret < 0)
 		return false;
 	close(ret);
 	return true;
 }
 
-#define EXPECT_GOOD(op, ret)                                                                \
-	do {                                                                                \
-		int __ret = (ret);                                                          \
-		EXPECT_TRUE(good(op, __ret)) TH_LOG("%s returned %d", ops[op].name, __ret); \
+#define EXPECT_GOOD(op, ret)                                                                   \
+	do {                                                                                   \
+		int __ret = (ret);                                                             \
+		EXPECT_TRUE(good(op, __ret)) TH_LOG("%s returned %d", ioctls[op].name, __ret); \
 	} while (0)
 
-#define EXPECT_OP(op, want, ret)                                             \
-	do {                                                                 \
-		int __ret = (ret);                                           \
-		EXPECT_EQ(want, __ret)                                       \
-		TH_LOG("%s returned %d, not %d", ops[op].name, __ret, want); \
-		if (ops[op].makes_fd && __ret >= 0)                          \
-			close(__ret);                                        \
+#define EXPECT_OP(op, want, ret)                                                \
+	do {                                                                    \
+		int __ret = (ret);                                              \
+		EXPECT_EQ(want, __ret)                                          \
+		TH_LOG("%s returned %d, not %d", ioctls[op].name, __ret, want); \
+		if (makes_fd(op) && __ret >= 0)                                 \
+			close(__ret);                                           \
 	} while (0)
 
 #define NOTHING_LEAKED() EXPECT_EQ(self->next_fd, fd_next())
@@ -249,12 +226,12 @@ TEST_F(abi, exact_size)
 	char buf[512];
 	int op;
 
-	for (op = 0; op < OPS; op++) {
+	for_each_op(op) {
 		memset(buf, POISON, sizeof(buf));
 		fill(op, buf);
-		EXPECT_GOOD(op, do_ioctl(self->fd[ops[op].role], ops[op].cmd, buf));
-		/* Nothing is written behind the structure. */
-		EXPECT_EQ(POISON, (unsigned char)buf[ops[op].size]);
+		EXPECT_GOOD(op, do_ioctl(self->fd[tried_on(op)], ioctls[op].cmd, buf));
+		/* Nothing is written after the structure. */
+		EXPECT_EQ(POISON, (unsigned char)buf[ioctls[op].size]);
 	}
 	NOTHING_LEAKED();
 }
@@ -265,13 +242,13 @@ TEST_F(abi, smaller)
 	unsigned int size;
 	int op;
 
-	for (op = 0; op < OPS; op++) {
-		for (size = 0; size < ops[op].size; size++) {
+	for_each_op(op) {
+		for (size = 0; size < ioctls[op].size; size++) {
 			memset(buf, POISON, sizeof(buf));
 			fill(op, buf);
 			memcpy(before, buf, sizeof(buf));
 			EXPECT_OP(op, -EINVAL,
-				  do_ioctl(self->fd[ops[op].role], cmd_sized(ops[op].cmd, size),
+				  do_ioctl(self->fd[tried_on(op)], cmd_sized(ioctls[op].cmd, size),
 					   buf));
 			EXPECT_EQ(0, memcmp(before, buf, sizeof(buf)));
 		}
@@ -288,20 +265,21 @@ TEST_F(abi, larger_and_zero)
 	int op;
 
 	ASSERT_NE(NULL, buf);
-	for (op = 0; op < OPS; op++) {
+	for_each_op(op) {
 		for (i = 0; i <= ARRAY_SIZE(tails); i++) {
-			size_t size = i < ARRAY_SIZE(tails) ? ops[op].size + tails[i] : room - 1;
+			size_t size = i < ARRAY_SIZE(tails) ? ioctls[op].size + tails[i] : room - 1;
 
 			memset(buf, POISON, room + 1);
 			fill(op, buf);
 			/* What is only returned needs no zeroing by the program. */
-			if (ops[op].in)
-				memset(buf + ops[op].size, 0, size - ops[op].size);
-			EXPECT_GOOD(op, do_ioctl(self->fd[ops[op].role],
-						 cmd_sized(ops[op].cmd, (unsigned int)size), buf));
-			for (j = ops[op].size; j < size && !buf[j]; j++)
+			if (reads(op))
+				memset(buf + ioctls[op].size, 0, size - ioctls[op].size);
+			EXPECT_GOOD(op,
+				    do_ioctl(self->fd[tried_on(op)],
+					     cmd_sized(ioctls[op].cmd, (unsigned int)size), buf));
+			for (j = ioctls[op].size; j < size && !buf[j]; j++)
 				;
-			EXPECT_EQ(size, j) TH_LOG("%s: tail not zero", ops[op].name);
+			EXPECT_EQ(size, j) TH_LOG("%s: tail not zero", ioctls[op].name);
 			EXPECT_EQ(POISON, buf[size]);
 		}
 	}
@@ -316,12 +294,12 @@ TEST_F(abi, larger_and_not_zero)
 	int op;
 
 	ASSERT_NE(NULL, buf);
-	for (op = 0; op < OPS; op++) {
-		if (!ops[op].in)
+	for_each_op(op) {
+		if (!reads(op))
 			continue;
 		for (i = 0; i <= ARRAY_SIZE(tails); i++) {
-			size_t size = i < ARRAY_SIZE(tails) ? ops[op].size + tails[i] : room - 1;
-			size_t at[] = { ops[op].size, (ops[op].size + size) / 2, size - 1 };
+			size_t size = i < ARRAY_SIZE(tails) ? ioctls[op].size + tails[i] : room - 1;
+			size_t at[] = { ioctls[op].size, (ioctls[op].size + size) / 2, size - 1 };
 			size_t j;
 
 			for (j = 0; j < ARRAY_SIZE(at); j++) {
@@ -329,8 +307,8 @@ TEST_F(abi, larger_and_not_zero)
 				fill(op, buf);
 				buf[at[j]] = 1;
 				EXPECT_OP(op, -E2BIG,
-					  do_ioctl(self->fd[ops[op].role],
-						   cmd_sized(ops[op].cmd, (unsigned int)size),
+					  do_ioctl(self->fd[tried_on(op)],
+						   cmd_sized(ioctls[op].cmd, (unsigned int)size),
 						   buf));
 			}
 		}
@@ -344,13 +322,14 @@ TEST_F(abi, any_alignment)
 	char buf[512 + 16];
 	int op, shift;
 
-	for (op = 0; op < OPS; op++) {
+	for_each_op(op) {
 		for (shift = 1; shift < 16; shift++) {
 			char aligned[512];
 
 			fill(op, aligned);
-			memcpy(buf + shift, aligned, ops[op].size);
-			EXPECT_GOOD(op, do_ioctl(self->fd[ops[op].role], ops[op].cmd, buf + shift));
+			memcpy(buf + shift, aligned, ioctls[op].size);
+			EXPECT_GOOD(op,
+				    do_ioctl(self->fd[tried_on(op)], ioctls[op].cmd, buf + shift));
 		}
 	}
 	NOTHING_LEAKED();
@@ -361,22 +340,22 @@ TEST_F(abi, bad_pointer)
 	char valid[512];
 	int op;
 
-	for (op = 0; op < OPS; op++) {
-		int fd = self->fd[ops[op].role];
+	for_each_op(op) {
+		int fd = self->fd[tried_on(op)];
 		unsigned int inside;
 
-		EXPECT_OP(op, -EFAULT, do_ioctl(fd, ops[op].cmd, NULL));
-		EXPECT_OP(op, -EFAULT, do_ioctl(fd, ops[op].cmd, (void *)1));
-		EXPECT_OP(op, -EFAULT, do_ioctl(fd, ops[op].cmd, (void *)-1L));
-		EXPECT_OP(op, -EFAULT, do_ioctl(fd, ops[op].cmd, (void *)0xffff888000000000UL));
-		EXPECT_OP(op, -EFAULT, do_ioctl(fd, ops[op].cmd, (void *)0x8000000000000000UL));
+		EXPECT_OP(op, -EFAULT, do_ioctl(fd, ioctls[op].cmd, NULL));
+		EXPECT_OP(op, -EFAULT, do_ioctl(fd, ioctls[op].cmd, (void *)1));
+		EXPECT_OP(op, -EFAULT, do_ioctl(fd, ioctls[op].cmd, (void *)-1L));
+		EXPECT_OP(op, -EFAULT, do_ioctl(fd, ioctls[op].cmd, (void *)0xffff888000000000UL));
+		EXPECT_OP(op, -EFAULT, do_ioctl(fd, ioctls[op].cmd, (void *)0x8000000000000000UL));
 		/* Half of it is there. */
 		fill(op, valid);
-		for (inside = 0; inside < ops[op].size; inside += 4) {
+		for (inside = 0; inside < ioctls[op].size; inside += 4) {
 			char *arg = self->page + self->page_size - inside;
 
 			memcpy(arg, valid, inside);
-			EXPECT_OP(op, -EFAULT, do_ioctl(fd, ops[op].cmd, arg));
+			EXPECT_OP(op, -EFAULT, do_ioctl(fd, ioctls[op].cmd, arg));
 		}
 	}
 	NOTHING_LEAKED();
@@ -388,17 +367,17 @@ TEST_F(abi, bad_pointer_in_tail)
 	char valid[512];
 	int op;
 
-	for (op = 0; op < OPS; op++) {
-		char *arg = self->page + self->page_size - ops[op].size - 8;
+	for_each_op(op) {
+		char *arg = self->page + self->page_size - ioctls[op].size - 8;
 
-		if (!ops[op].in)
+		if (!reads(op))
 			continue;
 		memset(self->page, 0, (size_t)self->page_size);
 		fill(op, valid);
-		memcpy(arg, valid, ops[op].size);
+		memcpy(arg, valid, ioctls[op].size);
 		EXPECT_OP(op, -EFAULT,
-			  do_ioctl(self->fd[ops[op].role],
-				   cmd_sized(ops[op].cmd, ops[op].size + 64), arg));
+			  do_ioctl(self->fd[tried_on(op)],
+				   cmd_sized(ioctls[op].cmd, ioctls[op].size + 64), arg));
 	}
 	NOTHING_LEAKED();
 }
@@ -412,17 +391,19 @@ TEST_F(abi, read_only_result)
 	int op, fd;
 
 	ASSERT_EQ(0, fd_info(self->fd[BUS], &before));
-	for (op = 0; op < OPS; op++) {
-		if (!ops[op].out || op == OP_PUBLISH || op == OP_NOTIFY)
+	for_each_op(op) {
+		if (!writes(op) || ioctls[op].cmd == RONBUS_IOC_PUBLISH ||
+		    ioctls[op].cmd == RONBUS_IOC_NOTIFY)
 			continue;
 		ASSERT_EQ(0, mprotect(self->page, (size_t)self->page_size, PROT_READ | PROT_WRITE));
 		fill(op, valid);
-		if (op == OP_CREATE)
+		if (ioctls[op].cmd == RONBUS_IOC_CREATE)
 			memcpy(valid, &create, sizeof(create));
-		memcpy(self->page, valid, ops[op].size);
+		memcpy(self->page, valid, ioctls[op].size);
 		ASSERT_EQ(0, mprotect(self->page, (size_t)self->page_size, PROT_READ));
-		EXPECT_OP(op, -EFAULT, do_ioctl(self->fd[ops[op].role], ops[op].cmd, self->page));
-		EXPECT_EQ(0, memcmp(self->page, valid, ops[op].size));
+		EXPECT_OP(op, -EFAULT,
+			  do_ioctl(self->fd[tried_on(op)], ioctls[op].cmd, self->page));
+		EXPECT_EQ(0, memcmp(self->page, valid, ioctls[op].size));
 	}
 	ASSERT_EQ(0, fd_info(self->fd[BUS], &after));
 	EXPECT_EQ(before.publishers, after.publishers);
@@ -442,12 +423,14 @@ TEST_F(abi, returned_members_are_no_arguments)
 
 	poison(publisher);
 	publisher.flags = 0;
-	EXPECT_GOOD(OP_PUBLISHER, do_ioctl(self->fd[BUS], RONBUS_IOC_PUBLISHER, &publisher));
+	EXPECT_GOOD(op_of(RONBUS_IOC_PUBLISHER),
+		    do_ioctl(self->fd[BUS], RONBUS_IOC_PUBLISHER, &publisher));
 	EXPECT_EQ(0, publisher.id);
 	EXPECT_EQ(0, publisher.token);
-	fill(OP_SUBSCRIBE, &subscribe);
+	fill(op_of(RONBUS_IOC_SUBSCRIBE), &subscribe);
 	poison(subscribe.index);
-	EXPECT_GOOD(OP_SUBSCRIBE, do_ioctl(self->fd[BUS], RONBUS_IOC_SUBSCRIBE, &subscribe));
+	EXPECT_GOOD(op_of(RONBUS_IOC_SUBSCRIBE),
+		    do_ioctl(self->fd[BUS], RONBUS_IOC_SUBSCRIBE, &subscribe));
 	EXPECT_EQ(1, subscribe.index);
 	NOTHING_LEAKED();
 }
@@ -497,7 +480,7 @@ TEST_F(abi, read_only_publish)
 	struct ronbus_publish args;
 	int ret;
 
-	fill(OP_PUBLISH, &args);
+	fill(op_of(RONBUS_IOC_PUBLISH), &args);
 	memcpy(self->page, &args, sizeof(args));
 	ASSERT_EQ(0, mprotect(self->page, (size_t)self->page_size, PROT_READ));
 	ASSERT_EQ(0, fd_stats(self->fd[BUS], RONBUS_STATS_BUS, &before));
@@ -507,54 +490,65 @@ TEST_F(abi, read_only_publish)
 	EXPECT_EQ(before.tail + (ret == 1), after.tail);
 }
 
-/* Everything that is padding or a flag nobody knows. */
+/* One bit after the other, but for those that are known. */
+static void expect_zero(struct __test_metadata *_metadata, int fd, int op, size_t offset,
+			size_t size, u64 known)
+{
+	unsigned char buf[512];
+	unsigned int bit;
+
+	for (bit = 0; bit < 8 * size; bit++) {
+		if (known >> bit & 1)
+			continue;
+		fill(op, buf);
+		buf[offset + bit / 8] |= 1U << bit % 8;
+		EXPECT_OP(op, -EINVAL, do_ioctl(fd, ioctls[op].cmd, buf));
+	}
+}
+
+/* Everything that is padding or a flag that is not known, and other members as they are here. */
 TEST_F(abi, must_be_zero)
 {
 	static const struct {
-		enum op_id op;
-		unsigned int offset;
+		unsigned int cmd;
+		size_t offset;
+		size_t size;
 		u64 known;
-		unsigned int bits;
 	} words[] = {
-#define WORD(op, type, member, known) \
-	{ OP_##op, offsetof(struct type, member), known, 8 * sizeof(((struct type *)0)->member) }
-		WORD(CREATE, ronbus_create, features, RONBUS_FEATURES_KNOWN),
-		WORD(CREATE, ronbus_create, flags, RONBUS_BUS_FLAGS_KNOWN),
+#define WORD(op, type, member, known)                                                         \
+	{ RONBUS_IOC_##op, offsetof(struct type, member), sizeof(((struct type *)0)->member), \
+	  known }
 		WORD(CREATE, ronbus_create, mode, 0666),
 		WORD(CREATE, ronbus_create, subscribers, 0),
-		WORD(CREATE, ronbus_create, pad, 0),
 		WORD(ATTACH, ronbus_attach, access, 0x3),
-		WORD(ATTACH, ronbus_attach, flags, 0x1),
-		WORD(PUBLISHER, ronbus_publisher, flags, 0x3),
 		WORD(SHARE, ronbus_share, access, 0x7),
-		WORD(SHARE, ronbus_share, pad, 0),
-		WORD(SUBSCRIBE, ronbus_subscribe, flags, 0),
 		WORD(SUBSCRIBE, ronbus_subscribe, position, 0),
-		WORD(SUBSCRIBE, ronbus_subscribe, pad, 0),
-		WORD(STATS, ronbus_stats, flags, 0),
-		WORD(PUBLISH, ronbus_publish, flags, 0),
-		WORD(NOTIFY, ronbus_notify, pad, 0),
-		WORD(PUBLISH_BLOCK, ronbus_publish_block, flags, 0),
-		WORD(PUBLISH_BLOCK, ronbus_publish_block, pad, 0),
-		WORD(WAIT, ronbus_wait, flags, 0),
-		WORD(WAIT, ronbus_wait, pad, 0),
-		WORD(SET_EVENTFD, ronbus_eventfd, flags, 0),
-		WORD(COALESCE, ronbus_coalesce, flags, 0),
 #undef WORD
 	};
-	u64 buf[64];
-	unsigned int i, bit;
+	unsigned int i, k, found = 0;
+	int op;
 
-	for (i = 0; i < ARRAY_SIZE(words); i++) {
-		for (bit = 0; bit < words[i].bits; bit++) {
-			enum op_id op = words[i].op;
+	for_each_op(op) {
+		for (i = 0; i < ioctls[op].count; i++) {
+			const struct field *field = &ioctls[op].fields[i];
+			bool flags =
+				!strcmp(field->name, "flags") || !strcmp(field->name, "features");
+			u64 known = 0;
 
-			if (words[i].known >> bit & 1)
+			if (field->kind != ZERO && !(field->kind == SET && flags))
 				continue;
-			fill(op, buf);
-			((unsigned char *)buf)[words[i].offset + bit / 8] |= 1U << bit % 8;
-			EXPECT_OP(op, -EINVAL, do_ioctl(self->fd[ops[op].role], ops[op].cmd, buf));
+			for (k = 0; k < field->count; k++)
+				known |= field->set[k];
+			expect_zero(_metadata, self->fd[tried_on(op)], op, field->offset,
+				    field->size, known);
+			found++;
 		}
+	}
+	EXPECT_LE(17, found);
+	for (i = 0; i < ARRAY_SIZE(words); i++) {
+		op = op_of(words[i].cmd);
+		expect_zero(_metadata, self->fd[tried_on(op)], op, words[i].offset, words[i].size,
+			    words[i].known);
 	}
 	NOTHING_LEAKED();
 }
@@ -564,15 +558,15 @@ TEST_F(abi, roles)
 	char buf[512];
 	int op, role;
 
-	for (op = 0; op < OPS; op++) {
+	for_each_op(op) {
 		for (role = 0; role < ROLES; role++) {
 			int ret;
 
 			fill(op, buf);
-			if (op == OP_STATS && role == SUBSCRIBER)
+			if (ioctls[op].cmd == RONBUS_IOC_STATS && role == SUBSCRIBER)
 				((struct ronbus_stats *)(void *)buf)->which = RONBUS_STATS_BUS;
-			ret = do_ioctl(self->fd[role], ops[op].cmd, buf);
-			if (ops[op].roles & ON(role)) {
+			ret = do_ioctl(self->fd[role], ioctls[op].cmd, buf);
+			if (is_for(op, role)) {
 				EXPECT_GOOD(op, ret);
 			} else {
 				EXPECT_OP(op, -ENOTTY, ret);
@@ -595,11 +589,13 @@ TEST_F(abi, wrong_role_and_bad_pointer)
 {
 	int op, role;
 
-	for (op = 0; op < OPS; op++)
+	for_each_op(op) {
 		for (role = 0; role < ROLES; role++)
-			if (!(ops[op].roles & ON(role))) {
-				EXPECT_OP(op, -ENOTTY, do_ioctl(self->fd[role], ops[op].cmd, NULL));
+			if (!is_for(op, role)) {
+				EXPECT_OP(op, -ENOTTY,
+					  do_ioctl(self->fd[role], ioctls[op].cmd, NULL));
 			}
+	}
 }
 
 TEST_F(abi, unknown_ioctls)
@@ -610,10 +606,10 @@ TEST_F(abi, unknown_ioctls)
 	for (role = 0; role < ROLES; role++) {
 		for (nr = 0; nr < 256; nr++) {
 			unsigned long cmd = _IOC(_IOC_READ | _IOC_WRITE, RONBUS_IOC_TYPE, nr, 8);
-			bool known = nr == 0x12 || nr == 0x41 || nr == 0x43; /* no structure */
+			bool known = false;
 
 			for (op = 0; op < OPS; op++)
-				known |= _IOC_NR(ops[op].cmd) == (unsigned int)nr;
+				known |= _IOC_NR(ioctls[op].cmd) == (unsigned int)nr;
 			if (known)
 				continue;
 			EXPECT_EQ(-ENOTTY, do_ioctl(self->fd[role], cmd, buf));
@@ -621,17 +617,17 @@ TEST_F(abi, unknown_ioctls)
 		}
 	}
 	/* Another direction or another type is another ioctl. */
-	for (op = 0; op < OPS; op++) {
+	for_each_op(op) {
 		unsigned int dir, type;
 
 		for (dir = 0; dir < 4; dir++) {
-			if (dir == _IOC_DIR(ops[op].cmd))
+			if (dir == _IOC_DIR(ioctls[op].cmd))
 				continue;
 			fill(op, buf);
 			EXPECT_OP(op, -ENOTTY,
-				  do_ioctl(self->fd[ops[op].role],
-					   _IOC(dir, RONBUS_IOC_TYPE, _IOC_NR(ops[op].cmd),
-						ops[op].size),
+				  do_ioctl(self->fd[tried_on(op)],
+					   _IOC(dir, RONBUS_IOC_TYPE, _IOC_NR(ioctls[op].cmd),
+						ioctls[op].size),
 					   buf));
 		}
 		for (type = 0xc0; type < 0xcf; type++) {
@@ -639,9 +635,9 @@ TEST_F(abi, unknown_ioctls)
 				continue;
 			fill(op, buf);
 			EXPECT_OP(op, -ENOTTY,
-				  do_ioctl(self->fd[ops[op].role],
-					   _IOC(_IOC_DIR(ops[op].cmd), type, _IOC_NR(ops[op].cmd),
-						ops[op].size),
+				  do_ioctl(self->fd[tried_on(op)],
+					   _IOC(_IOC_DIR(ioctls[op].cmd), type,
+						_IOC_NR(ioctls[op].cmd), ioctls[op].size),
 					   buf));
 		}
 	}

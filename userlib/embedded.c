@@ -1431,8 +1431,7 @@ static int pub_have_inner(struct embedded_pub *pub)
 	inner->base.pub.self = &pub->self;
 	inner->base.pub.pos = pub->base.pub.pos;
 	ronbus_pub_number(&inner->base.pub);
-	inner->base.pub.how |=
-		ronbus_how_of_features(pub->bus->info.features) & ~(__u32)RONBUS_HOW_METRICS;
+	inner->base.pub.how |= (__u32)pub->bus->info.features & ~(__u32)RONBUS_F_METRICS_BUF;
 	pub->inner = inner;
 	return 0;
 }

@@ -290,28 +290,6 @@ __u32 ronbus_cancels(const struct ronbus_sub *sub);
 /* Sleep until there is something to look at, or another cancel than those. */
 int ronbus_wait_until(struct ronbus_sub *sub, __u64 deadline, __u32 cancels);
 
-/* How a publisher handle works on a bus of these features. */
-static inline __u32 ronbus_how_of_features(__u64 features)
-{
-	__u32 how = 0;
-
-	if (features & RONBUS_F_EDGE_NOTIFY)
-		how |= RONBUS_HOW_EDGE;
-	if (features & RONBUS_F_BATCH)
-		how |= RONBUS_HOW_BATCH;
-	if (features & RONBUS_F_METRICS_BUF)
-		how |= RONBUS_HOW_METRICS;
-	if (features & RONBUS_F_INTEREST)
-		how |= RONBUS_HOW_INTEREST;
-	if (features & RONBUS_F_SOA)
-		how |= RONBUS_HOW_ARRAYS;
-	if (features & RONBUS_F_COALESCE)
-		how |= RONBUS_HOW_COALESCE;
-	if (features & RONBUS_F_TIME)
-		how |= RONBUS_HOW_TIME;
-	return how;
-}
-
 /* Give it a serial number. One without would share the key of a thread's entry that is nobody's. */
 void ronbus_pub_number(struct ronbus_pub *pub);
 
@@ -328,7 +306,7 @@ static inline __u64 ronbus_metrics_key(const struct ronbus_pub *pub, __u32 recei
 {
 	__u64 key = __ronbus_thread_key(pub, receivers);
 
-	if (pub->how & (RONBUS_HOW_INTEREST | RONBUS_HOW_COALESCE))
+	if (pub->how & (RONBUS_F_INTEREST | RONBUS_F_COALESCE))
 		key |= 1ULL << 63 | (__u64)skips << RONBUS_METRICS_SKIPS;
 	return key;
 }

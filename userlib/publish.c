@@ -42,7 +42,8 @@ int ronbus_publisher(struct ronbus *bus, unsigned int flags, struct ronbus_pub *
 	handle->transport = bus->transport;
 	handle->flush_threshold = threshold;
 	ronbus_pub_number(&handle->pub);
-	handle->pub.how |= ronbus_how_of_features(bus->features);
+	_Static_assert(RONBUS_FEATURES_KNOWN < RONBUS_HOW_SYSCALL, "features are below");
+	handle->pub.how |= (__u32)bus->features;
 #ifdef __x86_64__
 	if (__builtin_cpu_supports("popcnt"))
 		handle->pub.how |= RONBUS_HOW_POPCNT;
@@ -50,7 +51,7 @@ int ronbus_publisher(struct ronbus *bus, unsigned int flags, struct ronbus_pub *
 	if (flags & RONBUS_PUB_SINGLE || handle->pub.how & RONBUS_HOW_EXCLUSIVE) {
 		handle->pub.how |= RONBUS_HOW_SINGLE;
 		/* Its page has one writer as it is: a buffer in front would only cost. */
-		handle->pub.how &= ~(__u32)RONBUS_HOW_METRICS;
+		handle->pub.how &= ~(__u32)RONBUS_F_METRICS_BUF;
 	}
 	ronbus_enroll(&handle->enrolled, RONBUS_A_PUBLISHER);
 	*pub = &handle->pub;
@@ -94,7 +95,7 @@ void ronbus_pub_close(struct ronbus_pub *pub)
 		return;
 	handle = ronbus_publisher_of(pub);
 	ronbus_strike_off(&handle->enrolled);
-	if (pub->how & RONBUS_HOW_METRICS)
+	if (pub->how & RONBUS_F_METRICS_BUF)
 		ronbus_metrics_forget(handle);
 	handle->transport->pub_close(handle);
 }
@@ -145,7 +146,7 @@ static void add(const struct ronbus_pub *pub, __u64 *counter, __u64 by)
 /* With INTEREST: how many subscribers a message is not for. */
 __RONBUS_PART __u32 skips_of(const struct ronbus_pub *pub, __u64 audience)
 {
-	if (!(pub->how & RONBUS_HOW_INTEREST))
+	if (!(pub->how & RONBUS_F_INTEREST))
 		return 0;
 	return __ronbus_popcount(pub->how, RB_READ(&pub->info->members) & ~audience);
 }
@@ -154,7 +155,7 @@ static void count(struct ronbus_pub *pub, __u32 messages, __u32 receivers, __u64
 {
 	__u32 skips = skips_of(pub, audience);
 
-	if (pub->how & RONBUS_HOW_METRICS) {
+	if (pub->how & RONBUS_F_METRICS_BUF) {
 		ronbus_metrics_count(ronbus_publisher_of(pub), messages, receivers, skips);
 		return;
 	}
@@ -170,7 +171,7 @@ static int wake_those(struct ronbus_pub *pub, unsigned int topic, int ret, __u64
 	__u64 sleepers = ~0ULL;
 
 	/* Beside waking somebody the clock costs little. Without EDGE every message comes here. */
-	if (pub->how & RONBUS_HOW_METRICS && pub->how & RONBUS_HOW_EDGE)
+	if (pub->how & RONBUS_F_METRICS_BUF && pub->how & RONBUS_F_EDGE_NOTIFY)
 		ronbus_metrics_flush_if_due();
 	/*
 	 * The audience is looked at again: a subscriber that joined after the first look can read
@@ -179,7 +180,7 @@ static int wake_those(struct ronbus_pub *pub, unsigned int topic, int ret, __u64
 	 * with J where the kernel enters it: join.pml. One that no longer wants the topic has the
 	 * message to read all the same: interest.pml
 	 */
-	if (pub->how & RONBUS_HOW_EDGE)
+	if (pub->how & RONBUS_F_EDGE_NOTIFY)
 		sleepers = RB_LOAD_ACQUIRE(&pub->info->armed);
 	sleepers &= audience | RB_READ(&pub->info->audience[topic]) | RB_READ(&pub->info->blocked);
 	if (sleepers || due)
@@ -190,7 +191,7 @@ static int wake_those(struct ronbus_pub *pub, unsigned int topic, int ret, __u64
 /* For the inlines, which do not know whether it is due. */
 int __ronbus_wake(struct ronbus_pub *pub, unsigned int topic, int ret, __u64 audience)
 {
-	return wake_those(pub, topic, ret, audience, pub->how & RONBUS_HOW_COALESCE);
+	return wake_those(pub, topic, ret, audience, pub->how & RONBUS_F_COALESCE);
 }
 
 /*
@@ -200,7 +201,7 @@ int __ronbus_wake(struct ronbus_pub *pub, unsigned int topic, int ret, __u64 aud
 static inline int wake_behind(struct ronbus_pub *pub, unsigned int topic, int ret, __u64 audience,
 			      __u64 next)
 {
-	bool due = pub->how & RONBUS_HOW_COALESCE && next >= RB_READ(&pub->info->wake_next);
+	bool due = pub->how & RONBUS_F_COALESCE && next >= RB_READ(&pub->info->wake_next);
 
 	if (RB_UNLIKELY(__ronbus_sleepers(pub, pub->how) || due))
 		return wake_those(pub, topic, ret, audience, due);
@@ -222,7 +223,7 @@ int __ronbus_count(struct ronbus_pub *pub, unsigned int topic, __u32 receivers, 
 	__u32 i = __ronbus_thread_entry(pub, receivers);
 	__u64 key = ronbus_metrics_key(pub, receivers, skips_of(pub, audience));
 
-	if (!(pub->how & RONBUS_HOW_METRICS) || RB_UNLIKELY(!__ronbus_count_thread(i, key, 1)))
+	if (!(pub->how & RONBUS_F_METRICS_BUF) || RB_UNLIKELY(!__ronbus_count_thread(i, key, 1)))
 		return count_rest(pub, topic, receivers, audience, next);
 	return next > 1 ? wake_behind(pub, topic, (int)receivers, audience, next) : 0;
 }
@@ -279,10 +280,10 @@ static int publish_rest(struct ronbus_pub *pub, unsigned int topic, const void *
 
 int __ronbus_publish(struct ronbus_pub *pub, unsigned int topic, const void *data, size_t len)
 {
-	if (pub->how & RONBUS_HOW_TIME)
+	if (pub->how & RONBUS_F_TIME)
 		return __ronbus_publish_in(pub, topic, data, len, pub->ring.layout, 1,
 					   publish_rest);
-	if (!(pub->how & RONBUS_HOW_ARRAYS))
+	if (!(pub->how & RONBUS_F_SOA))
 		return publish_rest(pub, topic, data, len);
 	/* Lengths that most programs know when they are compiled. */
 	switch (len) {
@@ -359,7 +360,7 @@ static int publish_many_rest(struct ronbus_pub *pub, unsigned int topic, const s
 		return -EINVAL;
 	if (pub->how & RONBUS_HOW_SYSCALL)
 		return publish_many_by_system_call(pub, topic, vec, count);
-	if (!(pub->how & RONBUS_HOW_BATCH))
+	if (!(pub->how & RONBUS_F_BATCH))
 		return publish_one_by_one(pub, topic, vec, count);
 	return publish_to_nobody(pub, topic, vec, count);
 }
@@ -367,10 +368,10 @@ static int publish_many_rest(struct ronbus_pub *pub, unsigned int topic, const s
 int __ronbus_publish_many(struct ronbus_pub *pub, unsigned int topic, const struct iovec *vec,
 			  unsigned int count)
 {
-	if (pub->how & RONBUS_HOW_TIME)
+	if (pub->how & RONBUS_F_TIME)
 		return __ronbus_publish_many_in(pub, topic, vec, count, pub->ring.layout, 1,
 						publish_many_rest);
-	if (pub->how & RONBUS_HOW_ARRAYS)
+	if (pub->how & RONBUS_F_SOA)
 		return __ronbus_publish_many_in(pub, topic, vec, count, RONBUS_LAYOUT_ARRAYS, 0,
 						publish_many_rest);
 	return publish_many_rest(pub, topic, vec, count);

@@ -927,21 +927,17 @@ unsigned int ronbus_capacity_for(__u64 rate, __u64 pause_ns);
  * soname.
  */
 
-/* How a publisher handle works, decided when it is opened. */
+/*
+ * How a publisher handle works, decided when it is opened: the features of the bus, and these above them.
+ * Without RONBUS_F_METRICS_BUF if one thread counts.
+ */
 enum ronbus_pub_how {
-	RONBUS_HOW_SYSCALL = 1 << 0, /* no mapping */
-	RONBUS_HOW_EXCLUSIVE = 1 << 1, /* no other publisher, no claim */
-	RONBUS_HOW_EDGE = 1 << 2, /* RONBUS_F_EDGE_NOTIFY */
-	RONBUS_HOW_BATCH = 1 << 3, /* RONBUS_F_BATCH */
-	RONBUS_HOW_SINGLE = 1 << 4, /* one thread counts */
-	RONBUS_HOW_METRICS = 1 << 5, /* RONBUS_F_METRICS_BUF, and several threads may count */
-	RONBUS_HOW_POPCNT = 1 << 6, /* the CPU has the instruction */
-	RONBUS_HOW_INTEREST = 1 << 7, /* RONBUS_F_INTEREST: counting is left to the library */
-	RONBUS_HOW_ARRAYS = 1 << 8, /* RONBUS_F_SOA */
-	RONBUS_HOW_COALESCE = 1 << 9, /* RONBUS_F_COALESCE: likewise, and waking */
-	RONBUS_HOW_RETAIN = 1 << 10, /* RONBUS_BUS_RETAIN: written, even for nobody */
-	RONBUS_HOW_TIME = 1 << 11, /* RONBUS_F_TIME */
-	RONBUS_HOW_COARSE = 1 << 12, /* RONBUS_BUS_COARSE_TIME */
+	RONBUS_HOW_SYSCALL = 1 << 24, /* no mapping */
+	RONBUS_HOW_EXCLUSIVE = 1 << 25, /* no other publisher, no claim */
+	RONBUS_HOW_SINGLE = 1 << 26, /* one thread counts */
+	RONBUS_HOW_POPCNT = 1 << 27, /* the CPU has the instruction */
+	RONBUS_HOW_RETAIN = 1 << 28, /* RONBUS_BUS_RETAIN: written, even for nobody */
+	RONBUS_HOW_COARSE = 1 << 29, /* RONBUS_BUS_COARSE_TIME */
 };
 
 struct ronbus_pub {
@@ -1112,7 +1108,7 @@ __RONBUS_PART int __ronbus_count_inline(const struct ronbus_pub *pub, __u32 how,
 	__u64 *counter = &pub->self->messages_for[receivers];
 
 	/* With INTEREST or COALESCE no entry has this key: the library counts, and does the rest. */
-	if (how & (RONBUS_HOW_METRICS | RONBUS_HOW_INTEREST | RONBUS_HOW_COALESCE))
+	if (how & (RONBUS_F_METRICS_BUF | RONBUS_F_INTEREST | RONBUS_F_COALESCE))
 		return __ronbus_count_thread(__ronbus_thread_entry(pub, receivers),
 					     __ronbus_thread_key(pub, receivers), messages);
 	if (how & RONBUS_HOW_SINGLE)
@@ -1128,7 +1124,7 @@ __RONBUS_PART int __ronbus_count_inline(const struct ronbus_pub *pub, __u32 how,
  */
 __RONBUS_PART int __ronbus_sleepers(const struct ronbus_pub *pub, __u32 how)
 {
-	if (how & RONBUS_HOW_EDGE && RB_LIKELY(!RB_READ(&pub->info->armed)))
+	if (how & RONBUS_F_EDGE_NOTIFY && RB_LIKELY(!RB_READ(&pub->info->armed)))
 		return 0;
 	RB_STEP(RONBUS_STEP_NOTIFYING);
 	return 1;
@@ -1150,8 +1146,9 @@ __RONBUS_PART struct ronbus_ring __ronbus_view(const struct ronbus_ring *ring, _
 /* What is left to others by who knows a layout, and whether there is a time. */
 __RONBUS_PART __u32 __ronbus_others(__u32 layout, __u32 timed)
 {
-	return RONBUS_HOW_SYSCALL | (layout == RONBUS_LAYOUT_SLOTS ? RONBUS_HOW_ARRAYS : 0) |
-	       (timed ? 0 : RONBUS_HOW_TIME);
+	return (__u32)RONBUS_HOW_SYSCALL |
+	       (layout == RONBUS_LAYOUT_SLOTS ? (__u32)RONBUS_F_SOA : 0) |
+	       (timed ? 0 : (__u32)RONBUS_F_TIME);
 }
 
 typedef int __ronbus_publish_fn(struct ronbus_pub *pub, unsigned int topic, const void *data,
@@ -1237,7 +1234,7 @@ __RONBUS_PART int __ronbus_publish_many_in(struct ronbus_pub *pub, unsigned int 
 	__u64 next;
 	int err = 0;
 
-	if (RB_UNLIKELY(!(how & RONBUS_HOW_BATCH) || how & __ronbus_others(layout, timed) ||
+	if (RB_UNLIKELY(!(how & RONBUS_F_BATCH) || how & __ronbus_others(layout, timed) ||
 			topic >= RONBUS_TOPICS_MAX))
 		return rest(pub, topic, vec, count);
 	/* barrier I', with I in set_audience(): interest.pml */

@@ -15,6 +15,8 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "../describe.h"
+
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 
 #define FILES 16U /* 0 is /dev/ronbus */
@@ -26,18 +28,6 @@
 #define ROUNDS_MOST 64U
 #define WORKERS 4U
 #define STEPS_MOST 512U
-
-/* What a file is. ANY is for calls that take each of the next three. */
-enum role {
-	ROLE_NONE,
-	ROLE_RONBUS,
-	ROLE_RONBUS_ANY,
-	ROLE_RONBUS_BUS,
-	ROLE_RONBUS_PUB,
-	ROLE_RONBUS_SUB,
-	ROLE_EVENT,
-	ROLES,
-};
 
 /**
  * struct call - a call of a program

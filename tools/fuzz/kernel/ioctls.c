@@ -9,61 +9,6 @@
 
 #include "moves.h"
 
-enum kind {
-	ANY,
-	OUT,
-	ZERO,
-	SET,
-	RANGE,
-	LENGTH,
-	NAME,
-	BYTES,
-	VECTOR,
-	EVENTFD
-};
-
-/**
- * struct field - a member of an argument
- * @name: its name
- * @offset: where
- * @size: its bytes
- * @kind: what it is
- * @set: values it takes
- * @count: how many
- * @lo: least value of a range
- * @hi: largest
- */
-struct field {
-	const char *name;
-	size_t offset;
-	size_t size;
-	enum kind kind;
-	const uint64_t *set;
-	unsigned int count;
-	uint64_t lo;
-	uint64_t hi;
-};
-
-/**
- * struct description - an ioctl
- * @name: its name
- * @cmd: its number
- * @takes: the fd it is for
- * @gives: the fd it returns
- * @size: bytes of its argument, 0 if it has none
- * @fields: members that are looked at
- * @count: how many
- */
-struct description {
-	const char *name;
-	unsigned int cmd;
-	enum role takes;
-	enum role gives;
-	size_t size;
-	const struct field *fields;
-	unsigned int count;
-};
-
 #include "calls.h"
 
 _Static_assert(ARRAY_SIZE(fields_ronbus_create) < ARGUMENTS, "members, and one more");

@@ -25,6 +25,8 @@ static void roles_after(const struct program *program, unsigned int count, enum 
 
 static bool fits(enum role have, enum role want)
 {
+	if (want == ROLE_RONBUS_ALL)
+		return have >= ROLE_RONBUS && have <= ROLE_RONBUS_SUB;
 	if (want == ROLE_RONBUS_ANY)
 		return have >= ROLE_RONBUS_BUS && have <= ROLE_RONBUS_SUB;
 	return want == ROLE_NONE || have == want;

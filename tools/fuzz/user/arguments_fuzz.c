@@ -4,7 +4,7 @@
  */
 #include "input.h"
 
-/* It does not return: neither to what is behind it, nor to a program. */
+/* It does not return: neither to the code after it, nor to a program. */
 #include <argp.h>
 
 static bool refused;

@@ -2,7 +2,7 @@
 /*
  * input.h - what the targets of libFuzzer share: bytes to decide by, and a way to fail
  *
- * Behind the end of the input every byte is 0, so that a short input is a program that ends.
+ * After the end of the input every byte is 0, so that a short input is a program that ends.
  */
 #ifndef RONBUS_FUZZ_INPUT_H
 #define RONBUS_FUZZ_INPUT_H

@@ -352,12 +352,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 						     .asked = ~(__u64)0,
 						     .joined = start + (filter & 15) } };
 	ronbus_peeked_nothing(&sub.sub);
-	arrays = run.features & RONBUS_F_SOA ? RONBUS_HOW_ARRAYS : 0;
-	timed = run.features & RONBUS_F_TIME ? RONBUS_HOW_TIME : 0;
+	arrays = run.features & RONBUS_F_SOA;
+	timed = run.features & RONBUS_F_TIME;
 	sub.sub.library = sub.sub.interest.bit || arrays || timed;
 	sub.buffer = page((arrays ? RONBUS_RUN : 1) * run.ring.payload);
-	hows = how &
-	       (RONBUS_HOW_EXCLUSIVE | RONBUS_HOW_EDGE | RONBUS_HOW_BATCH | RONBUS_HOW_SINGLE);
+	hows = (how & 2 ? RONBUS_HOW_EXCLUSIVE : 0) | (how & 4 ? RONBUS_F_EDGE_NOTIFY : 0) |
+	       (how & 8 ? RONBUS_F_BATCH : 0) | (how & 16 ? RONBUS_HOW_SINGLE : 0);
 	/* Counting by thread is another matter: it needs a handle that is known. */
 	pub.pub = (struct ronbus_pub){ .ring = run.ring,
 				       .info = run.info,

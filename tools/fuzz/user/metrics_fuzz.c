@@ -26,7 +26,7 @@ static const char *read_name(const char *at)
 	return at;
 }
 
-/* Between quotes; returns what is behind the second one. */
+/* Between quotes; returns what follows the second one. */
 static const char *read_label(const char *at, char *value, size_t size)
 {
 	size_t len = 0;

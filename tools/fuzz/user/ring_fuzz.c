@@ -218,7 +218,7 @@ static void publish(void)
 		return;
 	payload[0] = message_of(claim.pos, owner);
 	ronbus_ring_write(&run.ring, claim.pos, ~0ULL, 0, payload, 8);
-	/* Not behind a reader, and nobody else has had it. */
+	/* The reader has not passed it, and nobody else has had it. */
 	must(run.fate[claim.pos] == NOTHING);
 	run.fate[claim.pos] = COMMITTED;
 	run.value[claim.pos] = payload[0];

@@ -168,7 +168,7 @@ static struct miscdevice hook_device = {
 	.mode = 0600,
 };
 
-/* What was being run, for those who read the log: lines with something in them. */
+/* Prints what was being run into the log: the lines that have something in them. */
 static int print_box(struct notifier_block *block, unsigned long event, void *data)
 {
 	u32 at, used = min(READ_ONCE(shared->box_used), HOOK_BOX);
