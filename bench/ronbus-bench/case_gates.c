@@ -672,6 +672,25 @@ static void ask_shape_c(struct gates *gates, const struct cell *ours)
 	snprintf(gate->off, sizeof(gate->off), "shape-c/readers1/pay%u/ronbus", ours->payload);
 }
 
+/* Beside tokio's broadcast: so many times as fast; and 64 subscribers cost the publisher what one does. */
+static void ask_baseline(struct gates *gates, const struct cell *ours)
+{
+	const char *way = strrchr(ours->name, '/') + 1;
+	bool exclusive = ours->bus_flags & RONBUS_BUS_EXCLUSIVE;
+	char name[NAME_SIZE];
+	struct gate *gate;
+
+	snprintf(name, sizeof(name), "aim/%.80s", ours->name);
+	ask_ratio(gates, ours, exclusive ? 1 / 4.0 : 1 / 2.5, "publish", name);
+	if (!strcmp(way, "ronbus"))
+		ask_ratio(gates, ours, 1 / 5.0, "receive", name);
+	if (ours->subscribers != 64)
+		return;
+	snprintf(name, sizeof(name), "aim/baseline/subs64-to-1/%.40s", way);
+	gate = ask_ratio(gates, ours, 1.1, "publish", name);
+	snprintf(gate->off, sizeof(gate->off), "baseline/subs1/%.40s", way);
+}
+
 /* What is aimed at: in shape A with small messages, in B asleep, in C with many that sleep. */
 static void ask_aim(struct gates *gates, const struct cell *ours)
 {
@@ -685,15 +704,18 @@ static void ask_aim(struct gates *gates, const struct cell *ours)
 	} else if (ours->shape == 'c' && ours->subscribers > 1 && !settings.one_cpu) {
 		/* On one CPU whoever is woken runs in the publisher's call. */
 		ask_shape_c(gates, ours);
+	} else if (ours->shape == SHAPE_APART) {
+		ask_baseline(gates, ours);
 	}
 }
 
-/* Beside every peer as most programs use it; the other ways beside bare memory, which they are for. */
+/* Beside every peer as most programs use it; other ways of shape A only beside bare memory. */
 static bool is_beside(const struct cell *ours, const struct cell *peer)
 {
 	return peer->shape && !cell_is_ronbus(peer) && stem(peer) == stem(ours) &&
 	       !strncmp(peer->name, ours->name, stem(ours)) &&
-	       (!strcmp(ours->engine, "ronbus") || !strncmp(peer->engine, BARE, strlen(BARE)));
+	       (ours->shape == SHAPE_APART || !strcmp(ours->engine, "ronbus") ||
+		!strncmp(peer->engine, BARE, strlen(BARE)));
 }
 
 void gates_of_peers(struct gates *gates, const struct cells *cells)
