@@ -505,17 +505,10 @@ static uint64_t stats_lied_to(void)
 
 static uint64_t join_lied_to(void)
 {
-	uint64_t count, result = NEVER;
-	unsigned int i;
-
 	open_bus(EDGE | RONBUS_F_SOA, 1 << 17, 0);
 	lie();
-	for (i = 0; i < ROUNDS; i++) {
-		count = window(join);
-		leave();
-		result = count < result ? count : result;
-	}
-	return result;
+	join();
+	return least(leave, join);
 }
 
 /* All slots are held, in a lap after the other: the most that a claim looks at. */
@@ -557,7 +550,7 @@ static void nap_and_create(void)
 /* What the worst of many takes longer than most: that others were looked at. */
 static uint64_t create_while_traced(void)
 {
-	double windows[600]; /* three looks of the tracer, at least */
+	double windows[600], usual; /* three looks of the tracer, at least */
 	unsigned int i;
 
 	open_bus(EDGE | RONBUS_F_SOA, 1 << 14, 0);
@@ -567,9 +560,8 @@ static uint64_t create_while_traced(void)
 	for (i = 0; i < ARRAY_SIZE(windows); i++)
 		windows[i] = (double)window(nap_and_create);
 	trace(false);
-	sort(windows, ARRAY_SIZE(windows));
-	return (uint64_t)(windows[ARRAY_SIZE(windows) - 1] -
-			  quantile(windows, ARRAY_SIZE(windows), 0.5));
+	usual = median(windows, ARRAY_SIZE(windows));
+	return (uint64_t)(windows[ARRAY_SIZE(windows) - 1] - usual);
 }
 
 /* ---- blocks ------------------------------------------------------------------------------ */

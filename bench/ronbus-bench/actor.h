@@ -7,36 +7,10 @@
 
 #include <libronbus.h>
 
-#include <sys/resource.h>
-
 #include "cell.h"
 
 #define ACTORS_MOST 64U
 #define ACTOR_BUSES 2U
-
-/**
- * struct usage - what a thread used up, and what for
- * @cpu_ns: time on a CPU
- * @switches: context switches of its own will: it slept
- * @got: messages it received, by those who count them here
- */
-struct usage {
-	uint64_t cpu_ns;
-	uint64_t switches;
-	uint64_t got;
-};
-
-/**
- * struct seat - what an actor shares with the one who measures; on lines of its own
- * @number: of the last message it has got
- * @when: it got it
- * @usage: what it had used up when it got ready; when it has left, what it has used since
- */
-struct seat {
-	uint64_t number;
-	uint64_t when;
-	struct usage usage;
-} __attribute__((aligned(128)));
 
 struct actors;
 

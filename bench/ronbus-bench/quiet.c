@@ -10,7 +10,7 @@
 
 #define ROUNDS 4096U
 #define TOLERANCE 1.2 /* the other half of a core costs more */
-#define NAP_NS 2000000L
+#define NAP_NS 2000000ULL
 #define WAIT_MOST_NS 500000000.0 /* for a visit */
 #define WAIT_SHARE 1.0 /* of the time that was not waited: a run takes twice as long at most */
 
@@ -118,13 +118,6 @@ bool quiet_now(void)
 	return quiet_says(&least, quiet_work()) || first;
 }
 
-static void nap(void)
-{
-	const struct timespec some = { .tv_nsec = NAP_NS };
-
-	nanosleep(&some, NULL);
-}
-
 bool quiet_wait(void)
 {
 	static uint64_t begin;
@@ -139,7 +132,7 @@ bool quiet_wait(void)
 		if (waited > WAIT_MOST_NS ||
 		    all > WAIT_SHARE * ((double)(start - begin) - quiet.waited_ns))
 			break;
-		nap();
+		nap(NAP_NS);
 	}
 	quiet.waited_ns += (double)(now_ns() - start);
 	return ret;

@@ -98,6 +98,9 @@ void samples_clear(struct samples *samples);
 void samples_free(struct samples *samples);
 size_t samples_begin(const struct samples *samples, size_t turn);
 
+/* The @p quantile, 0 to 1, of @values, which are put in another order. */
+double quantile_of(double *values, size_t count, double p);
+
 /* The @p quantile, 0 to 1, of @samples, of which there are some. */
 double samples_quantile(const struct samples *samples, double p);
 

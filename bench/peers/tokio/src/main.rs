@@ -21,12 +21,13 @@ const SAMPLE: Duration = Duration::from_micros(500);
 const SAMPLE_ROUNDS: u128 = 8;
 const WARM_TRIPS: u64 = 200;
 const WARM_SENDS: u64 = 20;
+const PERIOD: Duration = Duration::from_millis(1);
 const APART_BURST: usize = 64;
 const APART_ROUNDS: usize = 16;
 
 const USAGE: &str = "\
 usage: tokio --shape a|b|c|d [--readers N] [--payload N] [--samples N] [--cpus A,B]
-             [--sleep] [--rate N] [--spoil number|byte]
+             [--sleep] [--spoil number|byte]
 as the other programs in bench/peers; see bench/peers/README.md";
 
 /// What has to go wrong, for a test to see it found.
@@ -44,7 +45,6 @@ struct Options {
     readers: usize,
     payload: usize,
     samples: usize,
-    rate: u64,
     cpus: [usize; 2],
     sleep: bool,
     spoil: Spoil,
@@ -90,7 +90,6 @@ fn parse(args: &[String]) -> Options {
         readers: 1,
         payload: 8,
         samples: 100,
-        rate: 1000,
         cpus: default_cpus(),
         sleep: false,
         spoil: Spoil::Nothing,
@@ -111,7 +110,6 @@ fn parse(args: &[String]) -> Options {
             "--readers" => options.readers = number(value, name, 0, 64),
             "--payload" => options.payload = number(value, name, 8, 4096),
             "--samples" => options.samples = number(value, name, 1, 1_000_000),
-            "--rate" => options.rate = number(value, name, 1, 1_000_000) as u64,
             "--cpus" => {
                 let mut two = value.split(',').map(|cpu| number(cpu, name, 0, 1023));
                 let first = two.next().unwrap_or(0);
@@ -133,8 +131,7 @@ fn parse(args: &[String]) -> Options {
 
 /// No run waits for ever.
 fn watch(options: &Options) {
-    let sends = if options.shape == "c" { options.samples as u64 / options.rate } else { 0 };
-    let seconds = 30 + options.samples as u64 / 200 + sends;
+    let seconds = 30 + options.samples as u64 / 200;
     thread::spawn(move || {
         thread::sleep(Duration::from_secs(seconds));
         stop(1, "no end in sight: given up");
@@ -489,16 +486,15 @@ fn last_wake(seats: &[Seat], number: u64) -> Option<u64> {
 struct Clock {
     epoch: Instant,
     next: Duration,
-    period: Duration,
 }
 
 impl Clock {
     /// The next time to send. What was missed is not made up for.
     fn sleep_to_tick(&mut self) {
         thread::sleep(self.next.saturating_sub(self.epoch.elapsed()));
-        self.next += self.period;
+        self.next += PERIOD;
         if self.next < self.epoch.elapsed() {
-            self.next = self.epoch.elapsed() + self.period;
+            self.next = self.epoch.elapsed() + PERIOD;
         }
     }
 }
@@ -552,8 +548,7 @@ fn shape_c<M: Message + Send + 'static>(options: &Options) {
     while ready.load(SeqCst) < options.readers {
         thread::sleep(Duration::from_millis(1));
     }
-    let period = Duration::from_nanos(1_000_000_000 / options.rate);
-    let mut clock = Clock { epoch, next: epoch.elapsed(), period };
+    let mut clock = Clock { epoch, next: epoch.elapsed() };
     clock.sleep_to_tick();
     for number in 1..=WARM_SENDS {
         one_message(&mut output, (number, Spoil::Nothing), &mut clock, &seats);
