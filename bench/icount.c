@@ -118,7 +118,7 @@ static void must_be_armed(bool wanted)
 		die("the subscriber is %sarmed", wanted ? "not " : "");
 }
 
-/* ---- who sleeps ------------------------------------------------------------------------- */
+/* ---- the sleeper ------------------------------------------------------------------------ */
 
 static void sleep_in_wait(void)
 {

@@ -203,7 +203,7 @@ static void reader_open(struct reader *reader, struct channel *channel, unsigned
 	options.queueFullPolicy = QueueFullPolicy_DISCARD_OLDEST_DATA;
 	reader->subscriber =
 		iox_sub_init(&reader->storage, "ronbus", "peer", channel->name, &options);
-	/* Who is attached is notified of each message: senders to those that spin save that. */
+	/* An attached reader is notified of each message; a reader that spins saves its sender that. */
 	if (!peer.sleep)
 		return;
 	reader->wait_set = iox_ws_init(&reader->wait_set_storage);

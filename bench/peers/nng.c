@@ -2,8 +2,8 @@
 /*
  * nng.c - nng (nanomsg's successor), a pub0 socket and a sub0 socket for each reader
  *
- * Built twice: nng-inproc, between threads, and nng-ipc, between processes, over abstract sockets that
- * leave no file behind. Both sides' queues are raised to a burst.
+ * Built twice: nng-inproc, between threads, and nng-ipc, between processes, over abstract sockets,
+ * which are no files. The queues of both sides are raised to a burst.
  *
  * peer: nng-inproc nng-ipc; libnng-dev; -lnng
  */

@@ -176,7 +176,7 @@ static void set_alarm(void)
 	alarm(30 + peer.samples / 200);
 }
 
-/* Another process that fails has said why: who waits for its messages would do so for ever. */
+/* A process that failed has given the reason. This one would wait for its messages for ever. */
 static void child_ended(int signal)
 {
 	siginfo_t info;
@@ -302,7 +302,7 @@ static void spawn_process(struct task task)
 	pid_t parent = getpid(), pid;
 	sigset_t ended, before;
 
-	/* Until it is on the list. */
+	/* No signal until the child is on the list. */
 	sigemptyset(&ended);
 	sigaddset(&ended, SIGCHLD);
 	sigprocmask(SIG_BLOCK, &ended, &before);

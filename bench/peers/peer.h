@@ -22,7 +22,7 @@
  *
  *	PEER_THREADS	the engine lives in one process: others are threads
  *	PEER_ASYNC	messages arrive some time after they were sent
- *	PEER_GREETS	who sends cannot know who listens: both sides shake hands first
+ *	PEER_GREETS	a sender cannot know whether a reader listens: the two shake hands first
  *	PEER_DAEMON	the engine has a process of its own; daemon_usage() says what it used
  */
 #ifndef RONBUS_PEER_H

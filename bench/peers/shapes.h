@@ -35,7 +35,7 @@ struct message {
 static struct channel channels[2];
 static struct sender sender;
 static struct reader readers[READERS_MAX];
-static struct message sent; /* of the one who measures */
+static struct message sent; /* by the thread that measures */
 static uint64_t last; /* number of the last message */
 static double clock_ns; /* what a look at the clock costs */
 
@@ -56,7 +56,7 @@ static void send_spoiled(struct sender *to, struct message *message, uint64_t nu
 	send_numbered(to, message, number + (peer.spoil == SPOIL_NUMBER));
 }
 
-/* A wrong number is for those who look at each, a wrong byte for the look at all of the last. */
+/* Readers check the number of each message, and all bytes only of the last one. */
 static bool spoils(unsigned int sample)
 {
 	return (peer.spoil == SPOIL_NUMBER && sample == peer.samples / 2) ||
@@ -366,7 +366,8 @@ struct times {
 };
 
 /*
- * To look earlier than at the next tick who has it would take a CPU from those who are to wake up.
+ * The sender looks at the next tick only: looking earlier would take a CPU from the readers that are
+ * to wake up.
  */
 static struct times one_message(uint64_t number, uint64_t *next, bool spoiled)
 {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-only OR MIT
 /*
- * actor.c - others who work on a bus: threads of this process, or, on the device, processes
+ * actor.c - other members of a bus: threads of this process, or, on the device, processes
  */
 #include <pthread.h>
 #include <signal.h>
@@ -162,7 +162,7 @@ void actors_start(struct actors *actors, actor_fn fn)
 		start_threads(actors, fn);
 	while (__atomic_load_n(&actors->shared->ready, __ATOMIC_ACQUIRE) < actors->count) {
 		if (now_ns() > limit)
-			die("those who are to read do not get ready");
+			die("the readers do not get ready");
 		nap(50000);
 	}
 }

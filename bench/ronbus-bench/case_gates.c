@@ -7,8 +7,8 @@
  * on, off, on, off.
  *
  * What concerns waking is judged twice: in one thread, where subscribers are never asleep and every
- * nanosecond is the publisher's, and with subscribers that live, sleep and wake on another CPU,
- * which is what a program sees.
+ * nanosecond is the publisher's, and with subscribers that sleep and wake on another CPU, which
+ * is what a program sees.
  */
 #include "cases.h"
 #include "gate.h"
@@ -415,7 +415,7 @@ static void ask_stream(struct gates *gates)
 
 		between(ask(gates, kind, subs >= 8 ? 20 : 10, "publish", "A1/stream/subs%u", subs),
 			"on", "off");
-		/* They sleep whenever they have read all: how often depends on who is faster. */
+		/* They sleep whenever they have read all: how often depends on which side is faster. */
 		gate = ask(gates, GATE_SHARE, 0, "publish", "A1/suppressed/stream/subs%u", subs);
 		snprintf(gate->on, sizeof(gate->on), "gates/A1/stream/subs%u/on", subs);
 	}
@@ -695,7 +695,7 @@ static void ask_aim(struct gates *gates, const struct cell *ours)
 		gate = ask_ratio(gates, ours, 1.15, "oneway", "aim/shape-b/sleep");
 		strncat(gate->off, "shm-futex", sizeof(gate->off) - strlen(gate->off) - 1);
 	} else if (ours->shape == 'c' && ours->subscribers > 1 && !settings.one_cpu) {
-		/* On one CPU whoever is woken runs in the publisher's call. */
+		/* On one CPU the reader that is woken runs within the publisher's call. */
 		ask_shape_c(gates, ours);
 	} else if (ours->shape == SHAPE_APART) {
 		ask_baseline(gates, ours);

@@ -2,8 +2,8 @@
 /*
  * case_shape_c.c - shape C: one publisher at a fixed rate, and readers that sleep
  *
- * Each reader notes when it got a message. The publisher sleeps until the next tick and then looks
- * when the last one was: to look earlier would take a CPU from those who are to wake up.
+ * Each reader notes when it received a message. The publisher sleeps until the next tick and only then
+ * looks at these times: looking earlier would take a CPU from the readers that are to wake up.
  */
 #include "actor.h"
 #include "bus.h"

@@ -22,7 +22,7 @@
  * @unit: for example "ns/msg"
  * @samples: what was measured
  * @histogram: of single latencies, of which a sample is the median of some; else NULL
- * @summary: what is said of them, behind the last turn
+ * @summary: what is said of them, after the last turn
  */
 struct series {
 	const char *name;

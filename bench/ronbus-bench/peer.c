@@ -78,7 +78,7 @@ static void spawn(struct child *child, char **argv)
 		die("%s cannot be run: %s", argv[0], strerror(err));
 }
 
-/* All it prints, with a NUL behind it; NULL if it did not come to an end. */
+/* All it prints, ended by a NUL; NULL if it did not come to an end. */
 static char *read_all(const struct child *child)
 {
 	size_t size = 1 << 16, len = 0;

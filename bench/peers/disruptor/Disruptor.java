@@ -23,7 +23,7 @@ import java.util.stream.Stream;
 
 /**
  * The three measurements of ../README.md over the LMAX Disruptor: a ring in one process, where
- * others are threads. Who publishes waits for the slowest reader: nothing is overwritten.
+ * others are threads. The publisher waits for the slowest reader: nothing is overwritten.
  *
  * With a hundred samples or more the program runs for half a second before it is measured, since
  * the virtual machine compiles what it sees to be used often.
@@ -278,7 +278,7 @@ final class Disruptor {
 		}
 	}
 
-	/** A wrong number is for those who look at each, a wrong byte for the look at all of the last. */
+	/** Readers check the number of each message, and all bytes only of the last one. */
 	private static boolean spoils(int sample) {
 		return spoil.equals("number") && sample == samples / 2
 			|| spoil.equals("byte") && sample + 1 == samples;

@@ -32,7 +32,7 @@ as the other programs in bench/peers; see bench/peers/README.md";
 
 /// What has to go wrong, for a test to see it found.
 ///
-/// A wrong number is for those who look at each, a wrong byte for the look at all of the last.
+/// Readers check the number of each message, and all bytes only of the last one.
 #[derive(Clone, Copy, PartialEq)]
 enum Spoil {
     Nothing,
@@ -174,7 +174,7 @@ extern "C" {
     fn sched_setaffinity(pid: i32, size: usize, mask: *const u64) -> i32;
     fn sched_getaffinity(pid: i32, size: usize, mask: *mut u64) -> i32;
     fn clock_gettime(clock: i32, time: *mut [i64; 2]) -> i32;
-    fn getrusage(who: i32, usage: *mut [i64; 18]) -> i32;
+    fn getrusage(whose: i32, usage: *mut [i64; 18]) -> i32;
 }
 
 const CLOCK_PROCESS_CPUTIME_ID: i32 = 2;
