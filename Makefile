@@ -87,7 +87,7 @@ stress: ## kill and scribble for 10 minutes on each of two kernels, and count wh
 
 .PHONY: baseline
 baseline: ## the cost of publishing and receiving beside tokio's broadcast
-	@bench/baseline
+	@$(MAKE) -s -C bench baseline
 
 .PHONY: bench
 bench: ## measure in some minutes, beside peers: build/bench/report/index.html; BASELINE=NAME compares

@@ -2,9 +2,10 @@
 /*
  * bounds.c - what one member of a bus can make another pay, counted in a guest
  *
- * Made for bench/bounds: QEMU counts instructions. In each case somebody does the worst that was
- * thought of, and somebody else pays, whose instructions are counted. There is one CPU. The program
- * has a real-time priority; those that it wakes run later, as others would on other CPUs.
+ * Made for bench/bounds: QEMU counts instructions. In each case some members do the worst that we
+ * could think of, and the instructions of one call of another member are counted. There is one CPU.
+ * The program has a real-time priority, so that the threads that it wakes run later, as they would on
+ * other CPUs.
  *
  * Each case is a process of its own. A row is its name, and the count: of several rounds the least,
  * since timer ticks make some longer. A case that does not end has no count but "never", and one
@@ -109,8 +110,8 @@ static void subscribe(unsigned int count, __u64 topics, __u32 start)
 	}
 }
 
-/* It waits for a position that is never reached: whoever wakes it does so in vain. */
-static void subscribe_in_vain(void)
+/* It waits for a position that is never reached, so that each wake-up of it is for nothing. */
+static void subscribe_to_nothing(void)
 {
 	subscribe(1, ~0ULL, RONBUS_START_LATEST);
 	RB_WRITE(&rig.selves[rig.nr_subs - 1]->cursor, 1ULL << 40);
@@ -176,7 +177,7 @@ static int publish_topic(__u32 topic)
 	return ioctl(rig.victim, RONBUS_IOC_PUBLISH, &args);
 }
 
-/* ---- who pays --------------------------------------------------------------------------- */
+/* ---- what a victim does ----------------------------------------------------------------- */
 
 static void publish(void)
 {
@@ -319,7 +320,7 @@ static void rest(void)
 	must_be_armed(0);
 }
 
-static void *wait_in_vain(void *arg)
+static void *wait_for_nothing(void *arg)
 {
 	struct ronbus_wait args = { .deadline = RONBUS_WAIT_FOREVER };
 
@@ -351,8 +352,8 @@ static void run_others(unsigned int count, void *(*fn)(void *), bool numbered)
 static uint64_t publish_threads(void)
 {
 	open_bus(EDGE, 64, 0);
-	subscribe_in_vain();
-	run_others(CROWD, wait_in_vain, false);
+	subscribe_to_nothing();
+	run_others(CROWD, wait_for_nothing, false);
 	return least(rest, publish);
 }
 
@@ -363,8 +364,8 @@ static uint64_t publish_sleepers(void)
 
 	open_bus(EDGE, 64, 0);
 	for (i = 0; i < MANY; i++)
-		subscribe_in_vain();
-	run_others(MANY, wait_in_vain, true);
+		subscribe_to_nothing();
+	run_others(MANY, wait_for_nothing, true);
 	return least(rest, publish);
 }
 
@@ -389,7 +390,7 @@ static void *wait_by_uring(void *arg)
 		memcpy(sqe->cmd, &wait, sizeof(wait));
 	}
 	io_uring_submit(&ring);
-	/* Whoever is woken looks again, in this thread. */
+	/* A command that is woken looks at the ring again, in this thread. */
 	for (;;) {
 		struct __kernel_timespec time = { .tv_nsec = 100000 };
 
@@ -402,7 +403,7 @@ static void *wait_by_uring(void *arg)
 static uint64_t publish_uring(void)
 {
 	open_bus(EDGE, 64, 0);
-	subscribe_in_vain();
+	subscribe_to_nothing();
 	run_others(1, wait_by_uring, false);
 	return least(rest, publish);
 }
@@ -440,7 +441,7 @@ static void polled(void)
 static uint64_t publish_epolls(void)
 {
 	open_bus(EDGE, 64, 0);
-	subscribe_in_vain();
+	subscribe_to_nothing();
 	poll_from(rig.subs[0]);
 	return least(polled, publish);
 }
@@ -452,7 +453,7 @@ static uint64_t publish_nested_epolls(void)
 	int middle = must(epoll_create1(EPOLL_CLOEXEC), "epoll_create1");
 
 	open_bus(EDGE, 64, 0);
-	subscribe_in_vain();
+	subscribe_to_nothing();
 	must(epoll_ctl(middle, EPOLL_CTL_ADD, rig.subs[0], &event), "epoll_ctl");
 	poll_from(middle);
 	return least(polled, publish);
@@ -476,7 +477,7 @@ static uint64_t publish_eventfd(void)
 	struct ronbus_eventfd args;
 
 	open_bus(EDGE, 64, 0);
-	subscribe_in_vain();
+	subscribe_to_nothing();
 	eventfd_of_crowd = must(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "eventfd");
 	args = (struct ronbus_eventfd){ .fd = eventfd_of_crowd };
 	must(ioctl(rig.subs[0], RONBUS_IOC_SET_EVENTFD, &args), "SET_EVENTFD");
@@ -505,17 +506,10 @@ static uint64_t stats_lied_to(void)
 
 static uint64_t join_lied_to(void)
 {
-	uint64_t count, result = NEVER;
-	unsigned int i;
-
 	open_bus(EDGE | RONBUS_F_SOA, 1 << 17, 0);
 	lie();
-	for (i = 0; i < ROUNDS; i++) {
-		count = window(join);
-		leave();
-		result = count < result ? count : result;
-	}
-	return result;
+	join();
+	return least(leave, join);
 }
 
 /* All slots are held, in a lap after the other: the most that a claim looks at. */
@@ -554,10 +548,10 @@ static void nap_and_create(void)
 	close(create(&args));
 }
 
-/* What the worst of many takes longer than most: that others were looked at. */
+/* How much longer the worst of many takes than the usual one: as long as the tracer looks at others. */
 static uint64_t create_while_traced(void)
 {
-	double windows[600]; /* three looks of the tracer, at least */
+	double windows[600], usual; /* three looks of the tracer, at least */
 	unsigned int i;
 
 	open_bus(EDGE | RONBUS_F_SOA, 1 << 14, 0);
@@ -567,9 +561,8 @@ static uint64_t create_while_traced(void)
 	for (i = 0; i < ARRAY_SIZE(windows); i++)
 		windows[i] = (double)window(nap_and_create);
 	trace(false);
-	sort(windows, ARRAY_SIZE(windows));
-	return (uint64_t)(windows[ARRAY_SIZE(windows) - 1] -
-			  quantile(windows, ARRAY_SIZE(windows), 0.5));
+	usual = median(windows, ARRAY_SIZE(windows));
+	return (uint64_t)(windows[ARRAY_SIZE(windows) - 1] - usual);
 }
 
 /* ---- blocks ------------------------------------------------------------------------------ */
@@ -628,7 +621,7 @@ static uint64_t read_nonsense(void)
 	return least(NULL, read_some);
 }
 
-/* From the signal to the end of who reads it. */
+/* From the signal to the end of the process that reads the ring. */
 static uint64_t kill_reader(void)
 {
 	struct sched_param param = { 0 };

@@ -45,12 +45,4 @@ static inline void *map(int fd, size_t bytes, int prot, unsigned long offset)
 	return at;
 }
 
-static inline void nap(long nanoseconds)
-{
-	struct timespec time = { .tv_nsec = nanoseconds };
-
-	while (nanosleep(&time, &time) && errno == EINTR)
-		;
-}
-
 #endif /* RONBUS_BENCH_GUEST_H */

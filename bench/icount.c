@@ -9,7 +9,7 @@
  * with the wake-up; for the windows called "_run" it is the other way around, and the window ends
  * when the sleeper is back in user space.
  *
- * Rows: name, least, median and largest count.
+ * Rows: name and least count.
  */
 #include <linux/futex.h>
 #include <pthread.h>
@@ -118,7 +118,7 @@ static void must_be_armed(bool wanted)
 		die("the subscriber is %sarmed", wanted ? "not " : "");
 }
 
-/* ---- who sleeps ------------------------------------------------------------------------- */
+/* ---- the sleeper ------------------------------------------------------------------------ */
 
 static void sleep_in_wait(void)
 {
@@ -542,7 +542,7 @@ static const struct op {
 };
 
 /* Instructions of one window. */
-static double one_window(const struct op *op)
+static uint64_t one_window(const struct op *op)
 {
 	uint64_t start, end;
 	unsigned int times;
@@ -554,10 +554,10 @@ static double one_window(const struct op *op)
 	op->act();
 	end = tsc();
 	if (!op->sleep)
-		return (double)(end - start);
+		return end - start;
 	if (op->eager == (sleeper.times == times))
 		die("%s: the sleeper ran %s", op->name, op->eager ? "late" : "early");
-	return (double)((op->eager ? sleeper.woke : end) - start);
+	return (op->eager ? sleeper.woke : end) - start;
 }
 
 static void stop_sleeper(const struct op *op)
@@ -568,10 +568,11 @@ static void stop_sleeper(const struct op *op)
 	pthread_join(sleeper.thread, NULL);
 }
 
-static void count(const struct op *op, double counts[3], double floor)
+/* The least of many windows. */
+static uint64_t count(const struct op *op, uint64_t floor)
 {
-	double windows[WINDOWS_MOST];
 	unsigned int i, nr = op->sleep ? WINDOWS_MOST / 4 : WINDOWS_MOST;
+	uint64_t least = UINT64_MAX, window;
 
 	if (op->begin)
 		op->begin();
@@ -579,32 +580,29 @@ static void count(const struct op *op, double counts[3], double floor)
 		sleeper_start(op->sleep, op->settle, op->eager);
 	for (i = 0; i < 8; i++)
 		one_window(op);
-	for (i = 0; i < nr; i++)
-		windows[i] = one_window(op) - floor;
+	for (i = 0; i < nr; i++) {
+		window = one_window(op);
+		least = window < least ? window : least;
+	}
 	if (op->sleep)
 		stop_sleeper(op);
 	if (op->end)
 		op->end();
-	sort(windows, nr);
-	counts[0] = windows[0];
-	counts[1] = quantile(windows, nr, 0.5);
-	counts[2] = windows[nr - 1];
+	return least - floor;
 }
 
 int main(void)
 {
 	static const struct op nothing = { .name = "nothing", .act = do_nothing };
 	struct sched_param param = { .sched_priority = PRIORITY_MAIN };
-	double floor[3], counts[3];
+	uint64_t floor;
 	size_t i;
 
 	must(mlockall(MCL_CURRENT | MCL_FUTURE), "mlockall");
 	must(sched_setscheduler(0, SCHED_FIFO, &param), "sched_setscheduler");
 	bus_open();
-	count(&nothing, floor, 0);
-	for (i = 0; i < ARRAY_SIZE(ops); i++) {
-		count(&ops[i], counts, floor[0]);
-		printf("%s\t%.0f\t%.0f\t%.0f\n", ops[i].name, counts[0], counts[1], counts[2]);
-	}
+	floor = count(&nothing, 0);
+	for (i = 0; i < ARRAY_SIZE(ops); i++)
+		printf("%s\t%llu\n", ops[i].name, (unsigned long long)count(&ops[i], floor));
 	return fflush(stdout) ? 1 : 0;
 }

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-only OR MIT
-# report.jq - what bench/report draws and prints, picked out of a result of ronbus-bench.
+# report.jq - what bench/report draws and prints, picked out of a result of ronbus-bench; and what
+# other scripts need to read such results.
 #
 # Each function makes lines of fields between tabs. Where gnuplot draws several lines, they are
 # blocks with a name each, two empty lines between them.
@@ -8,6 +9,11 @@ def fields: map(tostring) | join("\t");
 def group($name): .cells[] | select(.group == $name and (has("skipped") | not));
 def series($name): .series[] | select(.name == $name);
 def block($name; rows): $name, (rows | fields), "", "";
+
+# Of an array; between two values where it falls there.
+def quantile($p):
+	sort as $sorted | ($p * (length - 1)) as $at | ($at | floor) as $low
+	| $sorted[$low] + ($at - $low) * (($sorted[$low + 1] // $sorted[$low]) - $sorted[$low]);
 
 # Where a number of subscribers stands on the axis.
 def place: {"0": 0, "1": 1, "4": 2, "16": 3, "64": 4}[tostring];

@@ -6,6 +6,8 @@
  * puts it into the ring of each reader; a send is one bpf(BPF_PROG_RUN). The program depends on
  * payload and readers and has no loop, so it is written here an instruction at a time. Readers map
  * their ring, and take messages without a system call.
+ *
+ * peer: bpf-ringbuf; libbpf-dev; -lbpf -lelf -lz; kernel
  */
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -142,7 +144,7 @@ static void sender_open(struct sender *sender, struct channel *channel)
 	sender->program = channel->program;
 }
 
-/* A value below zero ends ring_buffer__consume() behind this record. */
+/* A value below zero ends ring_buffer__consume() after this record. */
 static int one_record(void *context, void *data, size_t len)
 {
 	struct wish *wish = context;

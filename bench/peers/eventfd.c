@@ -4,6 +4,8 @@
  *
  * EFD_SEMAPHORE, so that each read(2) is one wake-up and none is lost. What is given out as a
  * message is a number that the reader counts.
+ *
+ * peer: eventfd
  */
 #include <sys/eventfd.h>
 

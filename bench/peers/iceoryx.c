@@ -5,6 +5,8 @@
  * RouDi, the process that hands out its shared memory, is started for this run and ended with it. The
  * run has a mount namespace of its own, with /dev/shm and /tmp empty: it meets no other RouDi, and
  * whatever way it ends, nothing is left of its files.
+ *
+ * peer: iceoryx; libiceoryx-binding-c-dev; -liceoryx_binding_c
  */
 #include <dirent.h>
 #include <iceoryx_binding_c/log.h>
@@ -110,7 +112,7 @@ static void roudi_start(void)
 	while (access(ROUDI_SOCKET, F_OK)) {
 		if (waitpid(roudi, NULL, WNOHANG))
 			cannot("iox-roudi (package iceoryx) cannot be run");
-		peer_sleep_ns(LOOK_EVERY_NS);
+		nap(LOOK_EVERY_NS);
 	}
 }
 
@@ -132,7 +134,7 @@ static uint64_t switches_of(const char *thread)
 
 static struct usage daemon_usage(void)
 {
-	struct usage usage = { 0, 0 };
+	struct usage usage = { 0 };
 	struct dirent *thread;
 	struct timespec cpu;
 	char path[64];
@@ -141,7 +143,7 @@ static struct usage daemon_usage(void)
 
 	if (clock_getcpuclockid(roudi, &clock) || clock_gettime(clock, &cpu))
 		die("RouDi has gone");
-	usage.cpu = (uint64_t)cpu.tv_sec * 1000000000U + (uint64_t)cpu.tv_nsec;
+	usage.cpu_ns = (uint64_t)cpu.tv_sec * 1000000000U + (uint64_t)cpu.tv_nsec;
 	snprintf(path, sizeof(path), "/proc/%d/task", roudi);
 	threads = opendir(path);
 	while (threads && (thread = readdir(threads)))
@@ -201,7 +203,7 @@ static void reader_open(struct reader *reader, struct channel *channel, unsigned
 	options.queueFullPolicy = QueueFullPolicy_DISCARD_OLDEST_DATA;
 	reader->subscriber =
 		iox_sub_init(&reader->storage, "ronbus", "peer", channel->name, &options);
-	/* Who is attached is notified of each message: senders to those that spin save that. */
+	/* An attached reader is notified of each message; a reader that spins saves its sender that. */
 	if (!peer.sleep)
 		return;
 	reader->wait_set = iox_ws_init(&reader->wait_set_storage);
@@ -248,7 +250,7 @@ static int message_wait(struct reader *reader, void *buffer, size_t size)
 		if (peer.sleep)
 			iox_ws_wait(reader->wait_set, &info, 1, &missed);
 		else
-			peer_sleep_ns(LOOK_EVERY_NS);
+			nap(LOOK_EVERY_NS);
 	}
 }
 

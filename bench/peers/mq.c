@@ -2,9 +2,11 @@
 /*
  * mq.c - a POSIX message queue for each reader
  *
- * Queues are in an IPC namespace of the run's own, so that nothing can be left behind. Those that hold
- * a burst need CAP_SYS_RESOURCE, or fs.mqueue.msg_max (10) raised there, which newer kernels let the
+ * The run has an IPC namespace of its own, so that its queues end with it. Queues that hold a burst
+ * need CAP_SYS_RESOURCE, or fs.mqueue.msg_max (10) raised there, which newer kernels let the
  * namespace's owner do. RLIMIT_MSGQUEUE bounds how many queues and bytes there can be.
+ *
+ * peer: mq
  */
 #include <mqueue.h>
 #include <sys/resource.h>

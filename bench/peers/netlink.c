@@ -5,6 +5,8 @@
  * One send(2) for all members of a group; the kernel gives each a reference to the same bytes. To
  * join a group of NETLINK_USERSOCK takes CAP_NET_ADMIN. The run has a network namespace of its own,
  * since there are 32 groups and others may use them.
+ *
+ * peer: netlink
  */
 #include <linux/netlink.h>
 #include <sys/socket.h>

@@ -2,8 +2,10 @@
 /*
  * nng.c - nng (nanomsg's successor), a pub0 socket and a sub0 socket for each reader
  *
- * Built twice: nng-inproc, between threads, and nng-ipc, between processes, over abstract sockets that
- * leave no file behind. Both sides' queues are raised to a burst.
+ * Built twice: nng-inproc, between threads, and nng-ipc, between processes, over abstract sockets,
+ * which are no files. The queues of both sides are raised to a burst.
+ *
+ * peer: nng-inproc nng-ipc; libnng-dev; -lnng
  */
 #include <nng/nng.h>
 #include <nng/protocol/pubsub0/pub.h>
@@ -74,7 +76,7 @@ static void reader_open(struct reader *reader, struct channel *channel, unsigned
 	must(nng_socket_set(reader->socket, NNG_OPT_SUB_SUBSCRIBE, "", 0), "subscribe");
 	/* The sender may listen later than we dial. */
 	while ((err = nng_dial(reader->socket, channel->address, NULL, 0)) == NNG_ECONNREFUSED)
-		peer_sleep_ns(DIAL_EVERY_NS);
+		nap(DIAL_EVERY_NS);
 	must(err, channel->address);
 }
 

@@ -6,7 +6,6 @@
 #include <pthread.h>
 #include <signal.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/utsname.h>
 #include <sys/wait.h>
 
@@ -14,7 +13,7 @@
 
 #define SKIPPED 77
 
-struct peer_options peer = { .readers = 1, .payload = 8, .samples = 100, .rate = 1000 };
+struct peer_options peer = { .readers = 1, .payload = 8, .samples = 100 };
 struct control *control;
 
 static cpu_set_t allowed;
@@ -27,13 +26,12 @@ static const char usage[] =
 	"usage: %s --shape a|b|c [OPTION]...\n"
 	"  --shape a      one thread: 256 sends, then each reader drains; ns a message\n"
 	"  --shape b      ping-pong of two; half of the time there and back in ns\n"
-	"  --shape c      sends at a fixed rate to sleeping readers\n"
+	"  --shape c      sends a message a millisecond to sleeping readers\n"
 	"  --readers N    (1); shape b always has one on each side\n"
 	"  --payload N    bytes of a message, 8 to 4096 (8)\n"
 	"  --samples N    samples, round trips or messages (100)\n"
 	"  --cpus A,B     run on CPU A, and the other side on CPU B (the last two allowed)\n"
 	"  --sleep        shape b: readers sleep instead of spinning\n"
-	"  --rate N       shape c: messages a second (1000)\n"
 	"  --spoil WHAT   one message gets a wrong \"number\" or \"byte\": has to fail\n"
 	"What it prints is described in bench/peers/README.md. Status: 0 measured, 1 failed, 2 wrong\n"
 	"arguments, 77 the engine cannot do that, or not here.\n";
@@ -114,7 +112,6 @@ static void parse(int argc, char **argv)
 		{ "payload", required_argument, NULL, 'p' },
 		{ "samples", required_argument, NULL, 'k' },
 		{ "cpus", required_argument, NULL, 'c' },
-		{ "rate", required_argument, NULL, 'f' },
 		{ "sleep", no_argument, NULL, 'w' },
 		{ "spoil", required_argument, NULL, 'x' },
 		{ "help", no_argument, NULL, 'h' },
@@ -138,9 +135,6 @@ static void parse(int argc, char **argv)
 			break;
 		case 'c':
 			two_cpus(optarg);
-			break;
-		case 'f':
-			peer.rate = number(optarg, "rate", 1, 1000000);
 			break;
 		case 'w':
 			peer.sleep = true;
@@ -179,10 +173,10 @@ static void too_long(int signal)
 /* No run waits for ever. */
 static void set_alarm(void)
 {
-	alarm(30 + peer.samples / 200 + (peer.shape == 'c' ? peer.samples / peer.rate : 0));
+	alarm(30 + peer.samples / 200);
 }
 
-/* Another process that fails has said why: who waits for its messages would do so for ever. */
+/* A process that failed has given the reason. This one would wait for its messages for ever. */
 static void child_ended(int signal)
 {
 	siginfo_t info;
@@ -308,7 +302,7 @@ static void spawn_process(struct task task)
 	pid_t parent = getpid(), pid;
 	sigset_t ended, before;
 
-	/* Until it is on the list. */
+	/* No signal until the child is on the list. */
 	sigemptyset(&ended);
 	sigaddset(&ended, SIGCHLD);
 	sigprocmask(SIG_BLOCK, &ended, &before);
@@ -354,44 +348,16 @@ bool peer_all_ready(unsigned int count)
 	return __atomic_load_n(&control->ready, __ATOMIC_SEQ_CST) >= count;
 }
 
-void peer_sleep_ns(uint64_t ns)
-{
-	struct timespec time = { .tv_sec = (time_t)(ns / 1000000000U),
-				 .tv_nsec = (long)(ns % 1000000000U) };
-
-	clock_nanosleep(CLOCK_MONOTONIC, 0, &time, NULL);
-}
-
 struct usage peer_usage(void)
 {
-	struct timespec cpu;
-	struct rusage rusage;
-
-	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &cpu);
-	getrusage(RUSAGE_SELF, &rusage);
-	return (struct usage){ (uint64_t)cpu.tv_sec * 1000000000U + (uint64_t)cpu.tv_nsec,
-			       (uint64_t)rusage.ru_nvcsw };
+	return usage_of(CLOCK_PROCESS_CPUTIME_ID, RUSAGE_SELF);
 }
 
 struct usage peer_usage_since(struct usage start)
 {
 	struct usage now = peer_usage();
 
-	return (struct usage){ now.cpu - start.cpu, now.switches - start.switches };
-}
-
-double peer_clock_cost(void)
-{
-	double costs[101];
-	size_t i;
-
-	for (i = 0; i < ARRAY_SIZE(costs); i++) {
-		uint64_t start = now_ns();
-
-		costs[i] = (double)(now_ns() - start);
-	}
-	sort(costs, ARRAY_SIZE(costs));
-	return quantile(costs, ARRAY_SIZE(costs), 0.5);
+	return (struct usage){ now.cpu_ns - start.cpu_ns, now.switches - start.switches, 0 };
 }
 
 /* ---- messages --------------------------------------------------------------------------- */

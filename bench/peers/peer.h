@@ -22,7 +22,7 @@
  *
  *	PEER_THREADS	the engine lives in one process: others are threads
  *	PEER_ASYNC	messages arrive some time after they were sent
- *	PEER_GREETS	who sends cannot know who listens: both sides shake hands first
+ *	PEER_GREETS	a sender cannot know whether a reader listens: the two shake hands first
  *	PEER_DAEMON	the engine has a process of its own; daemon_usage() says what it used
  */
 #ifndef RONBUS_PEER_H
@@ -54,23 +54,10 @@ extern struct peer_options {
 	unsigned int readers;
 	unsigned int payload;
 	unsigned int samples;
-	unsigned int rate; /* messages a second, shape c */
 	int cpus[2];
 	bool sleep; /* readers block */
 	enum spoil spoil;
 } peer;
-
-struct usage {
-	uint64_t cpu; /* nanoseconds, all threads of the process */
-	uint64_t switches; /* voluntary context switches */
-};
-
-/* What a reader tells, on lines of its own. */
-struct seat {
-	uint64_t number; /* of the last message it has got */
-	uint64_t when; /* it got it */
-	struct usage usage;
-} __attribute__((aligned(128)));
 
 /* Shared by all processes of a run. */
 struct control {
@@ -100,13 +87,9 @@ void peer_roam(void);
 
 void peer_ready(void);
 bool peer_all_ready(unsigned int count);
-void peer_sleep_ns(uint64_t ns);
 
 struct usage peer_usage(void);
 struct usage peer_usage_since(struct usage start);
-
-/* Nanoseconds between two looks at the clock with nothing between them. */
-double peer_clock_cost(void);
 
 /* A message is its number and a pattern. */
 void message_fill(void *message, size_t len);
@@ -114,15 +97,5 @@ void message_check(const void *message, size_t len, uint64_t number);
 
 /* "Linux 6.1.0": engines that the kernel is. */
 void kernel_version(char *text, size_t size);
-
-/* Tell the CPU that we look again and again. */
-static inline void relax(void)
-{
-#ifdef __x86_64__
-	__builtin_ia32_pause();
-#else
-	forget();
-#endif
-}
 
 #endif /* RONBUS_PEER_H */

@@ -4,6 +4,8 @@
  *
  * Messages are of one length and written whole, so that each read(2) gets one. A reader could take
  * many at once; so could most others here.
+ *
+ * peer: pipe
  */
 #include "peer.h"
 

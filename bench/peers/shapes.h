@@ -35,7 +35,7 @@ struct message {
 static struct channel channels[2];
 static struct sender sender;
 static struct reader readers[READERS_MAX];
-static struct message sent; /* of the one who measures */
+static struct message sent; /* by the thread that measures */
 static uint64_t last; /* number of the last message */
 static double clock_ns; /* what a look at the clock costs */
 
@@ -56,7 +56,7 @@ static void send_spoiled(struct sender *to, struct message *message, uint64_t nu
 	send_numbered(to, message, number + (peer.spoil == SPOIL_NUMBER));
 }
 
-/* A wrong number is for those who look at each, a wrong byte for the look at all of the last. */
+/* Readers check the number of each message, and all bytes only of the last one. */
 static bool spoils(unsigned int sample)
 {
 	return (peer.spoil == SPOIL_NUMBER && sample == peer.samples / 2) ||
@@ -72,7 +72,7 @@ static ALWAYS_INLINE void receive(struct reader *reader, struct message *message
 		len = peer.sleep ? message_wait(reader, message, sizeof(*message))
 				 : message_take(reader, message, sizeof(*message));
 		if (!len && !peer.sleep)
-			relax();
+			pause_cpu();
 	} while (!len || (GREETS && len > 0 && message->words[0] == GREETING));
 	if (len != (int)peer.payload || message->words[0] != number)
 		die("%d bytes of message %llu instead of %llu", len,
@@ -97,7 +97,7 @@ static void wait_ready(struct sender *to, unsigned int count)
 	while (!peer_all_ready(count)) {
 		if (GREETS)
 			message_send(to, &message, peer.payload);
-		peer_sleep_ns(GREET_EVERY_NS);
+		nap(GREET_EVERY_NS);
 	}
 }
 
@@ -120,7 +120,7 @@ static void greet_readers(void)
 
 	do {
 		message_send(&sender, &message, peer.payload);
-		peer_sleep_ns(2 * GREET_EVERY_NS);
+		nap(2 * GREET_EVERY_NS);
 		for (i = there = 0; i < peer.readers; i++)
 			there += take_greetings(&readers[i]);
 	} while (there < peer.readers);
@@ -285,7 +285,7 @@ static void echo(unsigned int number)
 	message_check(&message, peer.payload, trip - 1);
 	/* What is on its way may be lost when its sender ends. */
 	while (!peer_all_ready(3))
-		peer_sleep_ns(GREET_EVERY_NS);
+		nap(GREET_EVERY_NS);
 }
 
 /* There and back; returns half of what it took. */
@@ -336,11 +336,12 @@ static void shape_b(void)
 /* ---- shape c: sleeping readers ----------------------------------------------------------- */
 
 #define WARM_SENDS 20U
+#define PERIOD_NS 1000000U
 
 static void sleeper(unsigned int number)
 {
 	struct seat *seat = &control->seats[number];
-	struct usage start = { 0, 0 };
+	struct usage start = { 0 };
 	struct message message;
 	uint64_t i;
 
@@ -359,43 +360,14 @@ static void sleeper(unsigned int number)
 		seat->usage = peer_usage_since(start);
 }
 
-/* When the last reader got message @number; 0 if not all have. */
-static uint64_t last_wake(uint64_t number)
-{
-	uint64_t latest = 0;
-	unsigned int i;
-
-	for (i = 0; i < peer.readers; i++) {
-		const struct seat *seat = &control->seats[i];
-
-		if (__atomic_load_n(&seat->number, __ATOMIC_ACQUIRE) != number)
-			return 0;
-		latest = seat->when > latest ? seat->when : latest;
-	}
-	return latest;
-}
-
-/* The next time to send. What was missed is not made up for. */
-static void sleep_to_tick(uint64_t *next)
-{
-	const struct timespec until = { .tv_sec = (time_t)(*next / 1000000000U),
-					.tv_nsec = (long)(*next % 1000000000U) };
-	uint64_t period = 1000000000U / peer.rate;
-
-	while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL))
-		;
-	*next += period;
-	if (*next < now_ns())
-		*next = now_ns() + period;
-}
-
 struct times {
 	double publish;
 	double last_wake;
 };
 
 /*
- * To look earlier than at the next tick who has it would take a CPU from those who are to wake up.
+ * The sender looks at the next tick only: looking earlier would take a CPU from the readers that are
+ * to wake up.
  */
 static struct times one_message(uint64_t number, uint64_t *next, bool spoiled)
 {
@@ -408,15 +380,15 @@ static struct times one_message(uint64_t number, uint64_t *next, bool spoiled)
 		send_numbered(&sender, &sent, number);
 	end = now_ns();
 	do {
-		sleep_to_tick(next);
-		latest = last_wake(number);
+		sleep_to_tick(next, PERIOD_NS);
+		latest = last_wake(control->seats, peer.readers, number);
 	} while (!latest && peer.readers);
 	return (struct times){ (double)(end - begin) - clock_ns, (double)(latest - begin) };
 }
 
 static void add_usage(struct usage *sum, struct usage more)
 {
-	sum->cpu += more.cpu;
+	sum->cpu_ns += more.cpu_ns;
 	sum->switches += more.switches;
 }
 
@@ -443,7 +415,7 @@ static void print_c(const struct times *times, struct usage sum)
 			printf("lastwake\t%.0f\n", times[i].last_wake);
 	}
 	printf("switches\t%.3f\n", (double)sum.switches / peer.samples);
-	printf("cpu\t%.1f\n", (double)sum.cpu / peer.samples);
+	printf("cpu\t%.1f\n", (double)sum.cpu_ns / peer.samples);
 }
 
 static void shape_c(void)
@@ -463,14 +435,14 @@ static void shape_c(void)
 	pin(peer.cpus[0]);
 	wait_ready(&sender, peer.readers);
 	next = now_ns();
-	sleep_to_tick(&next);
+	sleep_to_tick(&next, PERIOD_NS);
 	for (i = 1; i <= WARM_SENDS; i++)
 		one_message(i, &next, false);
 	start = usage_here();
 	for (i = 0; i < peer.samples; i++)
 		times[i] = one_message(WARM_SENDS + i + 1, &next, spoils(i));
 	sum = usage_here();
-	sum.cpu -= start.cpu;
+	sum.cpu_ns -= start.cpu_ns;
 	sum.switches -= start.switches;
 	peer_join();
 	print_c(times, sum);
@@ -486,7 +458,7 @@ int main(int argc, char **argv)
 	printf("engine\t%s %s\n", PEER_NAME, version);
 	fflush(stdout);
 	message_fill(&sent, peer.payload);
-	clock_ns = peer_clock_cost();
+	clock_ns = clock_cost();
 	pin(peer.cpus[0]);
 	if (peer.shape == 'a')
 		shape_a();

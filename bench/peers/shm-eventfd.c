@@ -2,9 +2,11 @@
 /*
  * shm-eventfd.c - a lossy ring in shared memory, each reader sleeps in read(2) of its eventfd
  *
- * A reader raises its bit and looks again before it reads its eventfd; the publisher looks at the
- * bits behind each message, takes them down, and writes to the eventfd of each that was up. What
- * this has over the futex is a file descriptor that can be waited for together with others.
+ * A reader sets its bit and looks at the ring again before it reads its eventfd; the publisher looks
+ * at the bits after each message, clears them, and writes to the eventfd of each bit that was set.
+ * Other than the futex, this has a file descriptor that a program can wait for together with others.
+ *
+ * peer: shm-eventfd
  */
 #include <sys/eventfd.h>
 

@@ -2,8 +2,10 @@
 /*
  * shm-futex.c - a lossy ring in shared memory, readers sleep on a futex
  *
- * The futex is a flag: a reader raises it and looks again before it sleeps; the publisher looks at
- * it behind each message, and lowers it and wakes everybody if it is up.
+ * The futex is a flag: a reader sets it and looks at the ring again before it sleeps; the publisher
+ * looks at it after each message, and if it is set clears it and wakes all readers.
+ *
+ * peer: shm-futex
  */
 #include <limits.h>
 #include <linux/futex.h>

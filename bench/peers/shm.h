@@ -23,7 +23,7 @@ struct slot {
 };
 
 struct ring {
-	uint64_t asleep; /* who has to be woken; alone on its line, and the next, fetched with it */
+	uint64_t asleep; /* the readers to wake; alone on its line and on the next, which is fetched with it */
 	uint64_t unused[15];
 	unsigned char slots[];
 };

@@ -5,6 +5,8 @@
  * A pair of connected sockets a reader: send(2) for each is cheaper than one sendmmsg(2) to
  * addresses, which have to be looked up, and a connected pair is not held to the ten datagrams of
  * net.unix.max_dgram_qlen.
+ *
+ * peer: unix
  */
 #include <sys/socket.h>
 

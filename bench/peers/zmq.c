@@ -3,10 +3,12 @@
  * zmq.c - ZeroMQ, a PUB socket and a SUB socket for each reader
  *
  * Built twice: zmq-inproc, between threads that share a context, and zmq-ipc, between processes, over
- * abstract sockets that leave no file behind.
+ * abstract sockets, which are no files.
  *
  * The library's high-water mark, 1000 messages on each side, loses some of our bursts although readers
  * have taken all: a sender that is busy looks only every three million cycles how far they are.
+ *
+ * peer: zmq-inproc zmq-ipc; libzmq3-dev; -lzmq
  */
 #include <zmq.h>
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-only OR MIT
 /*
- * actor.c - others who work on a bus: threads of this process, or, on the device, processes
+ * actor.c - other members of a bus: threads of this process, or, on the device, processes
  */
 #include <pthread.h>
 #include <signal.h>
@@ -32,16 +32,7 @@ struct handout {
 
 struct usage usage_now(void)
 {
-	struct rusage rusage;
-	struct timespec cpu;
-
-	if (getrusage(RUSAGE_THREAD, &rusage))
-		die("getrusage failed");
-	/* The rusage's time is counted in ticks by some kernels. */
-	if (clock_gettime(CLOCK_THREAD_CPUTIME_ID, &cpu))
-		die("no clock for the time of a thread");
-	return (struct usage){ (uint64_t)cpu.tv_sec * 1000000000ULL + (uint64_t)cpu.tv_nsec,
-			       (uint64_t)rusage.ru_nvcsw, 0 };
+	return usage_of(CLOCK_THREAD_CPUTIME_ID, RUSAGE_THREAD);
 }
 
 struct usage usage_since(struct usage begin)
@@ -60,11 +51,7 @@ void relax(void)
 		sched_yield();
 		return;
 	}
-#ifdef __x86_64__
-	__builtin_ia32_pause();
-#else
-	forget();
-#endif
+	pause_cpu();
 }
 
 int next_message(struct ronbus_sub *sub, bool sleeping, __u64 *buffer, size_t size)
@@ -161,13 +148,6 @@ static void start_processes(struct actors *actors, actor_fn fn)
 	}
 }
 
-static void nap(void)
-{
-	const struct timespec some = { .tv_nsec = 50000 };
-
-	nanosleep(&some, NULL);
-}
-
 void actors_start(struct actors *actors, actor_fn fn)
 {
 	uint64_t limit = now_ns() + PATIENCE_NS;
@@ -182,8 +162,8 @@ void actors_start(struct actors *actors, actor_fn fn)
 		start_threads(actors, fn);
 	while (__atomic_load_n(&actors->shared->ready, __ATOMIC_ACQUIRE) < actors->count) {
 		if (now_ns() > limit)
-			die("those who are to read do not get ready");
-		nap();
+			die("the readers do not get ready");
+		nap(50000);
 	}
 }
 

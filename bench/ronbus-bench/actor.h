@@ -1,42 +1,16 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR MIT */
 /*
- * actor.h - others who work on a bus: threads of this process, or, on the device, processes
+ * actor.h - other members of a bus: threads of this process, or, on the device, processes
  */
 #ifndef RONBUS_BENCH_ACTOR_H
 #define RONBUS_BENCH_ACTOR_H
 
 #include <libronbus.h>
 
-#include <sys/resource.h>
-
 #include "cell.h"
 
 #define ACTORS_MOST 64U
 #define ACTOR_BUSES 2U
-
-/**
- * struct usage - what a thread used up, and what for
- * @cpu_ns: time on a CPU
- * @switches: context switches of its own will: it slept
- * @got: messages it received, by those who count them here
- */
-struct usage {
-	uint64_t cpu_ns;
-	uint64_t switches;
-	uint64_t got;
-};
-
-/**
- * struct seat - what an actor shares with the one who measures; on lines of its own
- * @number: of the last message it has got
- * @when: it got it
- * @usage: what it had used up when it got ready; when it has left, what it has used since
- */
-struct seat {
-	uint64_t number;
-	uint64_t when;
-	struct usage usage;
-} __attribute__((aligned(128)));
 
 struct actors;
 
@@ -50,7 +24,7 @@ struct actors;
 typedef void (*actor_fn)(struct actors *actors, unsigned int self);
 
 /**
- * struct actors - some actors who do the same
+ * struct actors - some actors that do the same
  * @buses: the buses, in an actor that is a process its own handles
  * @nr_buses: how many
  * @payload: bytes of a message
@@ -87,7 +61,7 @@ struct usage actors_join(struct actors *actors);
 struct usage actors_join_each(struct actors *actors, uint64_t *got);
 
 /**
- * struct stage - one bus, actors who subscribe to it, and its publisher: this thread
+ * struct stage - one bus, actors that subscribe to it, and its publisher: this thread
  * @actors: the subscribers
  * @pub: the publisher
  */
@@ -116,7 +90,7 @@ void stage_close(struct stage *stage, struct cell *cell);
 struct usage usage_now(void);
 struct usage usage_since(struct usage begin);
 
-/* Tell the CPU, or the scheduler where there is one CPU only, that we look again and again. */
+/* For a loop that looks again and again: where there is one CPU only, let another thread run. */
 void relax(void);
 
 /* The next message, sleeping or looking. Returns as ronbus_recv(), with losses passed over. */

@@ -273,7 +273,7 @@ static NOINLINE unsigned int drain(struct ronbus_sub *sub)
 	return received;
 }
 
-/* The loops of those who do not know better: ask for each message whether there is one. */
+/* The loops that ask for each message whether there is one. */
 static NOINLINE unsigned int wait_for_each(const struct cell *cell, struct ronbus_sub *sub)
 {
 	struct message buffer;
@@ -293,7 +293,7 @@ static NOINLINE unsigned int poll_for_each(const struct cell *cell, struct ronbu
 	struct ronbus_msg msg;
 
 	for (;;) {
-		/* On the embedded transport the fd tells only those who have armed. */
+		/* On the embedded transport the fd is readable only for a subscriber that has armed. */
 		(void)poll(&pollfd, 1, 0);
 		if (ronbus_try_recv(sub, buffer.words, cell->payload, &msg) <= 0)
 			return received;

@@ -7,8 +7,8 @@
  * on, off, on, off.
  *
  * What concerns waking is judged twice: in one thread, where subscribers are never asleep and every
- * nanosecond is the publisher's, and with subscribers that live, sleep and wake on another CPU,
- * which is what a program sees.
+ * nanosecond is the publisher's, and with subscribers that sleep and wake on another CPU, which
+ * is what a program sees.
  */
 #include "cases.h"
 #include "gate.h"
@@ -24,10 +24,18 @@ static const unsigned int audiences[] = { 1, 4, 16 };
 static const unsigned int capacities[] = { 32, 64, 128, 256, 512, 1024 };
 static const unsigned int thresholds[] = { 32, 64, 128, 256 };
 
-static struct cell *add(struct cells *cells, const struct cell *template, const char *name)
+/* What @template leaves out is what most of these cells have. */
+__attribute__((format(printf, 3, 4))) static void
+add(struct cells *cells, const struct cell *template, const char *format, ...)
 {
-	struct cell *cell = cells_add(cells, template, "gates/%s", name);
+	char name[NAME_SIZE];
+	struct cell *cell;
+	va_list args;
 
+	va_start(args, format);
+	vsnprintf(name, sizeof(name), format, args);
+	va_end(args);
+	cell = cells_add(cells, template, "gates/%s", name);
 	cell->group = GROUP_GATES;
 	cell->engine = "ronbus";
 	if (!cell->ops)
@@ -39,66 +47,62 @@ static struct cell *add(struct cells *cells, const struct cell *template, const 
 	cell_add_series(cell, "publish", "ns/msg");
 	if (cell->ops != &stream_ops)
 		cell_add_series(cell, "cycle", "ns/msg");
-	return cell;
+}
+
+/* Two cells side by side, with @feature and without it. */
+static void add_pair(struct cells *cells, struct cell template, __u64 feature, const char *name)
+{
+	template.features |= feature;
+	add(cells, &template, "%s/on", name);
+	template.features &= ~feature;
+	if (feature == BATCH)
+		template.op = OP_SINGLE;
+	add(cells, &template, "%s/off", name);
 }
 
 static void add_edge(struct cells *cells, const char *where, __u64 rest)
 {
-	struct cell template = { .capacity = 64, .burst = 64 };
+	struct cell template = { .features = rest, .capacity = 64, .burst = 64 };
 	char name[NAME_SIZE];
 	size_t i;
 
 	for (i = 0; i < ARRAY_SIZE(edge_subs); i++) {
 		template.subscribers = edge_subs[i];
-		template.features = rest | EDGE;
-		snprintf(name, sizeof(name), "A1/%s/subs%u/on", where, edge_subs[i]);
-		add(cells, &template, name);
-		template.features = rest;
-		snprintf(name, sizeof(name), "A1/%s/subs%u/off", where, edge_subs[i]);
-		add(cells, &template, name);
+		snprintf(name, sizeof(name), "A1/%s/subs%u", where, edge_subs[i]);
+		add_pair(cells, template, EDGE, name);
 	}
 }
 
 static void add_batch(struct cells *cells, const char *where, __u64 rest)
 {
-	struct cell template = { .capacity = 64 };
+	struct cell template = { .features = rest, .capacity = 64, .op = OP_MANY };
 	char name[NAME_SIZE];
-	unsigned int subs;
 	size_t i;
 
 	for (i = 0; i < ARRAY_SIZE(bursts); i++) {
-		for (subs = 1; subs <= 4; subs += 3) {
-			template.burst = template.batch = bursts[i];
-			template.subscribers = subs;
-			template.features = rest | BATCH;
-			template.op = OP_MANY;
-			snprintf(name, sizeof(name), "A2/%s/burst%u/subs%u/on", where, bursts[i],
-				 subs);
-			add(cells, &template, name);
-			template.features = rest;
-			template.op = OP_SINGLE;
-			snprintf(name, sizeof(name), "A2/%s/burst%u/subs%u/off", where, bursts[i],
-				 subs);
-			add(cells, &template, name);
+		template.burst = template.batch = bursts[i];
+		for (template.subscribers = 1; template.subscribers <= 4;
+		     template.subscribers += 3) {
+			snprintf(name, sizeof(name), "A2/%s/burst%u/subs%u", where, bursts[i],
+				 template.subscribers);
+			add_pair(cells, template, BATCH, name);
 		}
 	}
 }
 
-/* Subscribers that live. The second cell of two is without the feature. */
+/* Subscribers that read in threads of their own, and sleep. */
 static void add_stream(struct cells *cells, __u64 rest)
 {
-	struct cell template = { .capacity = 64, .ops = &stream_ops, .sleeping = true };
+	struct cell template = {
+		.features = rest, .capacity = 64, .ops = &stream_ops, .sleeping = true
+	};
 	char name[NAME_SIZE];
 	size_t i;
 
 	for (i = 0; i < ARRAY_SIZE(live_subs); i++) {
 		template.subscribers = live_subs[i];
-		template.features = rest | EDGE;
-		snprintf(name, sizeof(name), "A1/stream/subs%u/on", live_subs[i]);
-		add(cells, &template, name);
-		template.features = rest;
-		snprintf(name, sizeof(name), "A1/stream/subs%u/off", live_subs[i]);
-		add(cells, &template, name);
+		snprintf(name, sizeof(name), "A1/stream/subs%u", live_subs[i]);
+		add_pair(cells, template, EDGE, name);
 	}
 }
 
@@ -106,19 +110,15 @@ static void add_stream(struct cells *cells, __u64 rest)
 static void add_capacity(struct cells *cells)
 {
 	struct cell template = { .features = RONBUS_FEATURES_RECOMMENDED, .burst = 32 };
-	char name[NAME_SIZE];
 	size_t i, c;
 
 	for (i = 0; i < ARRAY_SIZE(audiences); i++) {
 		template.subscribers = audiences[i];
 		template.capacity = 0;
-		snprintf(name, sizeof(name), "A3/subs%u/auto", audiences[i]);
-		add(cells, &template, name);
+		add(cells, &template, "A3/subs%u/auto", audiences[i]);
 		for (c = 0; c < ARRAY_SIZE(capacities); c++) {
 			template.capacity = capacities[c];
-			snprintf(name, sizeof(name), "A3/subs%u/cap%u", audiences[i],
-				 capacities[c]);
-			add(cells, &template, name);
+			add(cells, &template, "A3/subs%u/cap%u", audiences[i], capacities[c]);
 		}
 	}
 }
@@ -126,21 +126,18 @@ static void add_capacity(struct cells *cells)
 static void add_metrics(struct cells *cells, const char *where, __u64 rest)
 {
 	struct cell template = { .capacity = 64, .burst = 64 };
-	char name[NAME_SIZE];
 	size_t i, t;
 
 	for (i = 0; i < ARRAY_SIZE(audiences); i++) {
 		template.subscribers = audiences[i];
 		template.features = rest;
 		template.flush_threshold = 0;
-		snprintf(name, sizeof(name), "A4/%s/subs%u/off", where, audiences[i]);
-		add(cells, &template, name);
+		add(cells, &template, "A4/%s/subs%u/off", where, audiences[i]);
 		template.features = rest | METRICS;
 		for (t = 0; t < ARRAY_SIZE(thresholds); t++) {
 			template.flush_threshold = thresholds[t];
-			snprintf(name, sizeof(name), "A4/%s/subs%u/flush%u", where, audiences[i],
-				 thresholds[t]);
-			add(cells, &template, name);
+			add(cells, &template, "A4/%s/subs%u/flush%u", where, audiences[i],
+			    thresholds[t]);
 		}
 	}
 }
@@ -158,16 +155,13 @@ static void add_drain(struct cells *cells, const char *where, const struct cell_
 				 .burst = 64,
 				 .ops = ops,
 				 .sleeping = ops == &bursts_ops };
-	char name[NAME_SIZE];
 	size_t i, w;
 
 	for (i = 0; i < ARRAY_SIZE(audiences); i++) {
 		template.subscribers = audiences[i];
 		for (w = 0; w < ARRAY_SIZE(ways); w++) {
 			template.op = ways[w].op;
-			snprintf(name, sizeof(name), "A5/%s/subs%u/%s", where, audiences[i],
-				 ways[w].name);
-			add(cells, &template, name);
+			add(cells, &template, "A5/%s/subs%u/%s", where, audiences[i], ways[w].name);
 		}
 	}
 }
@@ -231,7 +225,6 @@ static unsigned int relevant_of(const struct soa_way *way)
 
 static void add_soa(struct cells *cells)
 {
-	char name[NAME_SIZE];
 	size_t i;
 
 	for (i = 0; i < ARRAY_SIZE(soa_ways); i++) {
@@ -250,11 +243,9 @@ static void add_soa(struct cells *cells)
 
 		if (template.relevant)
 			template.features |= RONBUS_F_INTEREST;
-		snprintf(name, sizeof(name), "B1/%s/arrays", way->name);
-		add(cells, &template, name);
+		add(cells, &template, "B1/%s/arrays", way->name);
 		template.features &= ~(__u64)RONBUS_F_SOA;
-		snprintf(name, sizeof(name), "B1/%s/slots", way->name);
-		add(cells, &template, name);
+		add(cells, &template, "B1/%s/slots", way->name);
 	}
 }
 
@@ -284,7 +275,7 @@ static void add_interest(struct cells *cells, bool paced)
 				if (paced)
 					add_paced(cells, &template, name);
 				else
-					add(cells, &template, name);
+					add(cells, &template, "%s", name);
 			}
 		}
 	}
@@ -383,6 +374,15 @@ static void between(struct gate *gate, const char *on, const char *off)
 	snprintf(gate->off, sizeof(gate->off), "gates/%.60s/%s", gate->name, off);
 }
 
+/* Name the two cells: both are called as the gate is, but for the last part of its name. */
+static void beside(struct gate *gate, const char *on, const char *off)
+{
+	int stem = (int)(strrchr(gate->name, '/') + 1 - gate->name);
+
+	snprintf(gate->on, sizeof(gate->on), "gates/%.*s%s", stem, gate->name, on);
+	snprintf(gate->off, sizeof(gate->off), "gates/%.*s%s", stem, gate->name, off);
+}
+
 static void ask_edge(struct gates *gates)
 {
 	struct gate *gate;
@@ -415,7 +415,7 @@ static void ask_stream(struct gates *gates)
 
 		between(ask(gates, kind, subs >= 8 ? 20 : 10, "publish", "A1/stream/subs%u", subs),
 			"on", "off");
-		/* They sleep whenever they have read all: how often depends on who is faster. */
+		/* They sleep whenever they have read all: how often depends on which side is faster. */
 		gate = ask(gates, GATE_SHARE, 0, "publish", "A1/suppressed/stream/subs%u", subs);
 		snprintf(gate->on, sizeof(gate->on), "gates/A1/stream/subs%u/on", subs);
 	}
@@ -449,8 +449,7 @@ static void ask_capacity(struct gates *gates)
 			gate = ask(gates, GATE_BEST, 3, "cycle", "A3/subs%u/p%.0f", audiences[i],
 				   100 * quantiles[q]);
 			gate->quantile = quantiles[q];
-			snprintf(gate->on, sizeof(gate->on), "gates/A3/subs%u/auto", audiences[i]);
-			snprintf(gate->off, sizeof(gate->off), "gates/A3/subs%u/cap", audiences[i]);
+			beside(gate, "auto", "cap");
 		}
 	}
 }
@@ -466,10 +465,7 @@ static void ask_metrics(struct gates *gates)
 
 			gate = ask(gates, judged ? GATE_GAIN : GATE_INFO, judged ? 8 : 0, "publish",
 				   "A4/rest/subs%u/flush%u", audiences[i], thresholds[t]);
-			snprintf(gate->on, sizeof(gate->on), "gates/A4/rest/subs%u/flush%u",
-				 audiences[i], thresholds[t]);
-			snprintf(gate->off, sizeof(gate->off), "gates/A4/rest/subs%u/off",
-				 audiences[i]);
+			beside(gate, strrchr(gate->name, '/') + 1, "off");
 		}
 		between(ask(gates, GATE_INFO, 0, "publish", "A4/alone/subs%u", audiences[i]),
 			"flush64", "off");
@@ -559,10 +555,7 @@ static void ask_interest(struct gates *gates, const char *where, const char *cos
 static void ask_of_coalescing(struct gates *gates, unsigned int subs, const char *how,
 			      enum gate_kind kind, double bound, const char *series)
 {
-	struct gate *gate = ask(gates, kind, bound, series, "B4/subs%u/%s", subs, how);
-
-	snprintf(gate->on, sizeof(gate->on), "gates/B4/subs%u/%s", subs, how);
-	snprintf(gate->off, sizeof(gate->off), "gates/B4/subs%u/off", subs);
+	beside(ask(gates, kind, bound, series, "B4/subs%u/%s", subs, how), how, "off");
 }
 
 /* Waking for several saves time, and nobody waits longer than agreed; for one it changes nothing. */
@@ -672,6 +665,25 @@ static void ask_shape_c(struct gates *gates, const struct cell *ours)
 	snprintf(gate->off, sizeof(gate->off), "shape-c/readers1/pay%u/ronbus", ours->payload);
 }
 
+/* Beside tokio's broadcast: so many times as fast; and 64 subscribers cost the publisher what one does. */
+static void ask_baseline(struct gates *gates, const struct cell *ours)
+{
+	const char *way = strrchr(ours->name, '/') + 1;
+	bool exclusive = ours->bus_flags & RONBUS_BUS_EXCLUSIVE;
+	char name[NAME_SIZE];
+	struct gate *gate;
+
+	snprintf(name, sizeof(name), "aim/%.80s", ours->name);
+	ask_ratio(gates, ours, exclusive ? 1 / 4.0 : 1 / 2.5, "publish", name);
+	if (!strcmp(way, "ronbus"))
+		ask_ratio(gates, ours, 1 / 5.0, "receive", name);
+	if (ours->subscribers != 64)
+		return;
+	snprintf(name, sizeof(name), "aim/baseline/subs64-to-1/%.40s", way);
+	gate = ask_ratio(gates, ours, 1.1, "publish", name);
+	snprintf(gate->off, sizeof(gate->off), "baseline/subs1/%.40s", way);
+}
+
 /* What is aimed at: in shape A with small messages, in B asleep, in C with many that sleep. */
 static void ask_aim(struct gates *gates, const struct cell *ours)
 {
@@ -683,17 +695,20 @@ static void ask_aim(struct gates *gates, const struct cell *ours)
 		gate = ask_ratio(gates, ours, 1.15, "oneway", "aim/shape-b/sleep");
 		strncat(gate->off, "shm-futex", sizeof(gate->off) - strlen(gate->off) - 1);
 	} else if (ours->shape == 'c' && ours->subscribers > 1 && !settings.one_cpu) {
-		/* On one CPU whoever is woken runs in the publisher's call. */
+		/* On one CPU the reader that is woken runs within the publisher's call. */
 		ask_shape_c(gates, ours);
+	} else if (ours->shape == SHAPE_APART) {
+		ask_baseline(gates, ours);
 	}
 }
 
-/* Beside every peer as most programs use it; the other ways beside bare memory, which they are for. */
+/* Beside every peer as most programs use it; other ways of shape A only beside bare memory. */
 static bool is_beside(const struct cell *ours, const struct cell *peer)
 {
 	return peer->shape && !cell_is_ronbus(peer) && stem(peer) == stem(ours) &&
 	       !strncmp(peer->name, ours->name, stem(ours)) &&
-	       (!strcmp(ours->engine, "ronbus") || !strncmp(peer->engine, BARE, strlen(BARE)));
+	       (ours->shape == SHAPE_APART || !strcmp(ours->engine, "ronbus") ||
+		!strncmp(peer->engine, BARE, strlen(BARE)));
 }
 
 void gates_of_peers(struct gates *gates, const struct cells *cells)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-only OR MIT
 /*
- * case_loop.c - bursts that all subscribers read, in one thread; the matrix, and the bursts
+ * case_loop.c - bursts that all subscribers read, in one thread; the matrix, the bursts, and the
+ * baseline
  */
 #include "bus.h"
 #include "cases.h"
@@ -195,4 +196,62 @@ void add_bursts(struct cells *cells)
 		add_burst(cells, OP_SINGLE, bursts[b], 4);
 		add_burst(cells, OP_MANY, bursts[b], 4);
 	}
+}
+
+/* ---- the baseline: beside tokio's broadcast channel, whose program has the same loop --------- */
+
+#define BASELINE_BURST 64U /* fills the ring once */
+#define EDGE RONBUS_F_EDGE_NOTIFY
+
+static const struct way {
+	const char *engine;
+	__u64 features;
+	__u32 bus_flags;
+	unsigned int pub_flags;
+} ways[] = {
+	{ "ronbus", EDGE, 0, 0 },
+	{ "ronbus-metrics", EDGE | RONBUS_F_METRICS_BUF, 0, 0 },
+	{ "ronbus-single", EDGE, 0, RONBUS_PUB_SINGLE },
+	{ "ronbus-exclusive", EDGE, RONBUS_BUS_EXCLUSIVE, 0 },
+	{ "ronbus-batch", EDGE | RONBUS_F_BATCH, 0, 0 },
+	{ "ronbus-single-batch", EDGE | RONBUS_F_BATCH, 0, RONBUS_PUB_SINGLE },
+	{ "ronbus-exclusive-batch", EDGE | RONBUS_F_BATCH, RONBUS_BUS_EXCLUSIVE, 0 },
+};
+
+static void add_way(struct cells *cells, const struct way *way, unsigned int subscribers)
+{
+	const struct cell template = {
+		.group = GROUP_BASELINE,
+		.engine = way->engine,
+		.ops = &loop_ops,
+		.op = way->features & RONBUS_F_BATCH ? OP_MANY : OP_SINGLE,
+		.features = way->features,
+		.features_name = strchr(way->engine, '-') ? strchr(way->engine, '-') + 1 : "edge",
+		.bus_flags = way->bus_flags,
+		.pub_flags = way->pub_flags,
+		.capacity = BASELINE_BURST,
+		.payload = 32,
+		.subscribers = subscribers,
+		.publishers = 1,
+		.burst = BASELINE_BURST,
+		.batch = BASELINE_BURST,
+		.shape = SHAPE_APART,
+		.turns = settings.turns,
+	};
+	struct cell *cell =
+		cells_add(cells, &template, "baseline/subs%u/%s", subscribers, way->engine);
+
+	cell_add_series(cell, "publish", "ns/msg");
+	/* All of them are read in the same way. */
+	if (!strcmp(way->engine, "ronbus"))
+		cell_add_series(cell, "receive", "ns/msg");
+}
+
+void add_baseline(struct cells *cells)
+{
+	size_t a, w;
+
+	for (a = 0; a < ARRAY_SIZE(audiences); a++)
+		for (w = 0; audiences[a] && w < ARRAY_SIZE(ways); w++)
+			add_way(cells, &ways[w], audiences[a]);
 }

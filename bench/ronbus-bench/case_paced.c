@@ -141,8 +141,7 @@ static void add_tails(struct samples *samples, double *latencies, size_t count)
 	for (block = 0; block < blocks; block++) {
 		size_t begin = block * count / blocks, end = (block + 1) * count / blocks;
 
-		sort(latencies + begin, end - begin);
-		samples_add(samples, quantile(latencies + begin, end - begin, 0.95));
+		samples_add(samples, quantile_of(latencies + begin, end - begin, 0.95));
 	}
 }
 

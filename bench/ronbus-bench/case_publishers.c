@@ -28,8 +28,8 @@ struct publisher {
  * struct crowd - publishers and their bus
  * @cell: what is measured
  * @bus: the bus and its subscribers; its own publisher does nothing
- * @gate: where all meet before and behind a burst, and the one who measures
- * @there: publishers that have come from the gate: a barrier lets go one after the other
+ * @gate: where publishers and the thread that measures meet before and after a burst
+ * @there: publishers that have left the gate, which lets go one after the other
  * @over: nothing more to do
  * @publishers: they
  */

@@ -2,11 +2,11 @@
 /*
  * case_shape_a.c - shape A: one thread, 256 sends, then each of the readers drains
  *
- * The loop is that of the peers (peers/shapes.h): messages are numbered, and who receives them looks
- * whether the number and the length are right.
+ * The loop is that of the peers (peers/shapes.h): messages are numbered, and a reader checks the
+ * number and the length.
  *
- * The same for the ways there are to use ronbus, so that what each costs stands in one table: who
- * may publish, how many messages a call takes, how they are read, with features and without.
+ * Each way to use ronbus has a cell, so that one table shows what each costs: the way to join as a
+ * publisher, how many messages a call takes, how they are read, with features and without.
  */
 #include "bus.h"
 #include "cases.h"
@@ -115,7 +115,7 @@ static int see_drained(void *arg, int what, const struct ronbus_msg *msg)
 	return 0;
 }
 
-/* By value: what a callback has the address of is in memory, and the others' is not to be. */
+/* By value: only here does a callback need the address, and memory for it. */
 static NOINLINE struct seen read_drain(struct ronbus_sub *sub, struct seen seen)
 {
 	while (ronbus_drain(sub, see_drained, &seen, 2 * BURST, 0) > 0)
@@ -192,7 +192,7 @@ static const struct cell_ops shape_a_ops = {
 #define EXCLUSIVE RONBUS_BUS_EXCLUSIVE
 #define RECOMMENDED RONBUS_FEATURES_RECOMMENDED
 
-/* The ways there are to use ronbus here. A new one goes behind the others, and keeps its name. */
+/* The ways to use ronbus here. A new one goes after the others, and keeps its name. */
 static const struct variant {
 	const char *engine;
 	enum op op;

@@ -2,8 +2,8 @@
 /*
  * case_shape_c.c - shape C: one publisher at a fixed rate, and readers that sleep
  *
- * Each reader notes when it got a message. The publisher sleeps until the next tick and then looks
- * when the last one was: to look earlier would take a CPU from those who are to wake up.
+ * Each reader notes when it received a message. The publisher sleeps until the next tick and only then
+ * looks at these times: looking earlier would take a CPU from the readers that are to wake up.
  */
 #include "actor.h"
 #include "bus.h"
@@ -54,37 +54,6 @@ static void *shape_c_setup(struct cell *cell)
 	return audience;
 }
 
-static void sleep_to_tick(struct audience *audience)
-{
-	const struct timespec until = {
-		.tv_sec = (time_t)(audience->next / 1000000000ULL),
-		.tv_nsec = (long)(audience->next % 1000000000ULL),
-	};
-
-	while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL))
-		;
-	audience->next += INTERVAL_NS;
-	/* What was missed is not made up for. */
-	if (audience->next < now_ns())
-		audience->next = now_ns() + INTERVAL_NS;
-}
-
-/* When the last reader got message @number; 0 if not all have. */
-static uint64_t last_wake(const struct actors *actors, uint64_t number)
-{
-	uint64_t last = 0;
-	unsigned int i;
-
-	for (i = 0; i < actors->count; i++) {
-		const struct seat *seat = actors_seat(actors, i);
-
-		if (__atomic_load_n(&seat->number, __ATOMIC_ACQUIRE) != number)
-			return 0;
-		last = seat->when > last ? seat->when : last;
-	}
-	return last;
-}
-
 /* One message: what the call took, and, with readers, until the last one was awake. */
 static void one_message(struct audience *audience, uint64_t number, double *call, double *wake)
 {
@@ -98,8 +67,9 @@ static void one_message(struct audience *audience, uint64_t number, double *call
 	end = now_ns();
 	*call = (double)(end - begin) - settings.clock_ns;
 	do {
-		sleep_to_tick(audience);
-		last = last_wake(&audience->stage.actors, number);
+		sleep_to_tick(&audience->next, INTERVAL_NS);
+		last = last_wake(actors_seat(&audience->stage.actors, 0),
+				 audience->stage.actors.count, number);
 		if (ticks++ == TICKS_MOST)
 			die("a reader sleeps on");
 	} while (!last && audience->stage.actors.count);
@@ -115,7 +85,7 @@ static bool shape_c_turn(struct cell *cell, void *state)
 
 	if (!calls)
 		die("no memory");
-	sleep_to_tick(audience);
+	sleep_to_tick(&audience->next, INTERVAL_NS);
 	for (i = 0; i < warm; i++)
 		one_message(audience, 1 + i, &calls[0], &wakes[0]);
 	for (i = 0; i < count; i++)

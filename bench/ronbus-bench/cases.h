@@ -10,6 +10,7 @@
 #define GROUP_REFERENCE "reference"
 #define GROUP_MATRIX "matrix"
 #define GROUP_BURST "burst"
+#define GROUP_BASELINE "baseline"
 #define GROUP_PUBLISHERS "publishers"
 #define GROUP_SHAPE_A "shape-a"
 #define GROUP_SHAPE_B "shape-b"
@@ -20,6 +21,10 @@
 #define HANDOFF_CELL GROUP_REFERENCE "/handoff"
 
 #define SHAPE_A_MESSAGES 256U
+
+/* Sending and receiving apart: the shape of the group baseline, and the one peer that has it. */
+#define SHAPE_APART 'd'
+#define APART_PEER "tokio"
 
 /* Bursts that all subscribers read, in one thread: series "publish", "receive", "cycle". */
 extern const struct cell_ops loop_ops;
@@ -37,6 +42,7 @@ void add_reference(struct cells *cells);
 
 void add_matrix(struct cells *cells);
 void add_bursts(struct cells *cells);
+void add_baseline(struct cells *cells);
 void add_publishers(struct cells *cells);
 void add_shape_a(struct cells *cells);
 void add_shape_b(struct cells *cells);

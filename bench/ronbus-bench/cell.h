@@ -22,7 +22,7 @@
  * @unit: for example "ns/msg"
  * @samples: what was measured
  * @histogram: of single latencies, of which a sample is the median of some; else NULL
- * @summary: what is said of them, behind the last turn
+ * @summary: what is said of them, after the last turn
  */
 struct series {
 	const char *name;
@@ -86,7 +86,7 @@ enum op {
  * @coalesce: with RONBUS_F_COALESCE for how many messages a subscriber is woken
  * @delay_ns: and after what time at the latest
  * @sleeping: readers sleep instead of looking
- * @shape: 'a', 'b', 'c', or 0
+ * @shape: that of the peers' programs, 'a' to 'd', or 0
  * @turns: how often it is visited
  * @series: what is measured
  * @nr_series: how many

@@ -39,7 +39,7 @@ enum status {
  * @samples_least: samples a turn, even if they take longer
  * @samples_most: and no more
  * @cpus: where threads run, the publisher's first
- * @one_cpu: all of them are one CPU: who waits for somebody else has to let him run
+ * @one_cpu: all of them are one CPU: a thread that waits for another has to let it run
  * @peers: directory of the peers' programs, or NULL
  * @clock_ns: what a look at the clock costs
  * @noise: changes up to this are never called one, as a fraction

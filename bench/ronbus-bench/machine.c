@@ -46,7 +46,7 @@ static void set_line(json_t *object, const char *name, const char *path)
 	json_object_set_new(object, name, json_string(line_of(path, line, sizeof(line))));
 }
 
-/* What stands behind the colon of the first line of /proc/cpuinfo that begins with @field, or "". */
+/* What follows the colon in the first line of /proc/cpuinfo that begins with @field, or "". */
 static char *cpu_field(const char *field)
 {
 	FILE *file = fopen("/proc/cpuinfo", "re");

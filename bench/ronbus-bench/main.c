@@ -126,8 +126,8 @@ static const char documentation[] =
 	"Measures what ronbus costs, beside other engines, and whether that has changed.\v"
 	"A cell is one thing to measure; its name says what it is, as in\n"
 	"  matrix/recommended/cap64/pay32/subs4\n"
-	"Groups: matrix (publish and receive, by geometry and features), burst, publishers (several "
-	"at once), shape-a (one thread), shape-b (ping-pong between two CPUs), shape-c (readers that "
+	"Groups: matrix (publish and receive, by geometry and features), burst, baseline (beside tokio's "
+	"broadcast), publishers (several at once), shape-a (one thread), shape-b (ping-pong between two CPUs), shape-c (readers that "
 	"sleep), gates (each feature on against off). Cells are visited in turns, all of them in each, "
 	"so that what else the machine does hits all alike; figures are medians with the 95 % "
 	"interval of a bootstrap over turns and samples.\n\n"
@@ -349,6 +349,7 @@ static void make_cells(const struct arguments *arguments, struct cells *cells)
 	add_reference(cells);
 	add_matrix(cells);
 	add_bursts(cells);
+	add_baseline(cells);
 	add_publishers(cells);
 	add_shape_a(cells);
 	add_shape_b(cells);

@@ -78,7 +78,7 @@ static void spawn(struct child *child, char **argv)
 		die("%s cannot be run: %s", argv[0], strerror(err));
 }
 
-/* All it prints, with a NUL behind it; NULL if it did not come to an end. */
+/* All it prints, ended by a NUL; NULL if it did not come to an end. */
 static char *read_all(const struct child *child)
 {
 	size_t size = 1 << 16, len = 0;
@@ -138,8 +138,9 @@ static bool read_engine(struct cell *cell, const char *line)
 static struct series *series_for(const struct cell *cell, const char *word, size_t len)
 {
 	static const char *const words[][2] = {
-		{ "sample", "cycle" },	    { "latency", "oneway" },	{ "publish", "publish" },
-		{ "lastwake", "lastwake" }, { "switches", "switches" }, { "cpu", "cpu" },
+		{ "sample", "cycle" },	  { "latency", "oneway" },    { "publish", "publish" },
+		{ "receive", "receive" }, { "lastwake", "lastwake" }, { "switches", "switches" },
+		{ "cpu", "cpu" },
 	};
 	size_t i;
 
@@ -301,7 +302,7 @@ static void add_peer(struct cells *cells, const struct cell *ours, const char *e
 	template.features = 0;
 	template.features_name = "";
 	template.nr_series = 0;
-	if (ours->shape == 'a')
+	if (ours->shape == 'a' || ours->shape == SHAPE_APART)
 		template.burst = settings.samples_most; /* that is how many it shall take */
 	cell = cells_add(cells, &template, "%.*s/%s", (int)(name - ours->name), ours->name, engine);
 	for (i = 0; i < ours->nr_series; i++) {
@@ -329,7 +330,8 @@ void add_peers(struct cells *cells, const char *directory)
 		if (!ours.shape || strcmp(ours.engine, "ronbus"))
 			continue;
 		for (p = 0; p < count; p++)
-			add_peer(&all, &ours, strdup(peers[p]->d_name));
+			if (ours.shape != SHAPE_APART || !strcmp(peers[p]->d_name, APART_PEER))
+				add_peer(&all, &ours, strdup(peers[p]->d_name));
 	}
 	for (p = 0; p < count; p++)
 		free(peers[p]);

@@ -9,7 +9,7 @@
 
 /**
  * add_peers() - for each cell of ronbus in the three shapes, those of the peers there are
- * @cells: with those of ronbus in it; the peers' are put behind them, for turns to be neighbours
+ * @cells: with those of ronbus in it; those of the peers are put after each, so that they take turns
  * @directory: where their programs are
  */
 void add_peers(struct cells *cells, const char *directory);

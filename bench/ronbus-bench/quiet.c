@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-only OR MIT
 /*
- * quiet.c - is the machine ours, or does somebody else slow it down?
+ * quiet.c - is the machine ours, or do others slow it down?
  */
 #include <sys/resource.h>
 #include <unistd.h>
@@ -9,8 +9,8 @@
 #include "quiet.h"
 
 #define ROUNDS 4096U
-#define TOLERANCE 1.2 /* the other half of a core costs more */
-#define NAP_NS 2000000L
+#define TOLERANCE 1.2 /* a busy other thread of the core costs more */
+#define NAP_NS 2000000ULL
 #define WAIT_MOST_NS 500000000.0 /* for a visit */
 #define WAIT_SHARE 1.0 /* of the time that was not waited: a run takes twice as long at most */
 
@@ -84,9 +84,9 @@ void quiet_end(void)
 	quiet.others = share.there > 0 ? share.others / share.there : 0;
 }
 
-/* ---- the other half of the core ------------------------------------------------------- */
+/* ---- the other thread of the core ----------------------------------------------------- */
 
-/* Four chains that do not wait for each other: what is short is the core, not an answer. */
+/* Four chains that do not wait for each other, so that the core is busy and waits for nothing. */
 double quiet_work(void)
 {
 	uint64_t a = 1, b = 2, c = 3, d = 4, start = now_ns();
@@ -118,13 +118,6 @@ bool quiet_now(void)
 	return quiet_says(&least, quiet_work()) || first;
 }
 
-static void nap(void)
-{
-	const struct timespec some = { .tv_nsec = NAP_NS };
-
-	nanosleep(&some, NULL);
-}
-
 bool quiet_wait(void)
 {
 	static uint64_t begin;
@@ -139,7 +132,7 @@ bool quiet_wait(void)
 		if (waited > WAIT_MOST_NS ||
 		    all > WAIT_SHARE * ((double)(start - begin) - quiet.waited_ns))
 			break;
-		nap();
+		nap(NAP_NS);
 	}
 	quiet.waited_ns += (double)(now_ns() - start);
 	return ret;

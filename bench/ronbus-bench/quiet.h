@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR MIT */
 /*
- * quiet.h - is the machine ours, or does somebody else slow it down?
+ * quiet.h - is the machine ours, or do others slow it down?
  *
- * On a virtual machine the other half of a core may belong to somebody else. While he works a loop
- * that keeps the core busy takes up to twice the time, for milliseconds or for seconds, and nothing in
- * here says why. So a piece of work that always is the same is timed before and behind a visit. And
- * others on this machine may want the CPUs: that the kernel counts.
+ * On a virtual machine the other hardware thread of a core may belong to another machine. While that
+ * one works, a loop that keeps the core busy takes up to twice the time, for milliseconds or seconds,
+ * and nothing in here shows the reason. So a piece of work that is always the same is timed before and
+ * after each visit. And other programs on this machine may use the CPUs, which the kernel counts.
  */
 #ifndef RONBUS_BENCH_QUIET_H
 #define RONBUS_BENCH_QUIET_H

@@ -167,17 +167,3 @@ void run_cells(struct cells *cells, const bool *wanted)
 	progress_end();
 	quiet_end();
 }
-
-double clock_cost(void)
-{
-	double costs[1001];
-	size_t i;
-
-	for (i = 0; i < ARRAY_SIZE(costs); i++) {
-		uint64_t start = now_ns();
-
-		costs[i] = (double)(now_ns() - start);
-	}
-	sort(costs, ARRAY_SIZE(costs));
-	return quantile(costs, ARRAY_SIZE(costs), 0.5);
-}

@@ -17,7 +17,4 @@
  */
 void run_cells(struct cells *cells, const bool *wanted);
 
-/* What a look at the clock costs, in nanoseconds. */
-double clock_cost(void);
-
 #endif /* RONBUS_BENCH_RUN_H */

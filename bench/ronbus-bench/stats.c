@@ -88,8 +88,7 @@ unsigned long stats_random(unsigned long below)
 
 /* ---- order statistics ----------------------------------------------------------------- */
 
-/* Puts @values in another order. */
-static double quantile_of(double *values, size_t count, double p)
+double quantile_of(double *values, size_t count, double p)
 {
 	if (p == 0.5)
 		return gsl_stats_median(values, 1, count); /* selects, does not sort */

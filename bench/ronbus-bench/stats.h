@@ -2,10 +2,10 @@
 /*
  * stats.h - samples, and what can be said from them
  *
- * Samples come in turns. Samples of one turn resemble each other more than those of another one:
- * memory lies elsewhere then, and the machine does something else. Who takes them for independent
- * believes in differences that are not there. So every interval here comes from a bootstrap in two
- * levels: turns are drawn, and samples of each turn drawn.
+ * Samples come in turns. Samples of one turn resemble each other more than those of different
+ * turns, in which memory lies elsewhere and the machine does something else. If they were taken for
+ * independent, intervals would be too narrow and show differences that are not there. So every interval
+ * here comes from a bootstrap in two levels: turns are drawn, and samples of each turn drawn.
  */
 #ifndef RONBUS_BENCH_STATS_H
 #define RONBUS_BENCH_STATS_H
@@ -97,6 +97,9 @@ void samples_add(struct samples *samples, double value);
 void samples_clear(struct samples *samples);
 void samples_free(struct samples *samples);
 size_t samples_begin(const struct samples *samples, size_t turn);
+
+/* The @p quantile, 0 to 1, of @values, which are put in another order. */
+double quantile_of(double *values, size_t count, double p);
 
 /* The @p quantile, 0 to 1, of @samples, of which there are some. */
 double samples_quantile(const struct samples *samples, double p);

@@ -258,7 +258,7 @@ static void every_kind_is_measured(void **state)
 		     "--no-peers --json %s --filter matrix/recommended/cap64/pay32/subs4,"
 		     "burst/1000/many/cap64/pay32/subs1,publishers/pubs2/cap64/pay32/subs1,"
 		     "shape-a/readers4/pay8/ronbus,shape-b/sleep/pay8/ronbus,"
-		     "shape-b/spin/pay8/ronbus,shape-c/readers4/pay32/ronbus,"
+		     "shape-b/spin/pay8/ronbus,shape-c/readers4/pay32/ronbus,baseline/subs4/ronbus,"
 		     "gates/A1/stream/subs4/on,gates/A5/live/subs4,gates/A4/rest/subs4/flush32",
 		     file("all.json"));
 	/* Whether gates are met is not the question here. */
@@ -273,6 +273,9 @@ static void every_kind_is_measured(void **state)
 	assert_measured(result, "matrix/recommended/cap64/pay32/subs4", "receive");
 	assert_measured(result, "burst/1000/many/cap64/pay32/subs1", "publish");
 	assert_measured(result, "publishers/pubs2/cap64/pay32/subs1", "publish");
+	assert_measured(result, "baseline/subs4/ronbus", "publish");
+	assert_measured(result, "baseline/subs4/ronbus", "receive");
+	assert_measured(result, "baseline/subs4/ronbus-exclusive-batch", "publish");
 	assert_measured(result, "shape-a/readers4/pay8/ronbus", "cycle");
 	assert_measured(result, "shape-b/sleep/pay8/ronbus", "oneway");
 	assert_measured(result, "shape-b/spin/pay8/ronbus", "oneway");
@@ -444,6 +447,12 @@ static void peers_are_asked(void **state)
 			     file("peers")),
 			 0);
 	assert_says("out", "--shape b --readers 1 --payload 8 --samples 200 --cpus 0,0 --sleep");
+	/* Shape d is asked of one peer only. */
+	write_script("peers/tokio", "echo \"$*\" >&2\nexit 77\n");
+	assert_int_equal(run(QUICK "--peers %s --cpus 0 --filter baseline/subs16/", file("peers")),
+			 0);
+	assert_says("out", "--shape d --readers 16 --payload 32 --samples 30 --cpus 0,0");
+	assert_int_equal(lines("out", "baseline/subs16/good"), 0);
 }
 
 int main(void)

@@ -456,6 +456,20 @@ static void expect_gate(const struct gates *gates, const char *name, double valu
 	assert_int_equal(gate->result, result);
 }
 
+static void add_baseline_cell(struct cells *cells, gsl_rng *rng, unsigned int subscribers,
+			      const char *engine, double cost)
+{
+	const struct cell template = { .group = GROUP_BASELINE,
+				       .engine = engine,
+				       .ops = &no_ops,
+				       .shape = SHAPE_APART,
+				       .subscribers = subscribers };
+	struct cell *cell = cells_add(cells, &template, "baseline/subs%u/%s", subscribers, engine);
+
+	cell_add_series(cell, "publish", "ns/msg");
+	make_times(&cell->series[0].samples, rng, cost, 16, 10, 0.001, 0.001);
+}
+
 /* The aims beside peers: whose cost is compared with whose. */
 static void aims(void **state)
 {
@@ -474,6 +488,9 @@ static void aims(void **state)
 	add_shape(&cells, rng, 'c', 1, "ronbus", 100);
 	add_shape(&cells, rng, 'c', 4, "ronbus", 380);
 	add_shape(&cells, rng, 'c', 16, "ronbus", 3200);
+	add_baseline_cell(&cells, rng, 1, "ronbus-batch", 100);
+	add_baseline_cell(&cells, rng, 64, "ronbus-batch", 120);
+	add_baseline_cell(&cells, rng, 64, "tokio", 360);
 	for (i = 0; i < cells.count; i++)
 		cell_summarize(&cells.cells[i]);
 	gates_of_peers(&gates, &cells);
@@ -483,6 +500,9 @@ static void aims(void **state)
 	expect_gate(&gates, "aim/shape-a/readers4/but-bare-memory", 0.5, RESULT_PASS);
 	expect_gate(&gates, "aim/shape-c/readers4", 0.95, RESULT_PASS);
 	expect_gate(&gates, "aim/shape-c/readers16", 2, RESULT_MISS);
+	expect_gate(&gates, "aim/baseline/subs64/ronbus-batch", 0.333, RESULT_PASS);
+	expect_gate(&gates, "aim/baseline/subs64-to-1/ronbus-batch", 1.2, RESULT_MISS);
+	expect_gate(&gates, "baseline/subs64/ronbus-batch:tokio", 3, RESULT_NONE);
 	expect_gate(&gates, "shape-a/readers4/pay8/ronbus:tokio", 2, RESULT_NONE);
 	expect_gate(&gates, "shape-a/readers4/pay8/ronbus-batch:shm-futex", 10, RESULT_NONE);
 	for (i = 0; i < gates.count; i++)

@@ -23,7 +23,7 @@ import java.util.stream.Stream;
 
 /**
  * The three measurements of ../README.md over the LMAX Disruptor: a ring in one process, where
- * others are threads. Who publishes waits for the slowest reader: nothing is overwritten.
+ * others are threads. The publisher waits for the slowest reader: nothing is overwritten.
  *
  * With a hundred samples or more the program runs for half a second before it is measured, since
  * the virtual machine compiles what it sees to be used often.
@@ -34,6 +34,7 @@ final class Disruptor {
 	private static final long WARM_NS = 500_000_000L;
 	private static final long WARM_NS_SAMPLE = 5_000_000L;
 	private static final long SAMPLE_NS = 500_000L;
+	private static final long PERIOD_NS = 1_000_000L;
 	private static final int SAMPLE_ROUNDS = 8;
 	private static final int SKIPPED = 77;
 	private static final long END = 0; // the number of the last message; others begin at 1
@@ -41,7 +42,7 @@ final class Disruptor {
 
 	private static final String USAGE =
 		"usage: disruptor --shape a|b|c [--readers N] [--payload N] [--samples N] [--cpus A,B]\n"
-		+ "                 [--sleep] [--rate N] [--spoil number|byte]\n"
+		+ "                 [--sleep] [--spoil number|byte]\n"
 		+ "as the other programs in bench/peers; see bench/peers/README.md";
 
 	private static final VarHandle NUMBER =
@@ -53,7 +54,6 @@ final class Disruptor {
 	private static int readers = 1;
 	private static int payload = 8;
 	private static int samples = 100;
-	private static int rate = 1000;
 	private static int[] cpus;
 	private static boolean sleep;
 	private static long warmNs;
@@ -101,7 +101,6 @@ final class Disruptor {
 		case "--readers": readers = number(value, option, 0, READERS_MAX); break;
 		case "--payload": payload = number(value, option, 8, 4096); break;
 		case "--samples": samples = number(value, option, 1, 1_000_000); break;
-		case "--rate": rate = number(value, option, 1, 1_000_000); break;
 		case "--cpus": cpus = twoCpus(value); break;
 		case "--spoil": spoil = value; break;
 		default: throw stop(2, "unknown option " + option + "\n" + USAGE);
@@ -175,7 +174,7 @@ final class Disruptor {
 
 	/** No run waits for ever. */
 	private static void watch() {
-		long ms = 1000L * (30 + samples / 200 + (shape.equals("c") ? samples / rate : 0));
+		long ms = 1000L * (30 + samples / 200);
 		Thread watchdog = new Thread(() -> {
 			LockSupport.parkNanos(ms * 1_000_000L);
 			throw stop(1, "no end in sight: given up");
@@ -279,7 +278,7 @@ final class Disruptor {
 		}
 	}
 
-	/** A wrong number is for those who look at each, a wrong byte for the look at all of the last. */
+	/** Readers check the number of each message, and all bytes only of the last one. */
 	private static boolean spoils(int sample) {
 		return spoil.equals("number") && sample == samples / 2
 			|| spoil.equals("byte") && sample + 1 == samples;
@@ -466,12 +465,11 @@ final class Disruptor {
 
 	/** The next time to send. What was missed is not made up for. */
 	private static void sleepToTick() {
-		long period = 1_000_000_000L / rate;
 		for (long left; (left = tick - System.nanoTime()) > 0; )
 			LockSupport.parkNanos(left);
-		tick += period;
+		tick += PERIOD_NS;
 		if (tick < System.nanoTime())
-			tick = System.nanoTime() + period;
+			tick = System.nanoTime() + PERIOD_NS;
 	}
 
 	private static void shapeC() throws InterruptedException, IOException {
