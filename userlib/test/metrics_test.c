@@ -178,6 +178,7 @@ static void test_bad_thresholds_are_refused(void **state)
 					   "18446744073709551616",
 					   "99999999999999999999" };
 	char said[256], expected[256];
+	struct ronbus *plain;
 	struct ronbus_info info;
 
 	(void)state;
@@ -193,6 +194,10 @@ static void test_bad_thresholds_are_refused(void **state)
 	/* Nobody joined. */
 	ok(ronbus_bus_info(bus, &info));
 	assert_int_equal(info.publishers, 0);
+	/* A bus without the feature does not ask for its setting. */
+	plain = make(0);
+	ronbus_pub_close(publisher(plain));
+	ronbus_close(plain);
 }
 
 /* ---- so many messages to a flush ------------------------------------------------------ */
