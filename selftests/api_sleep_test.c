@@ -257,8 +257,8 @@ static void *held_publish(void *arg)
 }
 
 /*
- * Somebody joins while a message is written for those who were there before, finds it not there
- * yet, and sleeps. It is a message for him as well, and he must not sleep through it.
+ * A subscriber joins while a message is written for those that came before it, finds it not there
+ * yet, and sleeps. It is a message for the new one as well, which must not sleep through it.
  */
 TEST_F(api, joins_while_it_is_written)
 {

@@ -15,7 +15,7 @@
 
 struct worker {
 	struct ronbus_pub *pub;
-	u64 who;
+	u64 number;
 	int bad;
 	pthread_t thread;
 };
@@ -26,9 +26,9 @@ static void *worker_main(void *arg)
 	u64 i;
 
 	for (i = 0; i < EACH; i++) {
-		if (send_number(w->pub, 0, w->who << 32 | i) != 1)
+		if (send_number(w->pub, 0, w->number << 32 | i) != 1)
 			w->bad++;
-		if (i % 32 == w->who)
+		if (i % 32 == w->number)
 			nap();
 	}
 	return NULL;
@@ -84,7 +84,7 @@ TEST_F(api, threads)
 
 	for (i = 0; i < n; i++) {
 		workers[i].pub = self->pub;
-		workers[i].who = (u64)i;
+		workers[i].number = (u64)i;
 		ASSERT_EQ(0, pthread_create(&workers[i].thread, NULL, worker_main, &workers[i]));
 	}
 	for (alive = n;;) {

@@ -20,7 +20,7 @@ static void step_reached(int step)
 		raise(SIGSTOP);
 }
 
-/* ---- who dies, or stops ----------------------------------------------------------------- */
+/* ---- members that die or stop ----------------------------------------------------------- */
 
 FIXTURE(step)
 {
@@ -49,7 +49,7 @@ FIXTURE_VARIANT_ADD(step, pinned){
 	.held = true,
 };
 
-/* Its pin is of no message any more, but who is to know. */
+/* Its pin is of no message any more, which nobody can tell. */
 FIXTURE_VARIANT_ADD(step, stale){
 	.step = RONBUS_STEP_STALE,
 	.stale = true,
@@ -122,7 +122,7 @@ TEST_F(step, killed)
 	close(joined[1]);
 }
 
-/* It goes on instead: what it pinned before it was overtaken is its own, behind that it is not. */
+/* It goes on instead: what it pinned before it was overtaken is its own, what came later is not. */
 TEST_F(step, continued)
 {
 	struct ronbus_block_ref refs[2 * BLOCKS];
@@ -376,7 +376,7 @@ enum trick {
 };
 
 /**
- * struct memory - two pages, and who handles their faults
+ * struct memory - two pages, and the thread that handles their faults
  * @trick: what is done
  * @uffd: where faults are told
  * @told: where it says that the publisher waits

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Blocks: what is refused, who may map them, their turns, pins.
+ * Blocks: what is refused, which members may map them, their turns, pins.
  *
  * The library's own test runs the same protocol in one process; here is the kernel.
  */
@@ -259,7 +259,7 @@ TEST_F(blocks, nobody_there)
 	EXPECT_EQ(BLOCKS, usable(self->pub, BLOCKS));
 }
 
-/* Topics choose who gets a block, too, and whom it spares is counted. */
+/* Topics choose the receivers of a block, too, and the others are counted as filtered. */
 TEST(of_interest)
 {
 	struct ronbus_subscribe five = { .topics = 1 << 5 }, six = { .topics = 1 << 6 };
@@ -296,7 +296,7 @@ TEST(of_interest)
 	close(control);
 }
 
-/* Who never reads keeps nobody from publishing; what is left is the newest. */
+/* A subscriber that never reads keeps nobody from publishing; what is left is the newest. */
 TEST_F(blocks, stalled_reader)
 {
 	struct ronbus_block_ref refs[3 * BLOCKS];

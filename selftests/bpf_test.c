@@ -171,7 +171,7 @@ static void work(struct __test_metadata *_metadata, FIXTURE_DATA(collect) * self
 	for (k = 0; k < READERS; k++)
 		while (subscriber_read(&self->readers[k].s, &msg) == 1)
 			;
-	/* One that leaves with a slot, and one who waits for it. */
+	/* One leaves with a slot, and another waits for that slot. */
 	ASSERT_EQ(0, publisher_join(&dying, self->bus, RONBUS_PUBLISHER_MAPPED));
 	claim.pos = ronbus_ring_hint(&dying.m.ring);
 	ASSERT_EQ(0, publisher_claim(&dying, &claim));
@@ -228,7 +228,7 @@ TEST_F(collect, known_workload)
 		EXPECT_EQ(sub.counters.receiver_lag_total, sub.seen.lags);
 		EXPECT_EQ(sub.counters.overflow_dropped_total, sub.seen.lost);
 		EXPECT_EQ(sub.counters.notify_suppressed_total, sub.seen.suppressed);
-		/* Each wake-up was of one who slept, and each was followed by a look. */
+		/* Each wake-up was of a sleeper, and each was followed by a look. */
 		EXPECT_EQ(WAKES + !k, times(&sub.arm_to_wake));
 		EXPECT_EQ(WAKES + !k, times(&sub.wake_to_read));
 		EXPECT_TRUE(plausible(&sub.arm_to_wake));
@@ -298,7 +298,7 @@ TEST_F(collect, delays_are_delays)
 	end_bus(self);
 }
 
-/* Who attaches late misses no count. */
+/* A collector that attaches late misses no count. */
 TEST_F(collect, late)
 {
 	struct ronbus_bpf_bus bus;
@@ -336,7 +336,8 @@ TEST_F(collect, what_goes_vanishes)
 	subscriber_leave(&self->readers[1].s);
 	EXPECT_EQ(-ENOENT, sub_entry(self->collect, self->id, index, &sub));
 	EXPECT_EQ(READERS, entries_of(self->collect, self->id));
-	EXPECT_BUS_AS_STATS(self->collect, self->bus); /* with what was counted by who left */
+	EXPECT_BUS_AS_STATS(self->collect,
+			    self->bus); /* with what members counted that have left */
 
 	/* Another one in its place begins anew. */
 	ASSERT_EQ(0, subscriber_join(&self->readers[1].s, self->bus, RONBUS_START_LATEST, 0));
@@ -557,7 +558,7 @@ static void check_by_name(struct __test_metadata *_metadata, FIXTURE_DATA(collec
 	ronbus_other__destroy(skel);
 }
 
-/* And who loads those without types by hand is told of no counters rather than of wrong ones. */
+/* A program without types that is loaded by hand sees no counters rather than wrong ones. */
 static void check_by_hand(struct __test_metadata *_metadata, FIXTURE_DATA(collect) * self)
 {
 	char value[sizeof(struct ronbus_bpf_bus) + sizeof(u64)];

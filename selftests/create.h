@@ -36,7 +36,7 @@ FIXTURE_TEARDOWN(create)
 			close(__fd);            \
 	} while (0)
 
-/* A name with what strncpy() leaves behind it: zeros. */
+/* A name, and the zeros that strncpy() puts after it. */
 static inline struct ronbus_create named(const char *name)
 {
 	struct ronbus_create args = { .capacity = 4, .payload = 8 };

@@ -219,7 +219,7 @@ TEST_F(create, autotune)
 	}
 	EXPECT_EQ(-EINVAL, CREATE(.features = on, .subscribers = 65));
 	EXPECT_EQ(-EINVAL, CREATE(.features = on, .subscribers = ~0U));
-	/* Who says how many also says what for. */
+	/* A number of subscribers is allowed only together with the feature that uses it. */
 	EXPECT_EQ(-EINVAL, CREATE(.subscribers = 1));
 	EXPECT_EQ(-EINVAL, CREATE(.subscribers = 64, .capacity = 64));
 

@@ -35,7 +35,7 @@ TEST_F(kfunc, from_itself)
 	subscriber_leave(&s);
 }
 
-/* From interrupts, into a bus that somebody publishes on whom they interrupt. */
+/* From interrupts, into a bus on which the interrupted thread publishes. */
 static void from_interrupt(struct __test_metadata *_metadata, FIXTURE_DATA(kfunc) * self,
 			   struct bpf_program *program)
 {

@@ -63,7 +63,7 @@ TEST_F(kfunc, reaches_everybody)
 		subscriber_leave(&s[i]);
 }
 
-/* Topics choose, and whom a message spares is counted. */
+/* Topics choose, and subscribers that a message does not wake are counted. */
 TEST_F(kfunc, of_interest)
 {
 	struct ronbus_subscribe one = { .topics = 1 << 1 }, two = { .topics = 1 << 1 | 1 << 2 };
@@ -158,7 +158,7 @@ TEST_F(kfunc, tokens_are_not_used_again)
 	subscriber_leave(&s);
 }
 
-/* Not for everybody who may publish: to let go of one takes a while. */
+/* Not for every publisher: to release one takes a grace period. */
 TEST_F(kfunc, wants_a_capability)
 {
 	static const int keep[] = { -1, CAP_BPF, CAP_SYS_ADMIN };

@@ -313,7 +313,7 @@ static bool used_capability(void)
 	return flags & 0x100;
 }
 
-/* Which is asked for only where it is needed: who has none would fill a log of refusals. */
+/* It is asked for only where it is needed: users without it would fill an audit log. */
 TEST_F(create, memory_below_the_limit_asks_for_nothing)
 {
 	struct rlimit limit = { 1 << 30, 1 << 30 };

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Members of a bus: who may publish, seal and end it, and how subscribers join.
+ * Members of a bus: the rights to publish, to seal and to end it, and how subscribers join.
  */
 #include <sys/prctl.h>
 
@@ -9,7 +9,7 @@
 #define SLOTS 64U
 #define LEN 32U
 
-/* ---- who may publish -------------------------------------------------------------------- */
+/* ---- the right to publish --------------------------------------------------------------- */
 
 FIXTURE(join)
 {
@@ -152,19 +152,19 @@ TEST_F(join, exclusive_in_turns)
 	EXPECT_EQ(-EAGAIN, subscriber_read(&s, &msg));
 }
 
-enum who {
-	WHO_OWNER,
-	WHO_OTHER,
-	WHO_ADMIN
+enum caller {
+	CALLER_OWNER,
+	CALLER_OTHER,
+	CALLER_ADMIN
 };
 
 /* What a mapped publisher gets, if that caller asks on that bus fd. */
-static int mapped_as(int bus, enum who who)
+static int mapped_as(int bus, enum caller caller)
 {
 	pid_t pid = fork();
 
 	if (!pid) {
-		uid_t uid = who == WHO_OWNER ? 1000 : who == WHO_OTHER ? 2000 : 0;
+		uid_t uid = caller == CALLER_OWNER ? 1000 : caller == CALLER_OTHER ? 2000 : 0;
 		int ret;
 
 		if (setresuid(uid, uid, uid))
@@ -185,12 +185,12 @@ static int mapped_as(int bus, enum who who)
 }
 
 /* And by system call. */
-static int syscall_as(int bus, enum who who)
+static int syscall_as(int bus, enum caller caller)
 {
 	pid_t pid = fork();
 
 	if (!pid) {
-		uid_t uid = who == WHO_OWNER ? 1000 : who == WHO_OTHER ? 2000 : 0;
+		uid_t uid = caller == CALLER_OWNER ? 1000 : caller == CALLER_OTHER ? 2000 : 0;
 		int ret;
 
 		if (setresuid(uid, uid, uid))
@@ -212,22 +212,22 @@ TEST_F(join, trust)
 		{ RONBUS_BUS_MAP_NONE, { -EPERM, -EPERM, -EPERM } },
 	};
 	size_t i;
-	int who;
+	int caller;
 
 	if (geteuid())
 		SKIP(return, "needs root, to be somebody else");
 	for (i = 0; i < ARRAY_SIZE(cases); i++) {
 		int bus;
 
-		/* The owner is who made it: uid 1000. */
+		/* The owner is its creator: uid 1000. */
 		ASSERT_EQ(0, setresuid(1000, 1000, 0));
 		bus = CREATE(.flags = cases[i].flags | RONBUS_BUS_PERSISTENT);
 		ASSERT_EQ(0, setresuid(0, 0, 0));
 		ASSERT_LE(0, bus);
-		for (who = 0; who < 3; who++) {
-			EXPECT_EQ(cases[i].want[who], mapped_as(bus, (enum who)who))
-			TH_LOG("flags %#x, who %d", cases[i].flags, who);
-			EXPECT_EQ(0, syscall_as(bus, (enum who)who));
+		for (caller = 0; caller < 3; caller++) {
+			EXPECT_EQ(cases[i].want[caller], mapped_as(bus, (enum caller)caller))
+			TH_LOG("flags %#x, caller %d", cases[i].flags, caller);
+			EXPECT_EQ(0, syscall_as(bus, (enum caller)caller));
 		}
 		close(bus);
 	}
@@ -364,7 +364,7 @@ FIXTURE_TEARDOWN(end)
 	close(self->control);
 }
 
-/* Who may publish may not end the bus, unless it is his, or he was given its creator's fd. */
+/* A publisher may not end the bus, unless it owns it, or was given its creator's fd. */
 TEST_F(end, access)
 {
 	int member;
@@ -458,7 +458,7 @@ TEST_F(end, sealing_by_whom_it_was_passed_to)
 	EXPECT_EQ(RONBUS_STATUS_SEALED | RONBUS_STATUS_ENDED, status_of(self->bus));
 }
 
-/* A stranger who comes first, and goes, ends nothing. */
+/* A stranger that comes first, and goes, ends nothing. */
 TEST_F(end, a_stranger_leaves)
 {
 	int pub = fd_publisher(self->stranger, 0, NULL), other;
@@ -482,7 +482,7 @@ TEST_F(end, a_stranger_leaves)
 	EXPECT_EQ(-ESHUTDOWN, fd_publisher(self->stranger, 0, NULL));
 }
 
-/* The owner is who he is, whatever fd he has. */
+/* The owner stays the owner, whatever fd it uses. */
 TEST_F(end, the_owner_leaves)
 {
 	int pub;

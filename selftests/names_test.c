@@ -63,7 +63,7 @@ TEST_F(create, lengths_of_names)
 	attach.access = 1;
 	memset(attach.name, 'n', sizeof(attach.name));
 	EXPECT_EQ(-EINVAL, do_ioctl(self->control, RONBUS_IOC_ATTACH, &attach));
-	/* Something behind the end, or behind no name at all. */
+	/* Something after the end of the name, or where there is no name at all. */
 	args = named("name");
 	args.name[RONBUS_NAME_SIZE - 1] = 'x';
 	EXPECT_EQ(-EINVAL, bus_create(self->control, args));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Who finds a bus by its name: owners, groups, capabilities and user namespaces.
+ * Finding a bus by its name: owners, groups, capabilities and user namespaces.
  */
 #include <grp.h>
 #include <linux/capability.h>
@@ -98,7 +98,7 @@ static const u32 modes[] = {
 	0002, 0666, 0066, 0606, 0660, 0642, 0246, 0424, 0204,
 };
 
-/* Bus number i has modes[i]; made by the owner, whom files would call that too. */
+/* Bus number i has modes[i]; made by the user that would be the owner of a file, too. */
 static int make_buses(int control)
 {
 	unsigned int i;

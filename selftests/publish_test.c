@@ -468,7 +468,7 @@ TEST_F(held, all_but_one)
 	for (i = 0; i < 40; i++) {
 		ASSERT_EQ(1, publish_number(&self->pub, 100 + i)) TH_LOG("message %d", (int)i);
 	}
-	/* The reader was behind three that hold: it has been overtaken, and reads the newest. */
+	/* Three held slots stopped the reader: it has been overtaken, and reads the newest. */
 	ASSERT_EQ(1, subscriber_read(&self->s, &msg));
 	EXPECT_TRUE(message_whole(msg.data, msg.len, 139));
 	EXPECT_LT(0, msg.lost);
@@ -493,7 +493,7 @@ TEST_F(held, all_but_one)
 	EXPECT_TRUE(subscriber_identity(&self->s));
 }
 
-/* A reader waits behind one that is being written, for less than a lap. */
+/* A reader waits at a slot that is being written, for less than a lap. */
 TEST_F(held, first_of_a_lap)
 {
 	struct message msg;

@@ -44,7 +44,7 @@ static bool lib_armed(struct ronbus *bus)
 	return !ronbus_stats(bus, 0, &stats) && stats.armed;
 }
 
-/* An entry as full of something else as can be, but for what the program sets behind. */
+/* An entry as full of something else as can be, except what the program sets afterwards. */
 static struct io_uring_sqe *lib_sqe(struct io_uring *ring, u64 tag)
 {
 	struct io_uring_sqe *sqe = io_uring_get_sqe(ring);

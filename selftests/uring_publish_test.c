@@ -154,7 +154,7 @@ TEST_F(uring, nobody_receives)
 	ASSERT_EQ(0, subscriber_join(&self->s, self->bus, RONBUS_START_LATEST, 0));
 }
 
-/* Dropped is dropped: nobody tries again behind the program's back. */
+/* Dropped is dropped: nobody tries again unless the program does. */
 TEST_F(uring, dropped_once)
 {
 	struct ronbus_vec vec = { .data = (uintptr_t) "drop", .len = 5 };

@@ -251,7 +251,7 @@ TEST_F(uring, cancel)
 		}
 		EXPECT_EQ(0, results[3]);
 		EXPECT_TRUE(quiet(&self->ring));
-		/* One that begins behind it knows nothing of it. */
+		/* One that begins after it knows nothing of it. */
 		WAIT(RONBUS_WAIT_FOREVER, 9);
 		EXPECT_PENDS(&self->s, &self->ring);
 		ASSERT_EQ(1, publish_number(&self->pub, 1));
@@ -299,7 +299,7 @@ TEST_F(uring, async_cancel)
 
 /* ---- chains ----------------------------------------------------------------------------- */
 
-/* A publish behind a wait happens when the wait is over, and not if it failed. */
+/* A publish that is linked to a wait happens when the wait is over, and not if it failed. */
 TEST_F(uring, publish_behind_wait)
 {
 	const struct ronbus_vec vec = { .data = (uintptr_t) "chained", .len = 8 };
@@ -536,7 +536,7 @@ TEST_F(uring, counters)
 	EXPECT_DONE(&self->ring, 2, -ECANCELED);
 	ASSERT_EQ(0, fd_stats(self->bus, RONBUS_STATS_BUS, &stats));
 	c = &stats.counters;
-	/* One that is woken in vain asks again before it gives up: by the timer, by the cancel. */
+	/* One that is woken for nothing asks again before it gives up: by the timer, by the cancel. */
 	EXPECT_EQ(timed + (self->worker ? 3 : 2), c->waits_total);
 	EXPECT_EQ(20, c->published_total);
 	EXPECT_EQ(20, c->delivered_total);

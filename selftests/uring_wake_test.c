@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * io_uring: whoever waits is woken, however waits and messages meet.
+ * io_uring: every wait is woken, however waits and messages meet.
  */
 #include "uring.h"
 

@@ -265,7 +265,7 @@ static void lost_in_the_queue(void **state)
 	}
 	assert_int_equal(take(f, 0, &got, &msg), RONBUS_LAGGED);
 	assert_int_equal(msg.lost, 40 - 16);
-	assert_int_equal(msg.position, CAPACITY + 1); /* behind the last one it got */
+	assert_int_equal(msg.position, CAPACITY + 1); /* after the last one it got */
 	for (value = 25; value < 41; value++)
 		expect(f, 0, value);
 
@@ -280,7 +280,7 @@ static void lost_in_the_queue(void **state)
 
 /* ---- waking --------------------------------------------------------------------------- */
 
-/* One wake-up a round and worker, however many messages; none for who does not sleep. */
+/* One wake-up a round and worker, however many messages; none for one that does not sleep. */
 static void one_wake(void **state)
 {
 	struct fixture *f = *state;

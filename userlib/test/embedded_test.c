@@ -612,7 +612,7 @@ static bool asleep(pid_t *thread)
 	return strstr(line, ") S ");
 }
 
-/* Everybody is told of the end, also who asks that only one be woken. */
+/* Every waiter is told of the end, also one that asks that only one be woken. */
 static void test_end_is_told_to_exclusive_waiters(void **state)
 {
 	struct ronbus *bus = make_plain(EDGE, 0, 8);
@@ -756,7 +756,7 @@ static void try_batches(__u64 features, __u32 flags, unsigned int pub_flags)
 	assert_int_equal(ronbus_publish_many(pub, 9, vec, 5), 1);
 	assert_int_equal(stats_of(bus, 0).armed, 0);
 	expect_batch(sub, 0, 1);
-	/* Who publishes by system call is woken for without a call more. */
+	/* A publish by system call wakes without a further call. */
 	if (features & EDGE)
 		assert_int_equal(counters(bus).notify_calls_total,
 				 pub_flags & RONBUS_PUB_SYSCALL ? 0 : 2);

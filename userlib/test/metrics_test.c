@@ -2,7 +2,7 @@
 /*
  * metrics_test.c - RONBUS_F_METRICS_BUF: when counters are flushed, and that none is lost
  *
- * What a killed process leaves behind is a matter for the kernel, and for selftests/metrics_test.c.
+ * What a killed process has not counted is a matter of the kernel: selftests/metrics_test.c.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
@@ -113,7 +113,7 @@ static __u64 flushes(struct ronbus *bus)
 	return counters(bus).metrics_tls_flush_total;
 }
 
-/* A test bus with somebody who gets what is published. */
+/* A test bus with a subscriber that gets what is published. */
 static struct ronbus *bus;
 static struct ronbus_sub *reader;
 
@@ -355,7 +355,7 @@ static void test_while_publishing_slowly(void **state)
 	assert_int_equal(published(bus), sent);
 }
 
-/* Who is to be woken costs a system call: then it may as well be looked at the clock. */
+/* A wake-up costs a system call anyway: reading the clock adds little to it. */
 static void test_on_wake(void **state)
 {
 	struct ronbus_pub *pub;
@@ -466,7 +466,7 @@ struct mixed {
 	unsigned int first; /* handle that it uses */
 	__u64 seed;
 	__u64 count[HANDLES];
-	pthread_barrier_t *closing; /* of the handles below @first of those who go on */
+	pthread_barrier_t *closing; /* of the handles below @first of the threads that go on */
 };
 
 static void count_mixed(struct mixed *me, unsigned int first, unsigned int calls)
@@ -727,7 +727,7 @@ static void *count_in_thread(void *arg)
 	return NULL;
 }
 
-/* Behind the library's own destructor, which has none of the reserved priorities. */
+/* After the library's own destructor, which has none of the reserved priorities. */
 static __attribute__((destructor(101))) void tell_at_end(void)
 {
 	if (ends_in == getpid())
