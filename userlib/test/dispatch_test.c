@@ -6,20 +6,12 @@
 #define _GNU_SOURCE
 #endif
 
-#include "test.h"
+#include "common.h"
 
-#include <errno.h>
 #include <poll.h>
-#include <pthread.h>
-#include <stdbool.h>
-#include <time.h>
-
-#include <libronbus.h>
 
 #define WATCHDOG 30000000000LL /* nanoseconds */
 #define CAPACITY 64U
-
-#define ok(call) assert_int_equal(call, 0)
 
 /**
  * struct fixture - a bus, its one subscriber, and what that hands on to
