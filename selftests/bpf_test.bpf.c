@@ -38,7 +38,7 @@ __u64 dropped;
 __u64 failed;
 struct ronbus_counters counters;
 
-/* With nothing behind it: a map of its own. */
+/* With nothing after its end: a map of its own. */
 __u64 alone SEC(".data.alone");
 
 SEC("syscall")

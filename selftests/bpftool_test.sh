@@ -51,7 +51,7 @@ await() {
 	tries=0
 	until "$@" >/dev/null 2>&1; do
 		tries=$((tries + 1))
-		[ $tries -lt 100 ] || { echo "in vain: $*"; return 1; }
+		[ $tries -lt 100 ] || { echo "no success: $*"; return 1; }
 		sleep 0.2
 	done
 }

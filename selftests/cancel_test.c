@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * RONBUS_IOC_CANCEL on those who sleep in a system call; for waits in io_uring see uring_test.
+ * RONBUS_IOC_CANCEL of calls that sleep in the kernel; for waits in io_uring see uring_test.
  */
 #include <pthread.h>
 
@@ -116,7 +116,7 @@ static bool sleeper_start(struct sleeper *sleeper, const struct subscriber *s)
 		EXPECT_EQ(with, (sleeper)->ret);                                             \
 	} while (0)
 
-/* Everybody who waits for this subscriber, but pollers, and nobody of another. */
+/* All that wait for this subscriber, except pollers, and none that wait for another. */
 TEST_F(cancel, ends_waits)
 {
 	struct sleeper sleepers[4] = {
@@ -246,7 +246,7 @@ TEST(stop_a_thread_embedded)
 
 /* ---- between two waits of a call ---------------------------------------------------------- */
 
-/* One who waits in ronbus_recv(), and one who publishes what is for others, so that it wakes. */
+/* One thread waits in ronbus_recv(); another publishes for others, which wakes the first. */
 struct caller {
 	struct ronbus *bus;
 	struct ronbus_sub *sub;

@@ -51,7 +51,7 @@ static int by_epoll(FIXTURE_DATA(ways) * self)
 	return epoll_wait(self->epoll, &event, 1, -1) == 1 && event.events & EPOLLIN ? 0 : -EIO;
 }
 
-/* Edges come to who has armed: the disciplined loop of libronbus.h. */
+/* Only an armed subscriber sees edges: the disciplined loop of libronbus.h. */
 static int by_epoll_edge(FIXTURE_DATA(ways) * self)
 {
 	int ret = do_ioctl(self->sub.m.fd, RONBUS_IOC_ARM, NULL);
@@ -224,7 +224,7 @@ TEST_F(ways, enough)
 		wait_for(_metadata, self, variant->wait, 4);
 		/*
 		 * With a timer that does not go off there is one wake-up, for the last of them; or
-		 * none, if all came between arming and the look behind it.
+		 * none, if all came between arming and the look after it.
 		 */
 		EXPECT_LE(wakes(self, RONBUS_WAKE_DATA), i);
 	}
@@ -240,7 +240,7 @@ TEST_F(ways, timer)
 	ASSERT_EQ(0, coalesce(self->sub.m.fd, 4, COALESCE_SOON));
 	for (i = 1; i <= 20; i++) {
 		wait_for(_metadata, self, variant->wait, 1);
-		/* Or none, if the time has passed between arming and the look behind it. */
+		/* Or none, if the time has passed between arming and the look after it. */
 		EXPECT_LE(wakes(self, RONBUS_WAKE_TIMER), i);
 	}
 	EXPECT_LT(0, wakes(self, RONBUS_WAKE_TIMER));
@@ -281,7 +281,7 @@ static void *cancel_it(void *arg)
 
 	while (RB_READ(&sub->m.page->wake_next) == ~0ULL)
 		sched_yield();
-	/* What it sleeps in comes right behind; who cancels says so until it is heard. */
+	/* The call that it sleeps in comes next: cancel until the reader has noticed. */
 	while (!RB_READ(&sub->m.self->reserved0[0])) {
 		do_ioctl(sub->m.fd, RONBUS_IOC_CANCEL, NULL);
 		sched_yield();

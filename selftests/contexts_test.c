@@ -566,7 +566,7 @@ static void *read_once(void *arg)
 	return NULL;
 }
 
-/* Who does not want to wait does not wait for another reader's page fault either. */
+/* A call that does not wait does not wait for another reader's page fault either. */
 TEST_F(contexts, reader_that_faults_holds_up_nobody)
 {
 	struct uffdio_register reg = { .mode = UFFDIO_REGISTER_MODE_MISSING };

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Publishers and subscribers that die, or stop, at the worst moment: nobody else is held up, and
- * nothing stays behind. kill_test does the moments that have no name.
+ * nothing is left over. kill_test does the moments that have no name.
  *
  * The ring header marks the moments with RB_STEP(). Here a publisher stops itself at a chosen one,
  * so that each is hit for certain; what the parent does then (kill, continue) is the test.
@@ -233,7 +233,7 @@ static bool step_committed(int step)
 	return step == RONBUS_STEP_COMMITTED || step == RONBUS_STEP_NOTIFYING;
 }
 
-/* The bus ends, and with it the reader, who has nothing to complain about. */
+/* The bus ends, and with it the reader, which reports no error. */
 #define EXPECT_READER_CONTENT()                           \
 	do {                                              \
 		EXPECT_EQ(0, bus_seal(self->bus));        \
@@ -257,7 +257,7 @@ TEST_F(step, killed)
 	ASSERT_EQ(0, kill(self->victim, SIGKILL));
 	EXPECT_EQ(-SIGKILL, child_status(self->victim));
 
-	/* What it held is a hole by now; who slept has been woken. */
+	/* What it held is a hole by now; sleepers have been woken. */
 	ASSERT_EQ(0, fd_stats(self->bus, RONBUS_STATS_BUS, &after));
 	EXPECT_EQ(0, after.publishers);
 	EXPECT_EQ(committed ? 0 : 1, after.counters.repairs_total);
@@ -272,7 +272,7 @@ TEST_F(step, killed)
 	EXPECT_EQ(BEFORE + committed, after.counters.delivered_total);
 	EXPECT_EQ(0, after.counters.receiver_lag_total);
 
-	/* The next one gets its number, and goes on behind it: more than a lap. */
+	/* The next one gets its number, and goes on after it: more than a lap. */
 	ASSERT_EQ(0, publisher_join(&next, self->bus, RONBUS_PUBLISHER_MAPPED));
 	EXPECT_EQ(self->shared->id, next.id);
 	for (i = 0; i < 3 * SLOTS; i++) {
@@ -325,7 +325,7 @@ TEST_F(step, stopped)
 				ASSERT_TRUE(wait_until(reader_count(self->log) == BEFORE + 2 + i));
 			}
 		}
-		/* So does the reader, who has given the position up. */
+		/* So does the reader, which has given the position up. */
 		ASSERT_TRUE(wait_until(reader_saw(self->log, 100 + 3 * SLOTS - 1) == 1));
 		ASSERT_TRUE(wait_until(reader_armed(self->bus, self->log)));
 		n = 3 * SLOTS;
@@ -531,7 +531,7 @@ static int drain_batch(struct subscriber *s, u64 from, u64 *last)
 	return n;
 }
 
-/* Stopped for more than a lap of others' messages: they go on, and it goes on behind them. */
+/* Stopped for more than a lap of others' messages: they go on, and it goes on after them. */
 TEST_F(batch, stopped)
 {
 	bool exclusive = variant->bus_flags & RONBUS_BUS_EXCLUSIVE;
@@ -759,7 +759,7 @@ TEST_F(gone, with_every_slot)
 	ASSERT_EQ(0, publisher_join(&other, self->bus, RONBUS_PUBLISHER_MAPPED));
 	ASSERT_EQ(0, hold(&p, SLOTS));
 	EXPECT_EQ(0, fd_arm(self->s.m.fd));
-	/* Who gives up has overtaken the subscriber, and wakes it. It sleeps again a lap on. */
+	/* A publisher gives up: it has overtaken the subscriber, and wakes it. */
 	EXPECT_EQ(-EAGAIN, publish_number(&other, 1));
 	EXPECT_FALSE(subscriber_armed(&self->s));
 	EXPECT_EQ(-EAGAIN, subscriber_read(&self->s, &msg));
@@ -810,7 +810,7 @@ TEST_F(gone, others_keep_theirs)
 	EXPECT_EQ(2, stats.counters.repairs_total);
 }
 
-/* A publisher that only ever leaves in order repairs nothing and wakes only those who sleep. */
+/* A publisher that only ever leaves in order repairs nothing and wakes only sleepers. */
 TEST_F(gone, in_order)
 {
 	struct ronbus_stats stats;

@@ -13,7 +13,7 @@
 #define EDGE RONBUS_F_EDGE_NOTIFY
 #define BASELINE 0
 
-/* How publishers publish, and who is told. */
+/* How publishers publish, and which subscribers they notify. */
 struct way {
 	u32 bus_flags;
 	u32 publisher_flags;
@@ -93,7 +93,7 @@ FIXTURE_TEARDOWN(deliver)
 		ASSERT_EQ(-EAGAIN, read(s, &__msg)); \
 	} while (0)
 
-/* Several laps, never more than a lap behind. */
+/* Several laps; the reader is never more than a lap late. */
 TEST_F(deliver, in_order)
 {
 	u64 total = self->cap <= 4096 ? 3 * self->cap + 7 : self->cap + 7;
@@ -133,8 +133,8 @@ TEST_F(deliver, in_order)
 /* Overtaken by so many positions: that is what was lost, and the newest lap is all there. */
 TEST_F(deliver, exact_lag)
 {
-	u64 behind[] = { 0, 1, 2, self->cap - 1, self->cap, self->cap + 1, 3 * self->cap + 2 };
-	size_t i, rounds = self->cap <= 64 ? ARRAY_SIZE(behind) : 2;
+	u64 excess[] = { 0, 1, 2, self->cap - 1, self->cap, self->cap + 1, 3 * self->cap + 2 };
+	size_t i, rounds = self->cap <= 64 ? ARRAY_SIZE(excess) : 2;
 	u64 sent = 0, lost = 0, n;
 	struct subscriber s, k;
 
@@ -142,12 +142,12 @@ TEST_F(deliver, exact_lag)
 	ASSERT_EQ(0, subscriber_join(&k, self->bus, RONBUS_START_LATEST, 0));
 	ASSERT_EQ(0, fd_nonblock(k.m.fd));
 	for (i = 0; i < rounds; i++) {
-		PUBLISH(sent, self->cap + behind[i]);
-		sent += self->cap + behind[i];
-		lost += behind[i];
+		PUBLISH(sent, self->cap + excess[i]);
+		sent += self->cap + excess[i];
+		lost += excess[i];
 		for (n = 0; n < self->cap; n++) {
 			u64 number = sent - self->cap + n;
-			u64 loss = n ? 0 : behind[i];
+			u64 loss = n ? 0 : excess[i];
 
 			EXPECT_MESSAGE(subscriber_read, &s, number, self->cap + number, loss);
 			EXPECT_MESSAGE(subscriber_read_kernel, &k, number, self->cap + number,
@@ -170,7 +170,7 @@ TEST_F(deliver, exact_lag)
 
 /*
  * Any mixture of publishing and reading has one right outcome: a reader is at its cursor, or a lap
- * behind the bus if it was slower.
+ * too late for the ring if it was slower.
  */
 TEST_F(deliver, any_mixture)
 {
@@ -234,7 +234,7 @@ TEST_F(deliver, late_join)
 	ASSERT_EQ(0, subscriber_join(&first, self->bus, RONBUS_START_LATEST, 0));
 	PUBLISH(0, old);
 
-	/* Behind all that was published before. */
+	/* After all that was published before. */
 	ASSERT_EQ(0, subscriber_join(&s, self->bus, RONBUS_START_LATEST, 0));
 	EXPECT_EQ(tail, s.start);
 	EXPECT_EQ(tail, subscriber_cursor(&s));
@@ -360,7 +360,7 @@ TEST_F(deliver, end_of_bus)
 	EXPECT_EQ(-ESHUTDOWN, fd_publisher(self->bus, RONBUS_PUBLISHER_MAPPED, NULL));
 	subscriber_leave(&k);
 
-	/* Who comes now still finds what is left. */
+	/* A subscriber that comes now still finds what is left. */
 	ASSERT_EQ(0, subscriber_join(&k, self->bus, RONBUS_START_OLDEST, 0));
 	EXPECT_MESSAGE(subscriber_read_kernel, &k, 0, self->cap, 0);
 	subscriber_leave(&k);
@@ -534,7 +534,7 @@ TEST_F(payload, every_length)
 	ASSERT_EQ(0, subscriber_join(&s, self->bus, RONBUS_START_LATEST, 0));
 	ASSERT_EQ(0, subscriber_join(&k, self->bus, RONBUS_START_LATEST, 0));
 	ASSERT_EQ(0, fd_nonblock(k.m.fd));
-	/* Up, and down again: what a longer one left behind is not to be seen. */
+	/* Up, and down again: the rest of a longer message is never seen. */
 	for (round = 0; round < 2 * max;
 	     round += round % max < 40 || round % max + 41 > max ? 1 : 40) {
 		long want;
@@ -637,8 +637,8 @@ static void crowd_start(struct crowd *c)
 		nap();
 }
 
-/* The number of a message: who in the upper half, which in the lower. */
-static int crowd_publish(struct crowd *c, int bus, u32 flags, u64 who)
+/* The number of a message: its publisher in the upper half, a count in the lower. */
+static int crowd_publish(struct crowd *c, int bus, u32 flags, u64 mine)
 {
 	struct publisher p;
 	u64 i;
@@ -647,17 +647,17 @@ static int crowd_publish(struct crowd *c, int bus, u32 flags, u64 who)
 		return 1;
 	crowd_start(c);
 	for (i = 0; i < CROWD_MESSAGES; i++) {
-		if (publish_number(&p, who << 32 | i) != 1)
+		if (publish_number(&p, mine << 32 | i) != 1)
 			return 2;
 		/* Let the readers keep up for the most part, but not always. */
-		if (i % 32 == who && i % 256 < 192)
+		if (i % 32 == mine && i % 256 < 192)
 			nap();
 	}
 	publisher_leave(&p);
 	return 0;
 }
 
-static int crowd_read(struct crowd *c, int bus, int who, bool kernel)
+static int crowd_read(struct crowd *c, int bus, int mine, bool kernel)
 {
 	u64 next[CROWD_PUBLISHERS] = { 0 }, position = 0;
 	struct subscriber s;
@@ -693,16 +693,16 @@ got:
 			c->disorder++;
 		next[publisher] = i + 1;
 		position = msg.position;
-		c->got[who]++;
-		c->lost[who] += msg.lost;
+		c->got[mine]++;
+		c->lost[mine] += msg.lost;
 		if (position - CROWD_SLOTS < ARRAY_SIZE(c->seen[0]))
-			c->seen[who][position - CROWD_SLOTS] = number + 1;
+			c->seen[mine][position - CROWD_SLOTS] = number + 1;
 	}
 	if (ret)
 		return 2;
 	if (!subscriber_identity(&s))
 		return 3;
-	if (c->got[who] != s.m.self->delivered || c->lost[who] > s.m.self->lost)
+	if (c->got[mine] != s.m.self->delivered || c->lost[mine] > s.m.self->lost)
 		return 4;
 	subscriber_leave(&s);
 	return 0;

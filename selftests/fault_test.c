@@ -20,7 +20,7 @@
 #define REFCNT "/sys/module/ronbus/refcnt"
 #define DEBUGFS "/sys/kernel/debug/"
 
-enum who {
+enum role {
 	CONTROL,
 	BUS,
 	PUB,
@@ -77,7 +77,7 @@ struct world {
  * @before: gets ready, if there is something to do
  * @act: the call, with faults: its result or -errno
  * @after: says whether all is as the result says, 0 or -errno; and tidies up
- * @who: the fd that it is made on
+ * @role: the fd that it is made on
  * @arg: an argument
  * @result: without a fault: 0 for no error, or the error
  * @errors: with one; the first it is bound to meet
@@ -88,7 +88,7 @@ struct act {
 	int (*before)(struct world *w, const struct act *act);
 	long (*act)(struct world *w, const struct act *act);
 	int (*after)(struct world *w, const struct act *act, long ret);
-	enum who who;
+	enum role role;
 	unsigned long arg;
 	int result;
 	int errors[4];
@@ -170,7 +170,7 @@ static long act_open(struct world *w, const struct act *act)
 
 static long act_ioctl(struct world *w, const struct act *act)
 {
-	return do_ioctl(w->fd[act->who], act->arg, w->buf);
+	return do_ioctl(w->fd[act->role], act->arg, w->buf);
 }
 
 static long act_create(struct world *w, const struct act *act)
@@ -222,7 +222,7 @@ static long act_subscribe(struct world *w, const struct act *act)
 	return fd_subscribe(w->fd[BUS], RONBUS_START_LATEST, 0, NULL);
 }
 
-/* Who has not joined is not there, and has not ended the bus by leaving it. */
+/* A member that has not joined is not there, and has not ended the bus by leaving it. */
 static int after_join(struct world *w, const struct act *act, long ret)
 {
 	const struct ronbus_info *was = &w->info[BUS];
@@ -278,7 +278,7 @@ static long act_stats(struct world *w, const struct act *act)
 {
 	struct ronbus_stats stats;
 
-	return fd_stats(w->fd[act->who], (u32)act->arg, &stats);
+	return fd_stats(w->fd[act->role], (u32)act->arg, &stats);
 }
 
 static long act_publish(struct world *w, const struct act *act)
@@ -392,7 +392,7 @@ static int after_read(struct world *w, const struct act *act, long ret)
 
 static long act_fdinfo(struct world *w, const struct act *act)
 {
-	long ret = pread(w->fdinfo[act->who], w->buf, sizeof(w->buf), 0);
+	long ret = pread(w->fdinfo[act->role], w->buf, sizeof(w->buf), 0);
 
 	return ret < 0 ? -errno : ret;
 }
@@ -445,7 +445,7 @@ static int after_epoll_wait(struct world *w, const struct act *act, long ret)
 
 static size_t map_bytes(const struct world *w, const struct act *act)
 {
-	const struct ronbus_info *info = &w->info[act->who];
+	const struct ronbus_info *info = &w->info[act->role];
 
 	return act->arg == RONBUS_MMAP_INFO   ? info->info_bytes
 	       : act->arg == RONBUS_MMAP_RING ? info->ring_bytes
@@ -454,10 +454,10 @@ static size_t map_bytes(const struct world *w, const struct act *act)
 
 static long act_map(struct world *w, const struct act *act)
 {
-	bool writable = act->arg == RONBUS_MMAP_SELF || act->who == MAPPED;
+	bool writable = act->arg == RONBUS_MMAP_SELF || act->role == MAPPED;
 
-	w->map = fd_map(w->fd[act->who], map_bytes(w, act), PROT_READ | (writable ? PROT_WRITE : 0),
-			act->arg);
+	w->map = fd_map(w->fd[act->role], map_bytes(w, act),
+			PROT_READ | (writable ? PROT_WRITE : 0), act->arg);
 	return w->map == MAP_FAILED ? -errno : 0;
 }
 
@@ -490,9 +490,9 @@ static int after_unmap(struct world *w, const struct act *act, long ret)
 
 static int before_close(struct world *w, const struct act *act)
 {
-	w->scratch = (int)(act->who == BUS   ? act_create(w, act)
-			   : act->who == SUB ? act_subscribe(w, act)
-					     : act_publisher(w, act));
+	w->scratch = (int)(act->role == BUS   ? act_create(w, act)
+			   : act->role == SUB ? act_subscribe(w, act)
+					      : act_publisher(w, act));
 	return w->scratch < 0 ? w->scratch : 0;
 }
 
@@ -509,7 +509,7 @@ static struct io_uring_sqe *command(struct world *w, const struct act *act, cons
 
 	if (!sqe)
 		abort();
-	io_uring_prep_rw(IORING_OP_URING_CMD, sqe, w->fd[act->who], NULL, 0, 0);
+	io_uring_prep_rw(IORING_OP_URING_CMD, sqe, w->fd[act->role], NULL, 0, 0);
 	sqe->cmd_op = (u32)act->arg;
 	memcpy(sqe->cmd, payload, 16);
 	return sqe;
@@ -550,7 +550,7 @@ static int before_uring_poll(struct world *w, const struct act *act)
 
 	if (!sqe)
 		abort();
-	io_uring_prep_poll_add(sqe, w->fd[act->who], POLLIN);
+	io_uring_prep_poll_add(sqe, w->fd[act->role], POLLIN);
 	return 0;
 }
 
@@ -584,7 +584,7 @@ static int after_uring(struct world *w, const struct act *act, long ret)
 	if (ret < 0 && io_uring_submit(&w->ring) != 1)
 		return -EIO;
 	/* What waits gets something to see. */
-	if (act->who == SUB && send_some(w, 1) != 1)
+	if (act->role == SUB && send_some(w, 1) != 1)
 		return -EIO;
 	res = io_uring_wait_cqe_timeout(&w->ring, &cqe, &timeout);
 	if (res)
@@ -592,7 +592,7 @@ static int after_uring(struct world *w, const struct act *act, long ret)
 	res = cqe->res;
 	io_uring_cqe_seen(&w->ring, cqe);
 	note(w, act, res);
-	if (act->who == PUB && res > 0)
+	if (act->role == PUB && res > 0)
 		w->next += (u64)res;
 	return allowed(act, res) ? drain(w) : res;
 }
@@ -642,14 +642,16 @@ static const struct act acts[] = {
 	{ "notify", NULL, act_notify, after_notify, .errors = COPY },
 	{ "wait, with a message", before_messages, act_wait, after_messages, SUB, 1,
 	  .errors = COPY },
-	{ "wait, in vain", NULL, act_wait, NULL, SUB, 0, .result = -ETIMEDOUT, .errors = COPY },
+	{ "wait, nothing comes", NULL, act_wait, NULL, SUB, 0, .result = -ETIMEDOUT,
+	  .errors = COPY },
 	{ "arm", NULL, act_ioctl, NULL, SUB, RONBUS_IOC_ARM, .steadfast = true },
 	{ "cancel", NULL, act_ioctl, NULL, SUB, RONBUS_IOC_CANCEL, .steadfast = true },
 	{ "set an eventfd", NULL, act_eventfd, NULL, SUB, 1, .errors = COPY },
 	{ "set no eventfd", NULL, act_eventfd, NULL, SUB, 0, .errors = COPY },
 	{ "set topics", NULL, act_topics, after_topics, SUB, 1, .errors = COPY },
 	{ "read", before_messages, act_read, after_read, SUB, 3, .errors = COPY },
-	{ "read, in vain", NULL, act_read, NULL, SUB, 0, .result = -EAGAIN, .steadfast = true },
+	{ "read, nothing there", NULL, act_read, NULL, SUB, 0, .result = -EAGAIN,
+	  .steadfast = true },
 	{ "fdinfo of a bus", NULL, act_fdinfo, NULL, BUS, .errors = COPY_FIRST },
 	{ "fdinfo of a publisher", NULL, act_fdinfo, NULL, PUB, .errors = COPY_FIRST },
 	{ "fdinfo of a subscriber", NULL, act_fdinfo, NULL, SUB, .errors = COPY_FIRST },
@@ -717,7 +719,7 @@ static int inject(const struct world *w, unsigned int n)
 	return pwrite(w->nth, text, (size_t)len, 0) == len ? 0 : -errno;
 }
 
-/* Has it? Reading the number and writing it has steps of its own, behind the others. */
+/* Has it? Reading the number and writing it has steps of its own, after the others. */
 static bool injected(const struct world *w, unsigned int n)
 {
 	char text[16] = "";

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Members that mean harm: what they cannot do, and whom they cannot do it to. While each of them
- * tries, another bus runs beside it whose subscriber accounts for every position: on that bus
+ * Members that mean harm: what they cannot do, and which others they cannot reach. While each of
+ * them tries, another bus runs beside it whose subscriber accounts for every position: on that bus
  * nothing may happen at all. On their own bus there may happen what ronbus(7) says under "Trust".
  *
  * RONBUS_SECONDS makes what is done by chance run so long; RONBUS_SEED repeats it.
@@ -453,7 +453,7 @@ static void way_recv(struct target *t)
 	recv(sockets[0], (void *)t->to, 8, 0);
 }
 
-/* Pages that a pipe was given, written behind by what comes next. */
+/* Pages that a pipe was given; the next write comes after them. */
 static void way_splice(struct target *t)
 {
 	struct iovec vec = { t->start, PAGE };
@@ -824,7 +824,7 @@ TEST_F(hostile, every_way_to_write)
 			TH_LOG("%s, ring, member %d", way->name, k);
 		}
 
-		/* In what may be written: only as long as it is mapped, and by who maps it. */
+		/* In what may be written: only as long as it is mapped, and by the process that maps it. */
 		if (!way->lasting)
 			continue;
 		EXPECT_EQ(0, try_in_mapping(way, &p.m, p.m.ring.head, p.m.info.ring_bytes,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Topics: what is delivered is what was addressed, through a mapping and by system call; and who is
- * not woken for what others want, in every way there is to wait.
+ * Topics: what is delivered is what was addressed, through a mapping and by system call; and no
+ * subscriber is woken for what only others want, in every way there is to wait.
  */
 #include "../userlib/test/interest.h"
 
@@ -145,7 +145,7 @@ TEST_F(topics, refused)
 	close(bus);
 }
 
-/* Nothing is there for who wants none of it: not to read, not to poll, not to wait for. */
+/* A subscriber that wants none of it finds nothing to read, to poll or to wait for. */
 TEST_F(topics, quiet)
 {
 	struct ronbus_stats stats = { .which = self->sub.index };

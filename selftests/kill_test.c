@@ -168,7 +168,7 @@ static unsigned int stride(u64 *random, unsigned int most)
 }
 
 /*
- * Whatever the dead one had done: who slept in front of something is awake, the messages that were
+ * Whatever the dead one had done: sleepers with something to read are awake, the messages that were
  * committed are there, in order and whole, and the next lap has no gap.
  */
 TEST_F_TIMEOUT(instruction, publisher, 600)
@@ -233,7 +233,7 @@ TEST_F_TIMEOUT(instruction, publisher, 600)
 		ASSERT_TRUE(subscriber_identity(&self->s));
 		steps += stride(&self->random, variant->stride);
 	}
-	/* It was hit before, between, and behind. */
+	/* It was hit before, between, and after. */
 	EXPECT_LT(0, repairs);
 	EXPECT_LE(variant->batch, survived);
 	EXPECT_GT(deaths * variant->batch, survived);
@@ -584,7 +584,7 @@ TEST_F_TIMEOUT(storm, random_deaths, 14400)
 	EXPECT_EQ(self->lives, self->deaths[0] + self->deaths[1] + self->deaths[2] +
 				       self->deaths[3] + self->deaths[4] + self->deaths[5]);
 
-	/* Nobody is there any more but the survivors, who are not stuck; nothing is held. */
+	/* Only the survivors are there, and they are not stuck; nothing is held. */
 	ASSERT_TRUE(wait_until(all_idle(self->bus, self->survivors)));
 	ASSERT_EQ(0, fd_stats(self->bus, RONBUS_STATS_BUS, &stats));
 	EXPECT_EQ(2, __builtin_popcountll(stats.subscribers));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What lives how long: fds that are copied, passed on and forgotten, the memory behind them, the
+ * What lives how long: fds that are copied, passed on and forgotten, the memory they stand for, the
  * module itself.
  *
  * RONBUS_KO names the module's file, for the tests that load it again.
@@ -574,7 +574,7 @@ TEST_F(module, goes_while_traced)
 	}
 }
 
-/* What is left of this program behind exec: no fd that the module made. */
+/* What is left of this program after exec: no fd that the module made. */
 static int count_fds(void)
 {
 	char path[64], target[256];

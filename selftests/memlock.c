@@ -19,7 +19,7 @@
 
 #define PAGES_MOST (1UL << 30)
 
-/* The limit does not bind who may lock memory. */
+/* The limit does not bind a process that may lock memory. */
 static int drop_capability(void)
 {
 	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Mappings: who gets which part with which rights, and what happens to a mapping afterwards.
+ * Mappings: which member gets which part with which rights, and what happens to it afterwards.
  */
 #include <arpa/inet.h>
 #include <linux/futex.h>
@@ -441,7 +441,7 @@ TEST_F(map, mremap)
 	}
 }
 
-/* A mapping moved in vain leaves the count of mappings as it was: its end is still seen. */
+/* A move that fails leaves the count of mappings as it was: its end is still seen. */
 TEST_F(map, mremap_and_repair)
 {
 	struct ronbus_stats stats;

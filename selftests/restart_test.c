@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Publishers and subscribers that start in any order, and again: names and who has them, waiting
- * for a bus and for a subscriber, messages that wait for one who comes later. On both transports,
+ * Publishers and subscribers that start in any order, and again: names and their owners, waiting
+ * for a bus and for a subscriber, messages that are kept for a later subscriber. On both transports,
  * where both have it.
  */
 #include <pthread.h>
@@ -705,7 +705,7 @@ TEST(supervisor)
 	EXPECT_EQ(0, status);
 }
 
-/* ---- who is there ----------------------------------------------------------------------- */
+/* ---- which members are there ------------------------------------------------------------ */
 
 static void *subscribe_later(void *arg)
 {
@@ -838,7 +838,7 @@ TEST(capacity_for)
 	EXPECT_EQ(RONBUS_CAPACITY_MAX, ronbus_capacity_for(~0ULL, ~0ULL));
 }
 
-/* ---- those who come later ---------------------------------------------------------------- */
+/* ---- members that come later -------------------------------------------------------------- */
 
 FIXTURE(retain)
 {

@@ -419,8 +419,8 @@ static inline int publisher_claim(struct publisher *p, struct ronbus_claim *clai
 }
 
 /*
- * Wake who has to be woken, behind the last message: the audience as it is now, since somebody who
- * joined meanwhile may have found the message being written, and sleep. And the one it is for, who
+ * Wake sleepers after the last message: the audience as it is now, since a subscriber that joined
+ * meanwhile may have found the message being written, and sleep. And the one it is for, which
  * may not want the topic any more. And somebody may have all that he waits for, up to @next.
  */
 static inline int publisher_wake(struct publisher *p, u32 topic, u64 audience, u64 next)
@@ -446,7 +446,7 @@ static inline int publisher_wake(struct publisher *p, u32 topic, u64 audience, u
 
 /*
  * A message is given up. On the way to that, slots that are held were marked as passed by, and
- * somebody may sleep in front of one: he has something to look at now.
+ * a subscriber may sleep at one: it has something to look at now.
  */
 static inline int publisher_gave_up(struct publisher *p)
 {
@@ -612,7 +612,7 @@ struct subscriber {
  * @lost: positions lost since the message before
  * @len: bytes
  * @topic: its topic
- * @publisher: who wrote it
+ * @publisher: the number of its publisher
  * @time: when, with RONBUS_F_TIME; not filled in by subscriber_read_kernel()
  * @data: its bytes
  */

@@ -54,7 +54,7 @@ members() { # SESSION
 	done
 }
 
-# Where the threads of a process are; who runs has no stack in /proc, but in the kernel's log.
+# Where the threads of a process are; one that runs has no stack in /proc, only in the kernel's log.
 where_it_is() { # DIRECTORY
 	echo "# killed, and still there after $patience s:"
 	for task in "$1"/task/[0-9]*; do
@@ -66,7 +66,7 @@ where_it_is() { # DIRECTORY
 	dmesg | sed -n '/sysrq: Show backtrace/h; //!H; ${x; s/\n/\n#   /g; s/^/#   /; p}'
 }
 
-# A program that runs out of time may leave children behind, in groups of their own. They would keep
+# A program that runs out of time may leave children, in groups of their own. They would keep
 # their buses, and what follows would fail.
 patience=20
 end_session() { # SESSION

@@ -253,7 +253,7 @@ TEST_F(same_bus, everybody_is_woken)
 			}
 			break;
 		}
-		/* Who does not sleep is served as well. */
+		/* A subscriber that does not sleep is served as well. */
 		EXPECT_TRUE(wait_until(__atomic_load_n(&self->greedy.woken, __ATOMIC_ACQUIRE) >
 				       greedy));
 		RB_WRITE(&self->shared->flood, 0);

@@ -210,7 +210,7 @@ TEST_F(stats, dropped_and_repaired)
 	EXPECT_MOVED({ "dropped_total", 0 });
 	EXPECT_EQ(-EAGAIN, publish_number(&self->pub, 0));
 	EXPECT_EQ(-EAGAIN, publish_number(&self->pub, 0));
-	/* Who slept in front of a held slot has been overtaken; without EDGE_NOTIFY all are told. */
+	/* A sleeper at a held slot has been overtaken; without EDGE_NOTIFY all are notified. */
 	EXPECT_MOVED({ "dropped_total", 2 }, { "notify_calls_total", MAPPED && !EDGE ? 2 : 0 },
 		     { "notify_sends_total", EDGE ? 0 : 2 }, { "wakes_total{data}", EDGE ? 0 : 2 });
 	/* Armed, so that there is somebody to wake; it has been overtaken, though. */
@@ -397,7 +397,7 @@ TEST_F(stats, own_pages)
 	}
 }
 
-/* Who leaves takes nothing back. */
+/* A member that leaves takes no count with it. */
 /**
  * struct counting - what two that count at the same time tell each other
  * @page: the child has its mapping

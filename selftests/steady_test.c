@@ -2,8 +2,8 @@
 /*
  * The steady state: while subscribers keep up, publishing and receiving are no business of the
  * kernel's. Publisher and subscriber are processes that may make no system call at all, and a
- * filter kills who makes one. That subscribers keep up is not hoped for: the publisher looks how
- * far they are.
+ * filter kills a process that makes one. That subscribers keep up is not hoped for: the publisher
+ * looks how far they are.
  */
 #include <linux/filter.h>
 #include <linux/seccomp.h>

@@ -92,7 +92,7 @@ static void trace_look(FIXTURE_DATA(trace) * self)
 	self->text = read_file(INSTANCE "/trace");
 }
 
-/* The next line behind @from with event @name of bus @id, or NULL. */
+/* The next line after @from with event @name of bus @id, or NULL. */
 static const char *next_event(const char *from, const char *name, u64 id)
 {
 	char event[64], bus[32];
@@ -320,7 +320,7 @@ TEST_F(trace, arm_notify_wake_ready)
 	EXPECT_EQ(1, count_events(self->text, "ready", self->id));
 }
 
-/* Who was armed before anybody traced was so for an unknown time. */
+/* A subscriber that was armed before tracing began was so for an unknown time. */
 TEST_F(trace, no_delay_from_before)
 {
 	const char *line;
@@ -479,7 +479,7 @@ TEST_F(trace, looked_at_now_and_then)
 	})));
 }
 
-/* The last counts of who goes are told before he is gone. */
+/* The last counts of a member that goes are traced before it is gone. */
 TEST_F(trace, told_at_last)
 {
 	struct ronbus_stats bus;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Sleeping and waking: WAIT, read, poll, select, epoll, eventfd; who is woken, how often, and that
- * nobody is forgotten.
+ * Sleeping and waking: WAIT, read, poll, select, epoll, eventfd; which one is woken, how often, and
+ * that nobody is forgotten.
  *
  * Whether somebody sleeps is read in the armed word, not guessed from the clock.
  */
@@ -53,7 +53,7 @@ FIXTURE_TEARDOWN(wait)
 	close(self->control);
 }
 
-/* ---- somebody who sleeps, in a thread --------------------------------------------------- */
+/* ---- a sleeper, in a thread ------------------------------------------------------------- */
 
 /**
  * struct sleeper - a thread that does one thing that blocks
@@ -431,7 +431,7 @@ TEST_F(wait, read_sizes)
 
 	ASSERT_EQ(0, fd_nonblock(self->s.m.fd));
 	EXPECT_EQ(-EAGAIN, fd_read(self->s.m.fd, buf, sizeof(buf)));
-	/* Who does not want to sleep does not ask to be woken. */
+	/* A call that does not sleep does not ask to be woken. */
 	EXPECT_FALSE(subscriber_armed(&self->s));
 	ASSERT_EQ(5, publish_numbers(&self->pub, 0, 5, LEN, 5));
 	/* Not even one: it stays. */
@@ -1111,7 +1111,7 @@ TEST_F(race, publish_against_sleep)
 		}
 		ASSERT_TRUE(ready == 0 || ready == 1);
 		ASSERT_TRUE(spin_until(__atomic_load_n(&self->done, __ATOMIC_ACQUIRE) == round));
-		/* The message is there and its publisher is done: who was armed is no longer. */
+		/* The message is there and its publisher is done: the subscriber is not armed any more. */
 		ASSERT_FALSE(subscriber_armed(&self->s))
 		TH_LOG("round %llu", (unsigned long long)round);
 		ASSERT_EQ(1, subscriber_read(&self->s, &msg));

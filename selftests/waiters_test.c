@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Those who wait for a subscriber: how many may, who is told of the end, what ends them though the
- * ring says otherwise, and by which clock.
+ * Waiters of a subscriber: how many there may be, which are told of the end, what ends them though
+ * the ring says otherwise, and by which clock.
  */
 #include <liburing.h>
 #include <poll.h>
@@ -190,7 +190,7 @@ TEST_F(waiters, a_crowd_is_woken)
 	self->pub.m.fd = -1;
 }
 
-/* What hangs behind an eventfd is many as well, and each of them is told. */
+/* An eventfd can have many waiters as well, and each of them is told. */
 TEST_F(waiters, a_crowd_behind_an_eventfd_is_woken)
 {
 	int eventfd_ = eventfd(0, EFD_NONBLOCK), epolls[12 * WAITERS], i, round;

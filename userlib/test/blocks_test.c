@@ -122,7 +122,7 @@ static void in_turn(void **state)
 	bus_free(&bus);
 }
 
-/* Who does not read keeps nobody from publishing, and has the newest blocks. */
+/* A subscriber that does not read keeps nobody from publishing, and has the newest blocks. */
 static void stalled_reader(void **state)
 {
 	struct ronbus_block block;

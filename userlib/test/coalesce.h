@@ -160,7 +160,7 @@ static void coalesce_left_over(struct coalesce_case *c)
 	COALESCE_EXPECT(c, calls, COALESCE_STAT(c, notify_calls_total), 1);
 }
 
-/* Who never sleeps, but looks now and then. */
+/* A subscriber that never sleeps, but looks now and then. */
 static void coalesce_looker(struct coalesce_case *c)
 {
 	coalesce_after(c, COALESCE_MESSAGES, COALESCE_SOON);
@@ -232,7 +232,7 @@ static void coalesce_interest(struct coalesce_case *c)
 	COALESCE_EXPECT(c, read, coalesce_read(c, 99), 3);
 }
 
-/* Enough is there, but behind a message that is being written. */
+/* Enough is there, but after a message that is being written. */
 static void coalesce_behind(struct coalesce_case *c)
 {
 	struct ronbus_claim claim = { .pos = ronbus_ring_hint(&c->other->ring) };
@@ -336,7 +336,7 @@ static const struct {
 	{ "close", coalesce_close, 0 },
 	{ "change", coalesce_change, 0 },
 	{ "interest", coalesce_interest, RONBUS_F_INTEREST },
-	{ "behind", coalesce_behind, 0 },
+	{ "after a held slot", coalesce_behind, 0 },
 	{ "blocked", coalesce_blocked, RONBUS_F_INTEREST },
 	{ "overtaken", coalesce_overtaken, 0 },
 	{ "refused", coalesce_refused, 0 },

@@ -6,20 +6,12 @@
 #define _GNU_SOURCE
 #endif
 
-#include "test.h"
+#include "common.h"
 
-#include <errno.h>
 #include <poll.h>
-#include <pthread.h>
-#include <stdbool.h>
-#include <time.h>
-
-#include <libronbus.h>
 
 #define WATCHDOG 30000000000LL /* nanoseconds */
 #define CAPACITY 64U
-
-#define ok(call) assert_int_equal(call, 0)
 
 /**
  * struct fixture - a bus, its one subscriber, and what that hands on to
@@ -265,7 +257,7 @@ static void lost_in_the_queue(void **state)
 	}
 	assert_int_equal(take(f, 0, &got, &msg), RONBUS_LAGGED);
 	assert_int_equal(msg.lost, 40 - 16);
-	assert_int_equal(msg.position, CAPACITY + 1); /* behind the last one it got */
+	assert_int_equal(msg.position, CAPACITY + 1); /* after the last one it got */
 	for (value = 25; value < 41; value++)
 		expect(f, 0, value);
 
@@ -280,7 +272,7 @@ static void lost_in_the_queue(void **state)
 
 /* ---- waking --------------------------------------------------------------------------- */
 
-/* One wake-up a round and worker, however many messages; none for who does not sleep. */
+/* One wake-up a round and worker, however many messages; none for one that does not sleep. */
 static void one_wake(void **state)
 {
 	struct fixture *f = *state;

@@ -10,24 +10,15 @@
 #define _GNU_SOURCE
 #endif
 
-#include "test.h"
+#include "common.h"
 
-#include <errno.h>
-#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
-#include <stdbool.h>
 #include <sys/time.h>
-#include <time.h>
-#include <unistd.h>
-
-#include <libronbus.h>
 
 #define HANDLES (RONBUS_THREAD_ENTRIES + 1) /* of which two share an entry */
 #define SIGNALS 3000U
 #define SLEEPERS 2U
-
-#define ok(call) assert_int_equal(call, 0)
 
 static struct {
 	struct ronbus *bus[HANDLES];

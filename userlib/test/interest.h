@@ -5,10 +5,10 @@
  *
  * Threads publish messages of random topics. Threads subscribe, change their topics, leave and come
  * back, sleep whenever there is nothing, and keep what they saw: of each message where it stood, and
- * which positions were read over before it. A witness who wants everything keeps of each position
- * its topic and whom it was addressed to. The ring has room for all of it, so nothing is lost. At
- * the end each subscriber must have seen exactly what the witness says was for it, and the receivers
- * that publishers were told add up to what was addressed. Who sleeps on a message never ends, which
+ * which positions were skipped before it. A witness that wants everything keeps of each position
+ * its topic and its addressees. The ring has room for all of it, so nothing is lost. At the end
+ * each subscriber must have seen exactly what the witness says was for it, and the receivers that
+ * publishers were told add up to what was addressed. One that sleeps on a message never ends, which
  * a limit turns into a failure.
  *
  * Then a small ring at full speed, whose reader looks again and again at the position that is written
@@ -35,7 +35,7 @@
 #define INTEREST_TOPICS 5U
 #define INTEREST_LIMIT_NS (60 * 1000000000LL)
 
-/* Read over from @from, then @to delivered, or not if it was the end; and what was wanted then. */
+/* Skipped from @from, then @to delivered, or not if it was the end; and what was wanted then. */
 struct interest_seen {
 	__u64 from, to;
 	__u64 bit, topics, asked, joined;
@@ -48,7 +48,7 @@ struct interest_run {
 	unsigned int messages; /* of each publisher */
 	unsigned int batch; /* most a call */
 	__u64 capacity;
-	__u64 *ready; /* by position: whom it was addressed to, 0 for a hole */
+	__u64 *ready; /* by position: its addressees, 0 for a hole */
 	unsigned char *topic;
 	unsigned int here;
 	char wrong[256];
@@ -145,7 +145,7 @@ static void *interest_publisher(void *arg)
 
 /* ---- subscribing ---------------------------------------------------------------------- */
 
-/* Whom a message is for that was peeked at. */
+/* The addressees of a message that was peeked at. */
 static __u64 interest_ready(const struct ronbus_sub *sub, __u64 pos)
 {
 	const struct ronbus_words at = ronbus_ring_at(&sub->ring, pos);
@@ -154,7 +154,7 @@ static __u64 interest_ready(const struct ronbus_sub *sub, __u64 pos)
 	return ronbus_words_ready(&at, peeked);
 }
 
-/* Keeps whom each message is for. Returns at the end of the bus. */
+/* Keeps the addressees of each message. Returns at the end of the bus. */
 static void *interest_witness(void *arg)
 {
 	struct interest_thread *t = arg;
@@ -251,7 +251,7 @@ static int interest_drain(struct interest_thread *t, struct ronbus_sub *sub)
 	int ret = ronbus_drain(sub, interest_drained, &drain, 1 + interest_dice(t, 12),
 			       INTEREST_LIMIT_NS);
 
-	/* Behind the last one it may have passed over others. */
+	/* After the last one it may have skipped others. */
 	interest_saw(t, sub, drain.from, NULL);
 	return ret > 0 ? RONBUS_MESSAGE : ret;
 }
@@ -604,7 +604,7 @@ static void interest_commit(struct ronbus_pub *pub, __u64 pos, unsigned int topi
 		__ronbus_wake(pub, topic, 0, audience);
 }
 
-/* A message for others is being written when one for the sleeper is published behind it. */
+/* A message for others is being written when one for the sleeper is published after it. */
 static void interest_behind(struct interest_case *c)
 {
 	__u64 audience = RB_READ(&c->pub->info->audience[0]), pos = interest_claim(c->pub);
@@ -615,7 +615,7 @@ static void interest_behind(struct interest_case *c)
 	INTEREST_EXPECT(c, arm again, ronbus_arm(c->sub), 0);
 	interest_commit(c->pub, pos, 0, audience);
 	INTEREST_EXPECT(c, armed, interest_armed(c->sub), false);
-	INTEREST_EXPECT(c, the one behind, interest_next(c->sub), 1);
+	INTEREST_EXPECT(c, the one after it, interest_next(c->sub), 1);
 	/* Only then: with nothing being written, messages for others are no concern of it. */
 	INTEREST_EXPECT(c, arm at last, ronbus_arm(c->sub), 0);
 	INTEREST_EXPECT(c, for others, ronbus_publish(c->pub, 0, "", 0), 1);
@@ -638,7 +638,7 @@ static void interest_narrowed(struct interest_case *c)
 	INTEREST_EXPECT(c, next, interest_next(c->sub), -EAGAIN);
 }
 
-/* Addressed to one who has left, written when another has his bit, who never wanted the topic. */
+/* Addressed to one that left, written when another has its bit, which never wanted the topic. */
 static void interest_former(struct interest_case *c)
 {
 	__u64 audience = RB_READ(&c->pub->info->audience[1]);
@@ -776,7 +776,7 @@ static const struct {
 	const char *name;
 	void (*run)(struct interest_case *c);
 } interest_cases[] = {
-	{ "behind", interest_behind },	   { "narrowed", interest_narrowed },
+	{ "after", interest_behind },	   { "narrowed", interest_narrowed },
 	{ "former", interest_former },	   { "history", interest_history },
 	{ "drains", interest_drains },	   { "quiet", interest_quiet },
 	{ "counters", interest_counters }, { "refused", interest_refused },

@@ -35,7 +35,7 @@
 #define PROPERTY_BATCH (RONBUS_BATCH_MAX + 300U)
 #define PROPERTY_MESSAGES (PROPERTY_STEPS * PROPERTY_BATCH)
 
-/* A bus, and those who are there. */
+/* A bus, and its members. */
 struct property_side {
 	struct ronbus *bus;
 	struct ronbus_pub *pubs[PROPERTY_PUBS];
@@ -64,7 +64,7 @@ struct property_program {
 static struct {
 	__u16 len;
 	__u16 topic;
-	__u16 known; /* bytes that are known; behind them a block is named */
+	__u16 known; /* bytes that are known; after them a block is named */
 } property_log[PROPERTY_MESSAGES + 1];
 
 /* ---- chance --------------------------------------------------------------------------- */
@@ -119,7 +119,7 @@ static void property_fill(unsigned char *data, unsigned int len, __u64 number)
 	memcpy(data, all, len);
 }
 
-/* Whole, of the topic it was published to, and behind the last one. */
+/* Whole, of the topic it was published to, and after the last one. */
 static bool property_check_message(struct property_program *p, unsigned int i,
 				   const unsigned char *data, const struct ronbus_msg *msg)
 {
@@ -132,7 +132,7 @@ static bool property_check_message(struct property_program *p, unsigned int i,
 		return true;
 	memcpy(&number, data, sizeof(number));
 	if (number <= p->last[i] || number >= p->number)
-		return property_wrong(p, "subscriber %u got message %llu behind %llu", i, number,
+		return property_wrong(p, "subscriber %u got message %llu after %llu", i, number,
 				      p->last[i]);
 	p->last[i] = number;
 	property_fill(expected, property_log[number].known, number);
@@ -502,7 +502,7 @@ static bool property_read_many(struct property_program *p, unsigned int k)
 		    !property_same_message(p, k, what, data, &msgs[i], &msg))
 			return false;
 	}
-	/* Behind the last one it may have looked over holes already, as far as a look goes. */
+	/* After the last one it may have skipped holes already, as far as a look goes. */
 	if (ronbus_sub_position(p->side[0].subs[k]) != ronbus_sub_position(p->side[1].subs[k])) {
 		what = ronbus_try_recv(p->side[1].subs[k], data[1], PROPERTY_PAYLOAD, &msg);
 		if (what > 0)

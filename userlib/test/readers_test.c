@@ -9,8 +9,8 @@
  *
  * Two things are checked. What was committed is kept, and each subscriber must have received just
  * what was for it, or have been told of a loss. And each access of a subscriber to a word of a
- * slot is held to the rule: it comes behind an acquire of the slot's state (barrier B'), and what
- * was read is used only if behind a fence (barrier A') the state is the same.
+ * slot is held to the rule: it comes after an acquire of the slot's state (barrier B'), and what
+ * was read is used only if after a fence (barrier A') the state is the same.
  */
 static void on_load(const void *address, unsigned long long value, int order);
 static void on_store(const void *address);
@@ -25,7 +25,7 @@ static void on_fence(void) __attribute__((unused));
 
 #include <pthread.h>
 
-/* Who waits for a lock lets the others go on. */
+/* One that waits for a lock lets the others go on. */
 #define pthread_mutex_lock(lock)                              \
 	do {                                                  \
 		while (pthread_mutex_trylock(lock))           \
@@ -58,7 +58,7 @@ static void on_fence(void) __attribute__((unused));
 struct window {
 	bool acquired; /* its state, and it was READY */
 	bool unsure; /* a word was read since it was last known to be whole */
-	bool fenced; /* and a fence came behind that */
+	bool fenced; /* and a fence came after that */
 	__u64 state;
 };
 
@@ -290,7 +290,7 @@ static void run_publisher(struct coroutine *co)
 	publishing--;
 }
 
-/* For whom a topic is changes meanwhile. */
+/* The subscribers of a topic change meanwhile. */
 static void run_others(struct coroutine *co)
 {
 	(void)co;

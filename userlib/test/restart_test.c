@@ -9,20 +9,13 @@
 #define _GNU_SOURCE
 #endif
 
-#include "test.h"
-
-#include <errno.h>
-#include <pthread.h>
-
-#include <libronbus.h>
+#include "common.h"
 
 #define WHERE RONBUS_EMBEDDED
 #define BOTH (RONBUS_ACCESS_SUBSCRIBE | RONBUS_ACCESS_PUBLISH)
 #define READERS 3
 #define LIVES 300U
 #define EACH 3U
-
-#define ok(call) assert_int_equal(call, 0)
 
 static const struct ronbus_sub_options oldest = { .start = RONBUS_START_OLDEST };
 

@@ -189,7 +189,7 @@ static void test_late_hint_costs_looks_only(void **state)
 	assert_int_equal(publish(1), last + 1);
 }
 
-/* However far behind the hint is, and with slots held from older laps on the way. */
+/* However old the hint is, and with slots held from older laps on the way. */
 static void test_tail_is_found_from_any_hint(void **state)
 {
 	__u64 held = claim(3), last = 0;
@@ -355,7 +355,7 @@ static void test_stalled_slot_is_passed_by(void **state)
 		assert_int_equal(publish(2), pos);
 		expect(held, RONBUS_LOOK_EMPTY);
 	}
-	/* Its next lap belongs to nobody: a hole to readers. Who waited for the message lags. */
+	/* Its next lap belongs to nobody: a hole to readers. One that waited for the message lags. */
 	assert_int_equal(publish(2), passed + 1);
 	expect(passed, RONBUS_LOOK_HOLE);
 	expect_lag(held, held + 2);
@@ -431,7 +431,7 @@ static void test_budget_bounds_a_claim(void **state)
 
 static __u64 raced;
 
-/* Who had seen the slot BUSY before we claimed it marks it only now: our position may be passed. */
+/* One that had seen the slot BUSY before we claimed it marks it now: our position may be passed. */
 static void mark_late(int where)
 {
 	if (where != RONBUS_STEP_CLAIMED)
@@ -648,7 +648,7 @@ static void test_garbage_is_survived(void **state)
 
 /* ---- layout, and several messages at once --------------------------------------------- */
 
-static const struct ronbus_seen whatever; /* for who asks where a word is, and does not read it */
+static const struct ronbus_seen whatever; /* to ask where a word is, and not to read it */
 
 /* Each byte belongs to one word of one position; arrays begin on cache lines. */
 static void expect_places(__u32 capacity, __u32 payload)
@@ -800,7 +800,7 @@ static void test_wanted_of_a_run(void **state)
 	assert_int_equal(ronbus_ring_run_wanted(&ring, CAPACITY, &second, seen, &wanted), 3);
 	assert_int_equal(wanted, 5);
 	assert_int_equal(ronbus_state_owner(seen[1].state), 2);
-	second.asked = 1 << 2; /* addressed to it, and to one who had its bit */
+	second.asked = 1 << 2; /* addressed to it, and to one that had its bit */
 	assert_int_equal(ronbus_ring_run_wanted(&ring, CAPACITY, &second, seen, &wanted), 3);
 	assert_int_equal(wanted, 4);
 	second.joined = CAPACITY + 1; /* of what was there before, each has to be asked */
@@ -809,7 +809,7 @@ static void test_wanted_of_a_run(void **state)
 	assert_int_equal(ronbus_ring_run_wanted(&ring, CAPACITY + 1, &second, seen, &wanted), 2);
 	assert_int_equal(wanted, 2);
 	second.joined = 0;
-	at_fence = overwrite_second; /* nothing is said of it, nor of what is behind it */
+	at_fence = overwrite_second; /* nothing is said of it, nor of what is after it */
 	assert_int_equal(ronbus_ring_run_wanted(&ring, CAPACITY, &second, seen, &wanted), 1);
 	assert_int_equal(wanted, 0);
 }

@@ -3,7 +3,7 @@
  * schedule.h - coroutines of one thread, any of which may be stopped before each access
  *
  * To be included before every header with atomic accesses, for it puts access_point() in front of
- * them. Who goes on is thrown with dice whose seed is printed when something goes wrong. So this
+ * them. Dice choose which one goes on; their seed is printed when something goes wrong. So this
  * explores what the code does, one access at a time, under sequential consistency. A test may
  * define ON_LOAD(address, value, order), ON_STORE(address) and ON_FENCE() to look at what is
  * accessed; they run together with the access.

@@ -199,7 +199,8 @@ static void verify(const struct actor *reader)
 			continue;
 		}
 		check(reader->passed[pos] != 0, "a reader is stuck before a message");
-		check(reader->passed[pos] != SKIPPED, "a message published behind a reader");
+		check(reader->passed[pos] != SKIPPED,
+		      "a message published where a reader has passed");
 	}
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-only OR MIT
 /*
- * sleepers_test.c - who sleeps on "embedded:", and who wakes, one access at a time
+ * sleepers_test.c - sleeping and waking on "embedded:", one access at a time
  *
  * The transport runs as coroutines of one thread, its timers too, and each access to a shared word
  * may be the last of its coroutine for a while. Futexes and the clock are played: time goes on with
@@ -179,7 +179,7 @@ static int played_join(pthread_t thread)
 	return 0;
 }
 
-/* Takes a position, and does not get on with it: the next ones are behind it. */
+/* Takes a position, and does not get on with it: the next ones are after it. */
 static bool hold(struct ronbus_pub *pub)
 {
 	struct ronbus_claim claim = { .pos = ronbus_ring_hint(&pub->ring) };

@@ -5,11 +5,11 @@
  *	soak_test [--bus WHERE] [--publishes N] [--seconds S] [--publishers N] [--subscribers N]
  *		  [--capacity N] [--patience S] [--seed N]
  *
- * Publishers publish in bursts. Behind each burst nobody publishes before every subscriber has read
+ * Publishers publish in bursts. After each burst nobody publishes before every subscriber has read
  * all of it, since a wake-up that is lost would be made up for by the next message; then the next
  * burst begins while the subscribers go to sleep, sooner or later by a few instructions. They sleep
  * edge-triggered, without limit, and in the documented order: receive until there is nothing, arm,
- * and only then epoll_wait(). A watchdog looks on. If nothing moves any more it shows who stands
+ * and only then epoll_wait(). A watchdog looks on. If nothing moves any more it shows what stands
  * where, and that is the end.
  *
  * At the end, and between, the accounts must balance: positions passed by a subscriber are messages
@@ -287,7 +287,7 @@ static void publish_burst(struct publisher *me)
 	__atomic_fetch_add(&soak.published, me->accepted - before, __ATOMIC_RELAXED);
 }
 
-/* Behind everything that was published, with nobody publishing. */
+/* After everything that was published, with nobody publishing. */
 static __u64 tail(void)
 {
 	const struct ronbus_ring *ring = &soak.subs[0].sub->ring;
@@ -370,7 +370,7 @@ static void say_counter(void *arg, const struct ronbus_counter *counter)
 		    counter->label ? counter->label : "", counter->value);
 }
 
-/* Who stands where. Returns how many sleep in front of something. */
+/* Where each one stands. Returns how many sleep with something to read. */
 static unsigned int show(void)
 {
 	struct ronbus_stats stats;
@@ -378,7 +378,7 @@ static unsigned int show(void)
 
 	if (ronbus_stats(soak.bus, RONBUS_STATS_BUS, &stats))
 		return 0;
-	say("after %llu rounds, behind position %llu, armed %#llx, audience %#llx, seed %llu",
+	say("after %llu rounds, past position %llu, armed %#llx, audience %#llx, seed %llu",
 	    __atomic_load_n(&soak.rounds, __ATOMIC_RELAXED), stats.tail, stats.armed,
 	    stats.subscribers, options.seed);
 	for (__u32 i = 0; i < options.subscribers; i++) {

@@ -32,7 +32,7 @@ static void step(void);
 #define PUBLISHERS_MOST 4
 #define READERS_MOST 6
 #define BATCH 7
-/* Far longer than any pause of a loaded machine: somebody sleeps who should not. */
+/* Far longer than any pause of a loaded machine: a subscriber sleeps that should not. */
 #define WATCHDOG_NS 10000000000LL
 
 #define MESSAGES 15000 /* of a thread */
@@ -99,7 +99,7 @@ static __u64 mix(__u64 x)
 	return x ^ x >> 29;
 }
 
-/* Of any whole number of words from 2: each depends on who wrote it, when, and where it stands. */
+/* Of any whole number of words from 2: each depends on its publisher, its number and its place. */
 static __u32 fill(__u64 payload[WORDS], __u32 writer, __u64 seq)
 {
 	__u32 words = 2 + (__u32)(mix(seq + writer) % (WORDS - 1));

@@ -21,7 +21,7 @@
 /* Tests of the ring itself run once with slots, and once with arrays. */
 static __u64 ring_features __attribute__((unused));
 
-/* A ring with nothing behind its end but what a sanitizer watches. */
+/* A ring with nothing after its end but what a sanitizer watches. */
 static inline void ring_make(struct ronbus_ring *ring, __u32 capacity, __u32 payload)
 {
 	size_t bytes = ronbus_ring_bytes(capacity, payload, ring_features);

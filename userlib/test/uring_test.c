@@ -4,21 +4,13 @@
  *
  * What /dev/ronbus does by commands of its own is tested beside the module, in the selftests.
  */
-#include "test.h"
+#include "common.h"
 
-#include <errno.h>
 #include <liburing.h>
 #include <poll.h>
-#include <pthread.h>
-#include <stdbool.h>
-#include <unistd.h>
-
-#include <libronbus.h>
 
 #define WATCHDOG_S 30
 #define TEXT 16
-
-#define ok(call) assert_int_equal(call, 0)
 
 /**
  * struct fixture - a bus with both its ends, and a ring
