@@ -13,8 +13,8 @@
  *
  * In the kernel the waiter enters the queue and looks then; the waker takes the lock of the queue.
  * With -DFUTEX the waiter says that it sleeps, reads seq, looks, and sleeps only if seq is still the
- * same; the waker changes seq, and looks whether a thread sleeps. Their stores wait in buffers of one
- * entry until memory() drains them; full barriers wait for that.
+ * same; the waker changes seq, and looks whether a thread sleeps. Their stores wait in buffers of
+ * one entry until memory() drains them; full barriers wait for that.
  *
  * One message, or none; one cancel, or none, at any time; a deadline that may pass any time, or not.
  *

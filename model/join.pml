@@ -25,8 +25,8 @@
  * at its start or after it finds it in the audience when it looks which ones to wake.
  *
  * Sequentially consistent; wake.pml has the barriers of arming. -DSPARE: without barrier J', the
- * audience to wake is looked at before armed. That holds as well: a subscriber that is not in it yet has
- * its full barrier D' still to come, and finds the message.
+ * audience to wake is looked at before armed. That holds, too: a subscriber that is not in it yet
+ * has its full barrier D' still to come, and finds the message.
  *
  * Mutations, of which each must fail:
  *

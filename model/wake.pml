@@ -37,9 +37,8 @@
  *	MUT_D		barrier D: look at armed before READY is visible
  *	MUT_D2		barrier D': look at the ring before the bit is visible
  *	MUT_RECHECK	no look at the ring after the bit is set
- *	MUT_DISARM	a thread that disarms, as there is data, leaves other sleepers alone (-DSHARED)
- *	MUT_Q		barrier Q: a thread that disarms looks for other sleepers before its bit is cleared
- *			(-DSHARED)
+ *	MUT_DISARM	a thread that disarms leaves other sleepers alone (-DSHARED)
+ *	MUT_Q		barrier Q: it looks for other sleepers before its bit is cleared (-DSHARED)
  *	MUT_Q2		barrier Q': the bit is set before the thread is in the queue
  *	MUT_CLEAR	notify wakes first, then clears the bit
  *	MUT_REPAIR	the death of a publisher wakes nobody (-DDEATH)

@@ -3,8 +3,8 @@
  * http_fuzz.c - ronbus-exporter's server with any bytes for a request, and any text for the address
  * it listens on
  *
- * The server is the real one, and is reached by a socket. Whatever it was sent, it ends the connection,
- * answers with a status that it knows, and serves the next client.
+ * The server is the real one, and is reached by a socket. Whatever it was sent, it ends the
+ * connection, answers with a status that it knows, and serves the next client.
  */
 #include "input.h"
 
