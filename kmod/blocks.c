@@ -17,7 +17,10 @@
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 
-#include "internal.h"
+#include "bus.h"
+#include "ioctl.h"
+#include "pub.h"
+#include "sub.h"
 #include "trace.h"
 
 #define REF_SIZE sizeof(struct ronbus_block_ref)

@@ -20,9 +20,14 @@
 #include <linux/rcupdate.h>
 #include <linux/xarray.h>
 
+#include "bpf.h"
+#include "bus.h"
+#include "coalesce.h"
 #include "compat.h"
-#include "internal.h"
+#include "pub.h"
+#include "stats.h"
 #include "trace.h"
+#include "wake.h"
 
 /*
  * The low bits of a token are where its publisher is found here, the others are random: so a

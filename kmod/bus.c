@@ -9,6 +9,7 @@
 #include <linux/capability.h>
 #include <linux/cred.h>
 #include <linux/file.h>
+#include <linux/fs.h>
 #include <linux/module.h>
 #include <linux/poll.h>
 #include <linux/printk.h>
@@ -22,9 +23,12 @@
 
 #include "../common/create.h"
 #include "../common/member.h"
+#include "bus.h"
 #include "compat.h"
-#include "internal.h"
+#include "ioctl.h"
+#include "stats.h"
 #include "trace.h"
+#include "wake.h"
 
 /* All buses by number, which grows. */
 static DEFINE_XARRAY(buses);
@@ -577,16 +581,6 @@ static long share_ioctl(const struct file *file, unsigned int cmd, void __user *
 			      0);
 }
 
-static long info_ioctl(const struct file *file, unsigned int cmd, void __user *arg)
-{
-	const struct ronbus_info own = {
-		.role = RONBUS_ROLE_BUS,
-		.access = file_access(file),
-	};
-
-	return ronbus_info_ioctl(file->private_data, &own, cmd, arg);
-}
-
 static long bus_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 {
 	struct ronbus_bus *bus = file->private_data;
@@ -601,14 +595,8 @@ static long bus_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 		return seal_ioctl(bus, file_access(file));
 	case RONBUS_CMD(RONBUS_IOC_SHARE):
 		return share_ioctl(file, cmd, uarg);
-	case RONBUS_CMD(RONBUS_IOC_INFO):
-		return info_ioctl(file, cmd, uarg);
-	case RONBUS_CMD(RONBUS_IOC_STATS):
-		return ronbus_stats_ioctl(bus, cmd, uarg);
-	case RONBUS_CMD(RONBUS_IOC_QUERY):
-		return ronbus_query_ioctl(cmd, uarg);
 	}
-	return -ENOTTY;
+	return ronbus_common_ioctl(bus, RONBUS_ROLE_BUS, 0, file_access(file), cmd, uarg);
 }
 
 static int bus_release(struct inode *inode, struct file *file)

@@ -5,14 +5,20 @@
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
 #include <linux/build_bug.h>
+#include <linux/err.h>
 #include <linux/file.h>
+#include <linux/fs.h>
 #include <linux/miscdevice.h>
 #include <linux/module.h>
+#include <linux/rcupdate.h>
 #include <linux/uaccess.h>
+#include <linux/workqueue.h>
 
 #include "../uapi/ronbus_events.h" /* not used: compiled, so that modules can */
 #include "../common/create.h"
-#include "internal.h"
+#include "bpf.h"
+#include "bus.h"
+#include "ioctl.h"
 
 /**
  * ronbus_get_args_sized() - copy the argument of an ioctl in

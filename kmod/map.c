@@ -12,7 +12,7 @@
 #include <linux/vmalloc.h>
 
 #include "compat.h"
-#include "internal.h"
+#include "region.h"
 
 /* Against the user and not, as mlock(2), the process: the memory may outlive that. */
 static int charge(struct user_struct *user, unsigned long pages)
@@ -161,7 +161,7 @@ int ronbus_vm_access(struct vm_area_struct *vma, unsigned long addr, void *buf, 
 	return len;
 }
 
-const struct vm_operations_struct ronbus_vm_ops = {
+static const struct vm_operations_struct ronbus_vm_ops = {
 	.may_split = ronbus_vm_may_split,
 	.mremap = ronbus_vm_mremap,
 	.access = ronbus_vm_access,

@@ -15,9 +15,14 @@
 #include <linux/uaccess.h>
 
 #include "../common/member.h"
+#include "bus.h"
+#include "coalesce.h"
 #include "compat.h"
-#include "internal.h"
+#include "ioctl.h"
+#include "pub.h"
+#include "stats.h"
 #include "trace.h"
+#include "wake.h"
 
 /*
  * One message, if a slot is found in so few looks. Between claim and commit the CPU is ours: a
@@ -332,18 +337,6 @@ static long notify_ioctl(struct ronbus_pub *pub, unsigned int cmd, void __user *
 	return 0;
 }
 
-/* Apart, so that no other ioctl clears the memory of this one. */
-static noinline long info_ioctl(struct ronbus_pub *pub, unsigned int cmd, void __user *arg)
-{
-	const struct ronbus_info own = {
-		.role = RONBUS_ROLE_PUBLISHER,
-		.member = pub->id,
-		.access = pub->access,
-	};
-
-	return ronbus_info_ioctl(pub->bus, &own, cmd, arg);
-}
-
 static long pub_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 {
 	struct ronbus_pub *pub = file->private_data;
@@ -356,14 +349,9 @@ static long pub_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 		return notify_ioctl(pub, cmd, uarg);
 	case RONBUS_CMD(RONBUS_IOC_PUBLISH_BLOCK):
 		return ronbus_publish_block_ioctl(pub, cmd, uarg);
-	case RONBUS_CMD(RONBUS_IOC_INFO):
-		return info_ioctl(pub, cmd, uarg);
-	case RONBUS_CMD(RONBUS_IOC_STATS):
-		return ronbus_stats_ioctl(pub->bus, cmd, uarg);
-	case RONBUS_CMD(RONBUS_IOC_QUERY):
-		return ronbus_query_ioctl(cmd, uarg);
 	}
-	return -ENOTTY;
+	return ronbus_common_ioctl(pub->bus, RONBUS_ROLE_PUBLISHER, pub->id, pub->access, cmd,
+				   uarg);
 }
 
 /*

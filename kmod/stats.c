@@ -12,7 +12,11 @@
 
 #include "../common/counters.h"
 #include "../uapi/ronbus_counters.h"
-#include "internal.h"
+#include "bus.h"
+#include "ioctl.h"
+#include "pub.h"
+#include "stats.h"
+#include "sub.h"
 #include "trace.h"
 
 static void add_sub(struct ronbus_counters *sum, const struct ronbus_sub *sub)
@@ -134,13 +138,7 @@ static int gather(struct ronbus_bus *bus, u32 which, struct ronbus_stats *stats)
 	return err;
 }
 
-/**
- * ronbus_stats_ioctl() - RONBUS_IOC_STATS, on every fd of a bus
- * @bus: the bus
- * @cmd: the ioctl
- * @arg: its argument
- */
-long ronbus_stats_ioctl(struct ronbus_bus *bus, unsigned int cmd, void __user *arg)
+static long stats_ioctl(struct ronbus_bus *bus, unsigned int cmd, void __user *arg)
 {
 	struct ronbus_stats *stats;
 	int err;
@@ -182,20 +180,36 @@ static void fill_info(struct ronbus_bus *bus, struct ronbus_info *info)
 	mutex_unlock(&bus->lock);
 }
 
-/**
- * ronbus_info_ioctl() - RONBUS_IOC_INFO, on every fd of a bus
- * @bus: the bus
- * @own: what the fd itself is: role, member and access
- * @cmd: the ioctl
- * @arg: its argument
- */
-long ronbus_info_ioctl(struct ronbus_bus *bus, const struct ronbus_info *own, unsigned int cmd,
-		       void __user *arg)
+static long info_ioctl(struct ronbus_bus *bus, enum ronbus_role role, u32 member, u32 access,
+		       unsigned int cmd, void __user *arg)
 {
-	struct ronbus_info info = *own;
+	struct ronbus_info info = { .role = role, .member = member, .access = access };
 
 	fill_info(bus, &info);
 	return ronbus_put_args(arg, cmd, &info, sizeof(info));
+}
+
+/**
+ * ronbus_common_ioctl() - INFO, STATS and QUERY, which every fd of a bus answers
+ * @bus: the bus
+ * @role: what the fd is
+ * @member: which of those
+ * @access: what it can do
+ * @cmd: the ioctl
+ * @arg: its argument
+ */
+long ronbus_common_ioctl(struct ronbus_bus *bus, enum ronbus_role role, u32 member, u32 access,
+			 unsigned int cmd, void __user *arg)
+{
+	switch (RONBUS_CMD(cmd)) {
+	case RONBUS_CMD(RONBUS_IOC_INFO):
+		return info_ioctl(bus, role, member, access, cmd, arg);
+	case RONBUS_CMD(RONBUS_IOC_STATS):
+		return stats_ioctl(bus, cmd, arg);
+	case RONBUS_CMD(RONBUS_IOC_QUERY):
+		return ronbus_query_ioctl(cmd, arg);
+	}
+	return -ENOTTY;
 }
 
 static void show_counters(struct seq_file *m, const struct ronbus_counters *c)

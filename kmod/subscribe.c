@@ -14,9 +14,14 @@
 #include <linux/uaccess.h>
 
 #include "../common/member.h"
+#include "bus.h"
+#include "coalesce.h"
 #include "compat.h"
-#include "internal.h"
+#include "ioctl.h"
+#include "stats.h"
+#include "sub.h"
 #include "trace.h"
+#include "wake.h"
 
 static __poll_t sub_poll(struct file *file, struct poll_table_struct *table)
 {
@@ -268,18 +273,6 @@ static long topics_ioctl(struct ronbus_sub *sub, unsigned int cmd, void __user *
 	return 0;
 }
 
-/* Apart, so that no other ioctl clears the memory of this one. */
-static noinline long info_ioctl(struct ronbus_sub *sub, unsigned int cmd, void __user *arg)
-{
-	const struct ronbus_info own = {
-		.role = RONBUS_ROLE_SUBSCRIBER,
-		.member = sub->index,
-		.access = sub->access,
-	};
-
-	return ronbus_info_ioctl(sub->bus, &own, cmd, arg);
-}
-
 static long sub_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 {
 	struct ronbus_sub *sub = file->private_data;
@@ -299,14 +292,9 @@ static long sub_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 	case RONBUS_CMD(RONBUS_IOC_CANCEL):
 		ronbus_sub_cancel(sub);
 		return 0;
-	case RONBUS_CMD(RONBUS_IOC_INFO):
-		return info_ioctl(sub, cmd, uarg);
-	case RONBUS_CMD(RONBUS_IOC_STATS):
-		return ronbus_stats_ioctl(sub->bus, cmd, uarg);
-	case RONBUS_CMD(RONBUS_IOC_QUERY):
-		return ronbus_query_ioctl(cmd, uarg);
 	}
-	return -ENOTTY;
+	return ronbus_common_ioctl(sub->bus, RONBUS_ROLE_SUBSCRIBER, sub->index, sub->access, cmd,
+				   uarg);
 }
 
 static int sub_mmap(struct file *file, struct vm_area_struct *vma)

@@ -9,6 +9,10 @@
 #include <linux/slab.h>
 #include <linux/workqueue.h>
 
+#include "bus.h"
+#include "pub.h"
+#include "stats.h"
+#include "sub.h"
 #define CREATE_TRACE_POINTS
 #include "trace.h"
 

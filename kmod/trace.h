@@ -15,8 +15,12 @@
 #include <linux/jump_label.h>
 #include <linux/tracepoint.h>
 
+#include "../uapi/ronbus.h"
 #include "../uapi/ronbus_counters.h"
-#include "internal.h"
+
+struct ronbus_bus;
+struct ronbus_pub;
+struct ronbus_sub;
 
 #ifndef RONBUS_TRACE_ONCE
 #define RONBUS_TRACE_ONCE

@@ -14,7 +14,9 @@
 #include <linux/wait.h>
 
 #include "compat.h"
-#include "internal.h"
+#include "pub.h"
+#include "sub.h"
+#include "wake.h"
 
 enum {
 	WAIT_KICKED, /* a look is on its way, or nobody may ask for one */

@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The bus: its struct, what bus.c does with it, and how members join it.
+ *
+ * Lifetime of everything. Bus fds, publishers and subscribers hold their bus, one reference each;
+ * a mapping holds its fd. A bus is freed when the last reference and the last visit from the
+ * registry are over. Nothing here looks at processes: a process has died when the kernel has
+ * closed what it had open.
+ *
+ * Locks. ronbus_registry (bus.c) guards the list of buses. bus->lock guards membership: subs,
+ * pubs, audience, status, retired counters; and the queue of blocks. sub->read_lock makes a
+ * read(2) of one message one step, and pub->lock a publish by system call. sub->lock makes arming,
+ * deferring and leaving one step each; sub->event_lock guards the registered eventfd, and
+ * bus->wake_lock the word wake_next.
+ *
+ * They nest like this and no other way:
+ *  1. bus->lock inside pub->lock, where a block is taken;
+ *  2. sub->lock inside bus->lock, when a subscriber leaves;
+ *  3. wake_lock inside sub->lock;
+ *  4. event_lock inside RCU.
+ *
+ * Only pub->lock and read_lock, which belong to one member, are held where user space can make the
+ * kernel wait. Waking looks up subscribers under RCU only, so it may be done from any context.
+ */
+#ifndef _RONBUS_BUS_H
+#define _RONBUS_BUS_H
+
+#include <linux/atomic.h>
+#include <linux/kref.h>
+#include <linux/list.h>
+#include <linux/mutex.h>
+#include <linux/nospec.h>
+#include <linux/refcount.h>
+#include <linux/spinlock.h>
+#include <linux/uidgid.h>
+#include <linux/wait.h>
+#include <linux/workqueue.h>
+
+#include "../uapi/ronbus.h"
+#include "../uapi/ronbus_blocks.h"
+#include "../uapi/ronbus_ring.h"
+#include "../common/blocks_queue.h"
+#include "../common/limits.h"
+#include "region.h"
+
+struct file;
+struct ipc_namespace;
+struct ronbus_sub;
+
+#define RONBUS_ACCESS_ALL (RONBUS_ACCESS_SUBSCRIBE | RONBUS_ACCESS_PUBLISH | RONBUS_ACCESS_END)
+
+/**
+ * struct ronbus_bus - a bus
+ * @ref: one for each bus fd, publisher and subscriber; the last takes it out of the registry
+ * @holders: of its memory: all of @ref together, and each visit from the registry
+ * @id: its number in the registry, never used again; 0 until it is there
+ * @ipc_ns: namespace of the name; its user namespace is asked for capabilities
+ * @name: empty for a bus without
+ * @user: the user that it is counted for
+ * @uid: owner
+ * @gid: group
+ * @mode: permissions of a file
+ * @features: &enum ronbus_feature
+ * @flags: &enum ronbus_bus_flag
+ * @info: memory of the info page
+ * @page: the info page; the kernel writes it, every member reads it
+ * @mem: memory of the ring; untrusted wherever a publisher maps it
+ * @ring: view of it
+ * @lock: see above
+ * @subs: subscribers by index, under RCU
+ * @members: set of indexes in use
+ * @pubs: all publishers
+ * @publishers: how many there are
+ * @abandoned: a publisher that may end the bus has left, so that the bus ends with its last one
+ * @ids: numbers of mapped publishers in use
+ * @retired: what members that have left had counted
+ * @autotuned_for: subscribers that the capacity was chosen for, or 0
+ * @autotune_warned: which &enum ronbus_autotune_reason the bus has been warned of
+ * @traced_suppressed: suppressed wake-ups that were traced
+ * @notify_calls: NOTIFY ioctls
+ * @repairs: slots taken back
+ * @join_queue: publishers that are polled until a subscriber joins
+ * @join_work: wakes them, for there may be any number; cancelled when the bus is freed
+ * @blocks_mem: memory of the blocks, with RONBUS_F_BLOCKS
+ * @blocks: view of it
+ * @blocks_queue: which of them is next; under @lock like all that follows
+ * @blocks_published: blocks published
+ * @blocks_dropped: messages for which there was none
+ * @blocks_pinned: blocks that were pinned when one was needed
+ * @wake_lock: of wake_next in the info page
+ *
+ * Lifetime. Each bus fd, publisher and subscriber has a reference, and is itself held by its file,
+ * so every call and every mapping has the bus. The registry has no reference: a bus is found there
+ * by name or number under ronbus_registry, and is taken out under it by the last reference. A
+ * visit from the registry holds the bus's memory, and may find no members. Timers, work and
+ * interrupts that look at a bus belong to a member. Before the member lets its bus go it has waited
+ * for them, or they have found it @dead. With the bus the info page, the ring and the blocks are
+ * freed.
+ *
+ * Blocks are part of the bus. A block that is not in @blocks_queue belongs to the publisher that
+ * took it, which is in a call until it gives the block back; otherwise only readers reach it, that
+ * have it pinned or look whether they may. All others belong to no publisher, and are taken under
+ * @lock.
+ */
+struct ronbus_bus {
+	struct kref ref;
+	refcount_t holders;
+	u64 id;
+	struct ipc_namespace *ipc_ns;
+	char name[RONBUS_NAME_SIZE];
+	kuid_t user;
+	kuid_t uid;
+	kgid_t gid;
+	umode_t mode;
+	u64 features;
+	u32 flags;
+	struct ronbus_region info;
+	struct ronbus_info_page *page;
+	struct ronbus_region mem;
+	struct ronbus_ring ring;
+	struct mutex lock;
+	struct ronbus_sub __rcu *subs[RONBUS_SUBSCRIBERS_MAX];
+	u64 members;
+	struct list_head pubs;
+	unsigned int publishers;
+	bool abandoned;
+	u64 ids;
+	struct ronbus_counters retired;
+	u32 autotuned_for;
+	bool autotune_warned[RONBUS_AUTOTUNE_REASONS];
+	u64 traced_suppressed;
+	atomic64_t notify_calls;
+	atomic64_t repairs;
+	wait_queue_head_t join_queue;
+	struct work_struct join_work;
+	struct ronbus_region blocks_mem;
+	struct ronbus_blocks blocks;
+	struct ronbus_blocks_queue blocks_queue;
+	u64 blocks_published;
+	u64 blocks_dropped;
+	u64 blocks_pinned;
+	spinlock_t wake_lock;
+};
+
+/* bus.c */
+void ronbus_names_init(void);
+int ronbus_bus_make(struct ronbus_create *args, struct ronbus_bus **busp);
+int ronbus_bus_enrol(struct ronbus_bus *bus);
+int ronbus_bus_attach(const struct ronbus_attach *args, struct ronbus_bus **busp);
+struct ronbus_bus *ronbus_bus_get(struct ronbus_bus *bus);
+void ronbus_bus_put(struct ronbus_bus *bus);
+bool ronbus_bus_may_map(const struct ronbus_bus *bus);
+void ronbus_bus_end_if_due(struct ronbus_bus *bus);
+void ronbus_bus_each(void (*fn)(struct ronbus_bus *bus, struct ronbus_stats *stats),
+		     struct ronbus_stats *stats);
+int ronbus_bus_counters(u64 id, u32 which, struct ronbus_counters *counters);
+void ronbus_autotune_warn(struct ronbus_bus *bus, enum ronbus_autotune_reason reason);
+struct file *ronbus_bus_file(struct ronbus_bus *bus, u32 access);
+
+/* blocks.c */
+int ronbus_blocks_alloc(struct ronbus_bus *bus, const struct ronbus_create *args);
+void ronbus_blocks_free(struct ronbus_bus *bus);
+
+/* publish.c and subscribe.c: a bus fd joins without seeing what a member is */
+struct file *ronbus_pub_join(struct ronbus_bus *bus, u32 access, struct ronbus_publisher *args);
+void ronbus_pub_joined(struct file *file);
+struct file *ronbus_sub_join(struct ronbus_bus *bus, u32 access, struct ronbus_subscribe *args);
+
+/* main.c: frees what could be reached under RCU, and wakes queues of any length */
+extern struct workqueue_struct *ronbus_workqueue;
+
+/* The subscribers that a message is for now. A program chooses @topic below RONBUS_TOPICS_MAX. */
+static inline u64 ronbus_bus_audience(const struct ronbus_bus *bus, u32 topic)
+{
+	return READ_ONCE(bus->page->audience[array_index_nospec(topic, RONBUS_TOPICS_MAX)]);
+}
+
+/* Is a message written: for its audience, or for a subscriber that joins later? */
+static inline bool ronbus_bus_writes(const struct ronbus_bus *bus, u64 audience)
+{
+	return likely(audience) || bus->flags & RONBUS_BUS_RETAIN;
+}
+
+#endif /* _RONBUS_BUS_H */
