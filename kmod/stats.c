@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/*
- * Counters: gathered from the members' own pages and from what the kernel counted.
- */
+/* Counters: gathered from the members' own pages and from what the kernel counted. */
 #include <linux/bitops.h>
 #include <linux/build_bug.h>
 #include <linux/err.h>
@@ -31,12 +29,7 @@ static void add_sub(struct ronbus_counters *sum, const struct ronbus_sub *sub)
 		sum->wakes_total[i] += atomic64_read(&sub->wakes[i]);
 }
 
-/**
- * ronbus_retire() - keep the counters of a member that leaves
- * @bus: its bus, with its lock held
- * @pub: the publisher that leaves, or NULL
- * @sub: the subscriber that leaves, or NULL
- */
+/* Keep the counters of a member that leaves: @pub or @sub, the other being NULL. */
 void ronbus_retire(struct ronbus_bus *bus, const struct ronbus_pub *pub,
 		   const struct ronbus_sub *sub)
 {
@@ -48,7 +41,7 @@ void ronbus_retire(struct ronbus_bus *bus, const struct ronbus_pub *pub,
 		add_sub(&bus->retired, sub);
 }
 
-static void gather_bus(struct ronbus_bus *bus, struct ronbus_stats *stats)
+static int gather_bus(struct ronbus_bus *bus, struct ronbus_stats *stats)
 {
 	const struct ronbus_pub *pub;
 	unsigned int i;
@@ -74,6 +67,7 @@ static void gather_bus(struct ronbus_bus *bus, struct ronbus_stats *stats)
 		stats->counters.autotune_warn_total[i] = bus->autotune_warned[i];
 	ronbus_counters_suppressed(&stats->counters, stats->counters.addressed_total);
 	stats->armed = READ_ONCE(bus->page->armed);
+	return 0;
 }
 
 static int gather_sub(struct ronbus_bus *bus, u32 index, struct ronbus_stats *stats)
@@ -84,7 +78,7 @@ static int gather_sub(struct ronbus_bus *bus, u32 index, struct ronbus_stats *st
 
 	if (index >= RONBUS_SUBSCRIBERS_MAX)
 		return -EINVAL;
-	/* Tracing takes it from there. */
+	/* Tracing takes the index from @stats. */
 	index = array_index_nospec(index, RONBUS_SUBSCRIBERS_MAX);
 	stats->which = index;
 	sub = rcu_dereference_protected(bus->subs[index], lockdep_is_held(&bus->lock));
@@ -98,25 +92,17 @@ static int gather_sub(struct ronbus_bus *bus, u32 index, struct ronbus_stats *st
 	return 0;
 }
 
-/**
- * ronbus_gather() - add up counters
- * @bus: the bus, its lock held
- * @which: a subscriber, or RONBUS_STATS_BUS
- * @stats: filled in
- *
- * Return: 0, -EINVAL or -ENOENT.
+/*
+ * Add up the counters of one subscriber, or with RONBUS_STATS_BUS of the whole bus, whose lock is
+ * held. Return 0, -EINVAL or -ENOENT.
  */
 int ronbus_gather(struct ronbus_bus *bus, u32 which, struct ronbus_stats *stats)
 {
-	int err = 0;
+	int err;
 
 	memset(stats, 0, sizeof(*stats));
 	stats->which = which;
-
-	if (which == RONBUS_STATS_BUS)
-		gather_bus(bus, stats);
-	else
-		err = gather_sub(bus, which, stats);
+	err = which == RONBUS_STATS_BUS ? gather_bus(bus, stats) : gather_sub(bus, which, stats);
 	if (err)
 		return err;
 	stats->subscribers = bus->members;
@@ -140,10 +126,9 @@ static int gather(struct ronbus_bus *bus, u32 which, struct ronbus_stats *stats)
 
 static long stats_ioctl(struct ronbus_bus *bus, unsigned int cmd, void __user *arg)
 {
-	struct ronbus_stats *stats;
+	struct ronbus_stats *stats = kmalloc(sizeof(*stats), GFP_KERNEL);
 	int err;
 
-	stats = kmalloc(sizeof(*stats), GFP_KERNEL);
 	if (!stats)
 		return -ENOMEM;
 	err = ronbus_get_args(stats, sizeof(*stats), cmd, arg);
@@ -189,15 +174,7 @@ static long info_ioctl(struct ronbus_bus *bus, enum ronbus_role role, u32 member
 	return ronbus_put_args(arg, cmd, &info, sizeof(info));
 }
 
-/**
- * ronbus_common_ioctl() - INFO, STATS and QUERY, which every fd of a bus answers
- * @bus: the bus
- * @role: what the fd is
- * @member: which of those
- * @access: what it can do
- * @cmd: the ioctl
- * @arg: its argument
- */
+/* INFO, STATS and QUERY, which every fd of a bus answers: it is a @role, and number @member. */
 long ronbus_common_ioctl(struct ronbus_bus *bus, enum ronbus_role role, u32 member, u32 access,
 			 unsigned int cmd, void __user *arg)
 {
@@ -245,7 +222,7 @@ static void show_stats(struct seq_file *m, struct ronbus_bus *bus, u32 which)
 		seq_printf(m, "bus_publishers:\t%u\n", stats->publishers);
 		seq_printf(m, "bus_subscribers:\t%lu\n", hweight64(stats->subscribers));
 		seq_printf(m, "bus_tail:\t%llu\n", stats->tail);
-		/* The complement of armed is what the seed of this project calls pending. */
+		/* A subscriber that is not armed is pending: a wake-up is due, or it is awake. */
 		if (which == RONBUS_STATS_BUS) {
 			seq_printf(m, "bus_armed:\t%#llx\n", stats->armed);
 		} else {
