@@ -375,7 +375,7 @@ void ronbus_bus_put(struct ronbus_bus *bus)
 	kref_put_mutex(&bus->ref, release_bus, &ronbus_registry);
 }
 
-/* The first bus from number @id on, its memory held for a visit that ends with free_bus(). */
+/* The first bus from number @id on; its memory is held until free_bus() ends the visit. */
 static struct ronbus_bus *visit(unsigned long id, unsigned long last)
 {
 	struct ronbus_bus *bus;
@@ -406,7 +406,7 @@ void ronbus_bus_each(void (*fn)(struct ronbus_bus *bus, struct ronbus_stats *sta
 	}
 }
 
-/* As ronbus_gather(), of a bus by its number. Return 0, -EINVAL, -ENOENT or -ENOMEM. */
+/* The counters of a bus, or of one subscriber of it. Return 0, -EINVAL, -ENOENT or -ENOMEM. */
 int ronbus_bus_counters(u64 id, u32 which, struct ronbus_counters *counters)
 {
 	struct ronbus_stats *stats = kmalloc(sizeof(*stats), GFP_KERNEL);

@@ -231,8 +231,8 @@ static void set_audience(struct ronbus_sub *sub, u64 topics)
 
 	WRITE_ONCE(page->generation, page->generation + 1);
 	/*
-	 * After the change of interest: barrier I, with I' in ronbus_publish(): interest.pml. And
-	 * before the table, for programs that read it whole.
+	 * After the change of interest: barrier I, with I' in ronbus_publish(): interest.pml.
+	 * And before the table, for programs that read it whole.
 	 */
 	smp_wmb();
 	WRITE_ONCE(page->members, sub->bus->members);

@@ -275,9 +275,10 @@ TRACE_EVENT(ronbus_repair,
 
 /*
  * All counters, as RONBUS_IOC_STATS gives them: of a subscriber, or with RONBUS_STATS_BUS of the
- * whole bus; and the bus's properties, for tracers that missed its creation. Traced with every STATS
- * and fdinfo, every 200 ms, and when the subscriber or bus goes. The counters are the last fields,
- * and their size is one of the first: a tracer that was built for other counters sees it in time.
+ * whole bus; and the bus's properties, for tracers that missed its creation. Traced with every
+ * STATS and fdinfo, every 200 ms, and when the subscriber or bus goes. The counters are the last
+ * fields, and their size is one of the first: a tracer that was built for other counters sees it
+ * in time.
  */
 #define RONBUS_TRACE_FIELD(name, ...) __field(u64, name)
 #define RONBUS_TRACE_FIELDS(name, ...) \
