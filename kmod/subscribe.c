@@ -48,7 +48,7 @@ static int between_steps(u32 steps)
 	return signal_pending(current) ? -ERESTARTSYS : 0;
 }
 
-/* Where the next read begins; the program sees it. */
+/* Set where the next read begins. */
 static u64 move_cursor(struct ronbus_sub *sub, u64 pos)
 {
 	WRITE_ONCE(sub->self->cursor, pos);
@@ -191,8 +191,8 @@ static long wait_ioctl(struct ronbus_sub *sub, unsigned int cmd, void __user *ar
 	int err;
 
 	/*
-	 * Then the deadline, which the library takes away before it cancels: barrier Y', with Y in
-	 * ronbus_sub_cancel(): call.pml
+	 * The deadline is read after the count; the library sets it to 0 before it cancels: barrier
+	 * Y', with Y in ronbus_sub_cancel(): call.pml
 	 */
 	smp_rmb();
 	err = ronbus_get_args(&args, sizeof(args), cmd, arg);
