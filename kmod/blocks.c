@@ -9,8 +9,7 @@
  * The lock of the bus guards the queue of blocks (blocks_queue.h). The publisher that has taken a
  * block closes it, looks for pins, fills it and opens it without the lock.
  */
-#include <linux/err.h>
-#include <linux/log2.h>
+#include <linux/bitops.h>
 #include <linux/pagemap.h>
 #include <linux/rcupdate.h>
 #include <linux/sched/signal.h>
@@ -82,7 +81,7 @@ static int choose(struct ronbus_bus *bus)
 	return block;
 }
 
-/* The block is pinned; it was the @last one to be looked at. */
+/* Give a pinned block back. If it is the @last to be looked at, the message is dropped. */
 static void pass_over(struct ronbus_bus *bus, u32 block, bool last)
 {
 	mutex_lock(&bus->lock);

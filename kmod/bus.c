@@ -17,8 +17,8 @@
 #include <linux/slab.h>
 #include <linux/stringhash.h>
 #include <linux/swait.h>
-#include <linux/uaccess.h>
 #include <linux/user_namespace.h>
+#include <linux/workqueue.h>
 #include <linux/xarray.h>
 
 #include "../common/create.h"

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Publishers: joining, publishing by system call, notifying, and repair when one dies. */
 #include <linux/anon_inodes.h>
+#include <linux/bitops.h>
 #include <linux/capability.h>
 #include <linux/err.h>
 #include <linux/log2.h>
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/poll.h>
-#include <linux/sched.h>
+#include <linux/preempt.h>
+#include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/timekeeping.h>
 #include <linux/uaccess.h>

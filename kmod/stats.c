@@ -2,7 +2,6 @@
 /* Counters: gathered from the members' own pages and from what the kernel counted. */
 #include <linux/bitops.h>
 #include <linux/build_bug.h>
-#include <linux/err.h>
 #include <linux/kernel.h>
 #include <linux/nospec.h>
 #include <linux/seq_file.h>

@@ -3,7 +3,6 @@
 #include <linux/anon_inodes.h>
 #include <linux/bitops.h>
 #include <linux/err.h>
-#include <linux/eventfd.h>
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/poll.h>
