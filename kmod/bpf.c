@@ -111,7 +111,7 @@ __bpf_kfunc int bpf_ronbus_publish(u64 token, u32 topic, const void *data, u32 d
 	ret = writes ? ronbus_put_now(pub->bus, audience, topic, data, data__sz) : 0;
 	if (ret) {
 		ronbus_count_atomic(&pub->self->dropped, 1);
-		wake_soon(pub, ~0ULL); /* as put_batch() does */
+		wake_soon(pub, ~0ULL); /* there may be holes now: see gave_up() */
 		goto out;
 	}
 	wake_soon(pub, writes ? ronbus_sleepers(pub->bus, topic, audience) : 0);

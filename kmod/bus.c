@@ -260,7 +260,7 @@ err_bus:
 	return err;
 }
 
-/* May the caller have this access to a bus it has only a name of? As SysV IPC decides. */
+/* May a caller that has only the name of a bus have this access? As SysV IPC decides. */
 static bool permitted(const struct ronbus_bus *bus, u32 access)
 {
 	umode_t mode = bus->mode;
