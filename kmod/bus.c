@@ -36,17 +36,11 @@ static unsigned int nr_buses;
 static u64 last_id;
 static DEFINE_MUTEX(ronbus_registry);
 
-/**
- * struct name_place - names of the same hash
- * @given: how often one of them was given to a bus
- * @queue: programs that wait for one
- * @work: wakes them, since there may be any number, at no cost for the creator of a bus
- *
- * So a new bus does not send those to the registry that wait for names of another hash.
- */
+/* Names of the same hash. A new bus does not wake programs that wait for names of another one. */
 struct name_place {
-	u64 given;
-	struct swait_queue_head queue;
+	u64 given; /* how often one of them was given to a bus */
+	struct swait_queue_head queue; /* programs that wait for one */
+	/* Wakes them, since there may be any number, at no cost for the creator of a bus. */
 	struct work_struct work;
 };
 

@@ -49,97 +49,68 @@ struct ronbus_sub;
 
 #define RONBUS_ACCESS_ALL (RONBUS_ACCESS_SUBSCRIBE | RONBUS_ACCESS_PUBLISH | RONBUS_ACCESS_END)
 
-/**
- * struct ronbus_bus - a bus
- * @ref: one for each bus fd, publisher and subscriber; the last takes it out of the registry
- * @holders: of its memory: all of @ref together, and each visit from the registry
- * @id: its number in the registry, never used again; 0 until it is there
- * @ipc_ns: namespace of the name; its user namespace is asked for capabilities
- * @name: empty for a bus without
- * @user: the user that it is counted for
- * @uid: owner
- * @gid: group
- * @mode: permissions of a file
- * @features: &enum ronbus_feature
- * @flags: &enum ronbus_bus_flag
- * @info: memory of the info page
- * @page: the info page; the kernel writes it, every member reads it
- * @mem: memory of the ring; untrusted wherever a publisher maps it
- * @ring: view of it
- * @lock: see above
- * @subs: subscribers by index, under RCU
- * @members: set of indexes in use
- * @pubs: all publishers
- * @publishers: how many there are
- * @abandoned: a publisher that may end the bus has left, so that the bus ends with its last one
- * @ids: numbers of mapped publishers in use
- * @retired: what members that have left had counted
- * @autotuned_for: subscribers that the capacity was chosen for, or 0
- * @autotune_warned: which &enum ronbus_autotune_reason the bus has been warned of
- * @traced_suppressed: suppressed wake-ups that were traced
- * @notify_calls: NOTIFY ioctls
- * @repairs: slots taken back
- * @join_queue: publishers that are polled until a subscriber joins
- * @join_work: wakes them, for there may be any number; cancelled when the bus is freed
- * @blocks_mem: memory of the blocks, with RONBUS_F_BLOCKS
- * @blocks: view of it
- * @blocks_queue: which of them is next; under @lock like all that follows
- * @blocks_published: blocks published
- * @blocks_dropped: messages for which there was none
- * @blocks_pinned: blocks that were pinned when one was needed
- * @wake_lock: of wake_next in the info page
+/*
+ * A bus.
  *
  * Lifetime. Each bus fd, publisher and subscriber has a reference, and is itself held by its file,
  * so every call and every mapping has the bus. The registry has no reference: a bus is found there
  * by name or number under ronbus_registry, and is taken out under it by the last reference. A
  * visit from the registry holds the bus's memory, and may find no members. Timers, work and
  * interrupts that look at a bus belong to a member. Before the member lets its bus go it has waited
- * for them, or they have found it @dead. With the bus the info page, the ring and the blocks are
+ * for them, or they have found it dead. With the bus the info page, the ring and the blocks are
  * freed.
  *
- * Blocks are part of the bus. A block that is not in @blocks_queue belongs to the publisher that
+ * Blocks are part of the bus. A block that is not in blocks_queue belongs to the publisher that
  * took it, which is in a call until it gives the block back; otherwise only readers reach it, that
  * have it pinned or look whether they may. All others belong to no publisher, and are taken under
- * @lock.
+ * lock.
  */
 struct ronbus_bus {
+	/* One for each bus fd, publisher and subscriber; the last takes it out of the registry. */
 	struct kref ref;
+	/* Of its memory: all of ref together, and each visit from the registry. */
 	refcount_t holders;
-	u64 id;
+	u64 id; /* its number in the registry, never used again; 0 until it is there */
+	/* Namespace of the name; its user namespace is asked for capabilities. */
 	struct ipc_namespace *ipc_ns;
-	char name[RONBUS_NAME_SIZE];
-	kuid_t user;
-	kuid_t uid;
+	char name[RONBUS_NAME_SIZE]; /* empty for a bus without */
+	kuid_t user; /* the user that it is counted for */
+	kuid_t uid; /* owner and group, as of a file */
 	kgid_t gid;
-	umode_t mode;
-	u64 features;
-	u32 flags;
-	struct ronbus_region info;
+	umode_t mode; /* permissions of a file */
+	u64 features; /* enum ronbus_feature */
+	u32 flags; /* enum ronbus_bus_flag */
+	struct ronbus_region info; /* memory of the info page */
+	/* The info page; the kernel writes it, every member reads it. */
 	struct ronbus_info_page *page;
-	struct ronbus_region mem;
-	struct ronbus_ring ring;
-	struct mutex lock;
-	struct ronbus_sub __rcu *subs[RONBUS_SUBSCRIBERS_MAX];
-	u64 members;
-	struct list_head pubs;
-	unsigned int publishers;
+	struct ronbus_region mem; /* memory of the ring; untrusted wherever a publisher maps it */
+	struct ronbus_ring ring; /* view of it */
+	struct mutex lock; /* guards membership and the queue of blocks: see above */
+	struct ronbus_sub __rcu *subs[RONBUS_SUBSCRIBERS_MAX]; /* subscribers by index, under RCU */
+	u64 members; /* set of indexes in use */
+	struct list_head pubs; /* all publishers */
+	unsigned int publishers; /* how many there are */
+	/* A publisher that may end the bus has left, so that the bus ends with its last one. */
 	bool abandoned;
-	u64 ids;
-	struct ronbus_counters retired;
-	u32 autotuned_for;
+	u64 ids; /* numbers of mapped publishers in use */
+	struct ronbus_counters retired; /* what members that have left had counted */
+	u32 autotuned_for; /* subscribers that the capacity was chosen for, or 0 */
+	/* Which enum ronbus_autotune_reason the bus has been warned of. */
 	bool autotune_warned[RONBUS_AUTOTUNE_REASONS];
-	u64 traced_suppressed;
-	atomic64_t notify_calls;
-	atomic64_t repairs;
-	wait_queue_head_t join_queue;
+	u64 traced_suppressed; /* suppressed wake-ups that were traced */
+	atomic64_t notify_calls; /* NOTIFY ioctls */
+	atomic64_t repairs; /* slots taken back */
+	wait_queue_head_t join_queue; /* publishers that are polled until a subscriber joins */
+	/* Wakes them, for there may be any number; cancelled when the bus is freed. */
 	struct work_struct join_work;
-	struct ronbus_region blocks_mem;
-	struct ronbus_blocks blocks;
+	struct ronbus_region blocks_mem; /* memory of the blocks, with RONBUS_F_BLOCKS */
+	struct ronbus_blocks blocks; /* view of it */
+	/* Which of them is next; under lock like all that follows. */
 	struct ronbus_blocks_queue blocks_queue;
-	u64 blocks_published;
-	u64 blocks_dropped;
-	u64 blocks_pinned;
-	spinlock_t wake_lock;
+	u64 blocks_published; /* blocks published */
+	u64 blocks_dropped; /* messages for which there was none */
+	u64 blocks_pinned; /* blocks that were pinned when one was needed */
+	spinlock_t wake_lock; /* of wake_next in the info page */
 };
 
 /* bus.c */

@@ -13,48 +13,34 @@
 
 struct io_uring_cmd;
 
-/**
- * struct ronbus_pub - a publisher
- * @bus: its bus
- * @node: in bus->pubs
- * @id: its number in slots it holds; 0 if it publishes by system call only
- * @access: what its bus fd could do
- * @joined: the program has it: its leaving counts
- * @self_mem: memory of its own page
- * @self: the page; untrusted
- * @lock: one publish by system call at a time
- * @bounce: a message on its way in, under @lock
- * @writable_maps: writable mappings of the ring
- * @traced_dropped: drops that were traced, under bus->lock
- * @bpf_token: the name by which BPF programs, and nothing else, publish here; or 0
- * @wake_work: wakes the subscribers that their messages are for
- * @wake_mask: these subscribers
+/*
+ * A publisher.
  *
  * Lifetime. The program's calls, mappings and commands of io_uring reach it through its file.
  * STATS and tracing reach it through bus->pubs under bus->lock. BPF programs reach it by its token
- * under RCU, on any CPU and in any context, and @wake_work through them. When its file is released
+ * under RCU, on any CPU and in any context, and wake_work through them. When its file is released
  * it leaves:
  *  1. its token is taken back;
- *  2. after a grace period @wake_work is waited for, which nothing can queue any more, so all that
+ *  2. after a grace period wake_work is waited for, which nothing can queue any more, so all that
  *     was published is counted;
  *  3. it is taken out of bus->pubs, and its counters are kept in bus->retired under the same lock;
  *  4. nothing can reach it any more: it is freed, and lets go of the bus.
  */
 struct ronbus_pub {
 	struct ronbus_bus *bus;
-	struct list_head node;
-	u32 id;
-	u32 access;
-	bool joined;
-	struct ronbus_region self_mem;
-	struct ronbus_self *self;
-	struct mutex lock;
-	void *bounce;
-	atomic_t writable_maps;
-	u64 traced_dropped;
-	u64 bpf_token;
-	struct irq_work wake_work;
-	atomic64_t wake_mask;
+	struct list_head node; /* in bus->pubs */
+	u32 id; /* its number in slots it holds; 0 if it publishes by system call only */
+	u32 access; /* what its bus fd could do */
+	bool joined; /* the program has it: its leaving counts */
+	struct ronbus_region self_mem; /* memory of its own page */
+	struct ronbus_self *self; /* the page; untrusted */
+	struct mutex lock; /* one publish by system call at a time */
+	void *bounce; /* a message on its way in, under lock */
+	atomic_t writable_maps; /* writable mappings of the ring */
+	u64 traced_dropped; /* drops that were traced, under bus->lock */
+	u64 bpf_token; /* the name by which BPF programs, and nothing else, publish here; or 0 */
+	struct irq_work wake_work; /* wakes the subscribers that their messages are for */
+	atomic64_t wake_mask; /* these subscribers */
 };
 
 /* publish.c */

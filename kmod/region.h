@@ -13,12 +13,8 @@ struct vm_area_struct;
 /* Where memory is short, the caller is told: no process is killed for it. */
 #define RONBUS_GFP (GFP_KERNEL_ACCOUNT | __GFP_NOWARN | __GFP_RETRY_MAYFAIL)
 
-/**
- * struct ronbus_region - zeroed pages that the kernel and programs map
- * @pages: the pages
- * @nr: how many
- * @addr: where the kernel has them, contiguous
- * @user: the user whose RLIMIT_MEMLOCK they count against
+/*
+ * Zeroed pages that the kernel and programs map.
  *
  * Lifetime. A region is part of a bus, publisher or subscriber, and the kernel reaches it as long
  * as that. Programs reach its pages through their mappings only, and a mapping holds no page. It
@@ -28,9 +24,9 @@ struct vm_area_struct;
  */
 struct ronbus_region {
 	struct page **pages;
-	unsigned int nr;
-	void *addr;
-	struct user_struct *user;
+	unsigned int nr; /* how many pages */
+	void *addr; /* where the kernel has them, contiguous */
+	struct user_struct *user; /* the user whose RLIMIT_MEMLOCK they count against */
 };
 
 int ronbus_region_alloc(struct ronbus_region *region, size_t bytes);

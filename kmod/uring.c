@@ -24,22 +24,14 @@ enum {
 	WAIT_CANCELED, /* the ring is going away */
 };
 
-/**
- * struct uring_wait - a RONBUS_IOC_WAIT that is pending
- * @entry: in the subscriber's queue
- * @timer: for its deadline
- * @sub: the subscriber, held by the file that the command holds
- * @cmd: the command, which points back here from its private bytes
- * @cancels: of the subscriber when the wait began
- * @state: set of the bits above
- */
+/* A RONBUS_IOC_WAIT that is pending. */
 struct uring_wait {
-	struct wait_queue_entry entry;
-	struct hrtimer timer;
-	struct ronbus_sub *sub;
-	struct io_uring_cmd *cmd;
-	int cancels;
-	unsigned long state;
+	struct wait_queue_entry entry; /* in the subscriber's queue */
+	struct hrtimer timer; /* for its deadline */
+	struct ronbus_sub *sub; /* the subscriber, held by the file that the command holds */
+	struct io_uring_cmd *cmd; /* the command, which points back here from its private bytes */
+	int cancels; /* of the subscriber when the wait began */
+	unsigned long state; /* set of the bits above */
 };
 
 static struct uring_wait **wait_of(struct io_uring_cmd *cmd)
