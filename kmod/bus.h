@@ -30,6 +30,7 @@
 #include <linux/list.h>
 #include <linux/mutex.h>
 #include <linux/nospec.h>
+#include <linux/rcupdate.h>
 #include <linux/refcount.h>
 #include <linux/spinlock.h>
 #include <linux/uidgid.h>
@@ -139,6 +140,13 @@ struct file *ronbus_sub_join(struct ronbus_bus *bus, u32 access, struct ronbus_s
 
 /* main.c: frees what could be reached under RCU, and wakes queues of any length */
 extern struct workqueue_struct *ronbus_workqueue;
+
+/* The subscriber with an index, which a program may have chosen; or NULL. Under the bus lock. */
+static inline struct ronbus_sub *ronbus_bus_sub(const struct ronbus_bus *bus, u32 index)
+{
+	index = array_index_nospec(index, RONBUS_SUBSCRIBERS_MAX);
+	return rcu_dereference_protected(bus->subs[index], lockdep_is_held(&bus->lock));
+}
 
 /* The subscribers that a message is for now. A program chooses @topic below RONBUS_TOPICS_MAX. */
 static inline u64 ronbus_bus_audience(const struct ronbus_bus *bus, u32 topic)

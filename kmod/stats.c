@@ -3,7 +3,6 @@
 #include <linux/bitops.h>
 #include <linux/build_bug.h>
 #include <linux/kernel.h>
-#include <linux/nospec.h>
 #include <linux/seq_file.h>
 #include <linux/slab.h>
 
@@ -50,13 +49,9 @@ static int gather_bus(struct ronbus_bus *bus, struct ronbus_stats *stats)
 	stats->counters = bus->retired;
 	list_for_each_entry(pub, &bus->pubs, node)
 		ronbus_counters_add_pub(&stats->counters, pub->self);
-	for (i = 0; i < RONBUS_SUBSCRIBERS_MAX; i++) {
-		const struct ronbus_sub *sub =
-			rcu_dereference_protected(bus->subs[i], lockdep_is_held(&bus->lock));
-
-		if (sub)
-			add_sub(&stats->counters, sub);
-	}
+	for (i = 0; i < RONBUS_SUBSCRIBERS_MAX; i++)
+		if (ronbus_bus_sub(bus, i))
+			add_sub(&stats->counters, ronbus_bus_sub(bus, i));
 	stats->counters.notify_calls_total = atomic64_read(&bus->notify_calls);
 	stats->counters.repairs_total = atomic64_read(&bus->repairs);
 	stats->counters.blocks_published_total = bus->blocks_published;
@@ -77,10 +72,7 @@ static int gather_sub(struct ronbus_bus *bus, u32 index, struct ronbus_stats *st
 
 	if (index >= RONBUS_SUBSCRIBERS_MAX)
 		return -EINVAL;
-	/* Tracing takes the index from @stats. */
-	index = array_index_nospec(index, RONBUS_SUBSCRIBERS_MAX);
-	stats->which = index;
-	sub = rcu_dereference_protected(bus->subs[index], lockdep_is_held(&bus->lock));
+	sub = ronbus_bus_sub(bus, index);
 	if (!sub)
 		return -ENOENT;
 	add_sub(&stats->counters, sub);

@@ -5,7 +5,6 @@
  */
 #include <linux/jiffies.h>
 #include <linux/mutex.h>
-#include <linux/nospec.h>
 #include <linux/slab.h>
 #include <linux/workqueue.h>
 
@@ -71,12 +70,6 @@ void __ronbus_trace_sub(struct ronbus_sub *sub)
 	mutex_unlock(&sub->bus->lock);
 }
 
-static struct ronbus_sub *sub_at(struct ronbus_bus *bus, unsigned int index)
-{
-	index = array_index_nospec(index, RONBUS_SUBSCRIBERS_MAX);
-	return rcu_dereference_protected(bus->subs[index], lockdep_is_held(&bus->lock));
-}
-
 /* Trace counters that have just been gathered, under the lock of the bus. */
 void ronbus_trace_counters(struct ronbus_bus *bus, const struct ronbus_stats *stats)
 {
@@ -86,7 +79,7 @@ void ronbus_trace_counters(struct ronbus_bus *bus, const struct ronbus_stats *st
 	lockdep_assert_held(&bus->lock);
 
 	if (which != RONBUS_STATS_BUS) {
-		struct ronbus_sub *sub = sub_at(bus, which);
+		struct ronbus_sub *sub = ronbus_bus_sub(bus, which);
 
 		look_at_sub(sub);
 		seen = &sub->traced_suppressed;
@@ -134,7 +127,7 @@ static void look_at_bus(struct ronbus_bus *bus, struct ronbus_stats *stats)
 	list_for_each_entry(pub, &bus->pubs, node)
 		look_at_pub(pub);
 	for (i = 0; i < RONBUS_SUBSCRIBERS_MAX; i++)
-		if (sub_at(bus, i))
+		if (ronbus_bus_sub(bus, i))
 			ronbus_gather(bus, i, stats); /* which traces it */
 	ronbus_gather(bus, RONBUS_STATS_BUS, stats);
 	mutex_unlock(&bus->lock);
@@ -164,8 +157,8 @@ static void forget_bus(struct ronbus_bus *bus, struct ronbus_stats *stats)
 	look_at_bus(bus, stats);
 	mutex_lock(&bus->lock);
 	for (i = 0; i < RONBUS_SUBSCRIBERS_MAX; i++)
-		if (sub_at(bus, i))
-			atomic64_set(&sub_at(bus, i)->armed_at, 0);
+		if (ronbus_bus_sub(bus, i))
+			atomic64_set(&ronbus_bus_sub(bus, i)->armed_at, 0);
 	mutex_unlock(&bus->lock);
 }
 
