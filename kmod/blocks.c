@@ -195,13 +195,6 @@ static int put_block(struct ronbus_pub *pub, struct ronbus_publish_block *args, 
 	return err;
 }
 
-static int check_publish(const struct ronbus_pub *pub, const struct ronbus_publish_block *args)
-{
-	int err = ronbus_publish_block_check(&pub->bus->blocks, pub->bus->ring.payload, args);
-
-	return !err && pub->bpf_token ? -EOPNOTSUPP : err;
-}
-
 static int publish_block(struct ronbus_pub *pub, struct ronbus_publish_block *args)
 {
 	u64 audience;
@@ -231,7 +224,9 @@ long ronbus_publish_block_ioctl(struct ronbus_pub *pub, unsigned int cmd, void _
 
 	err = ronbus_get_args(&args, sizeof(args), cmd, arg);
 	if (!err)
-		err = check_publish(pub, &args);
+		err = ronbus_publish_block_check(&pub->bus->blocks, pub->bus->ring.payload, &args);
+	if (!err && pub->bpf_token)
+		err = -EOPNOTSUPP;
 	if (err)
 		return err;
 

@@ -133,35 +133,33 @@ static long stats_ioctl(struct ronbus_bus *bus, unsigned int cmd, void __user *a
 	return err;
 }
 
-static void fill_info(struct ronbus_bus *bus, struct ronbus_info *info)
-{
-	info->features = bus->features;
-	info->flags = bus->flags;
-	info->capacity = bus->ring.mask + 1;
-	info->payload = bus->ring.payload;
-	info->mode = bus->mode;
-	info->ring_bytes = ronbus_region_bytes(&bus->mem);
-	info->info_bytes = ronbus_region_bytes(&bus->info);
-	info->self_bytes = info->role == RONBUS_ROLE_BUS ? 0 : PAGE_SIZE;
-	info->blocks_bytes = ronbus_region_bytes(&bus->blocks_mem);
-	info->block_size = bus->blocks.size;
-	info->blocks = bus->blocks.count;
-	memcpy(info->name, bus->name, sizeof(info->name));
-
-	mutex_lock(&bus->lock);
-	info->publishers = bus->publishers;
-	info->subscribers = bus->members;
-	info->id = bus->id;
-	info->status = bus->page->status;
-	mutex_unlock(&bus->lock);
-}
-
 static long info_ioctl(struct ronbus_bus *bus, enum ronbus_role role, u32 member, u32 access,
 		       unsigned int cmd, void __user *arg)
 {
-	struct ronbus_info info = { .role = role, .member = member, .access = access };
+	struct ronbus_info info = {
+		.features = bus->features,
+		.flags = bus->flags,
+		.capacity = bus->ring.mask + 1,
+		.payload = bus->ring.payload,
+		.role = role,
+		.member = member,
+		.access = access,
+		.mode = bus->mode,
+		.ring_bytes = ronbus_region_bytes(&bus->mem),
+		.info_bytes = ronbus_region_bytes(&bus->info),
+		.self_bytes = role == RONBUS_ROLE_BUS ? 0 : PAGE_SIZE,
+		.blocks_bytes = ronbus_region_bytes(&bus->blocks_mem),
+		.block_size = bus->blocks.size,
+		.blocks = bus->blocks.count,
+	};
 
-	fill_info(bus, &info);
+	memcpy(info.name, bus->name, sizeof(info.name));
+	mutex_lock(&bus->lock);
+	info.publishers = bus->publishers;
+	info.subscribers = bus->members;
+	info.id = bus->id;
+	info.status = bus->page->status;
+	mutex_unlock(&bus->lock);
 	return ronbus_put_args(arg, cmd, &info, sizeof(info));
 }
 
