@@ -3,32 +3,28 @@
  * Blocks: large data that messages name. How they are used again, and what a pin is, is in
  * ronbus_blocks.h.
  *
- * Which block is next, and which one is being written, is the kernel's own; of user space's memory
- * only pins are looked at, and all that they can do is to have a block of their own bus left alone.
+ * The kernel alone knows which block is next, and which is being written. From memory of user space
+ * it reads only pins, and a pin can do no more than keep a block of its own bus from being taken.
  *
  * The lock of the bus guards the queue of blocks (blocks_queue.h). The publisher that has taken a
  * block closes it, looks for pins, fills it and opens it without the lock.
  */
-#include <linux/err.h>
-#include <linux/log2.h>
+#include <linux/bitops.h>
 #include <linux/pagemap.h>
 #include <linux/rcupdate.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 
-#include "internal.h"
+#include "bus.h"
+#include "ioctl.h"
+#include "pub.h"
+#include "sub.h"
 #include "trace.h"
 
 #define REF_SIZE sizeof(struct ronbus_block_ref)
 
-/**
- * ronbus_blocks_alloc() - give a bus its blocks
- * @bus: the bus
- * @args: what was asked for, checked
- *
- * Return: 0 or -ENOMEM; then, too, ronbus_blocks_free() is due.
- */
+/* Give a bus its blocks. Return 0 or -ENOMEM; then, too, ronbus_blocks_free() is due. */
 int ronbus_blocks_alloc(struct ronbus_bus *bus, const struct ronbus_create *args)
 {
 	u32 *order;
@@ -55,8 +51,8 @@ void ronbus_blocks_free(struct ronbus_bus *bus)
 }
 
 /*
- * Of a closed block. A subscriber that joins meanwhile cannot pin it any more, and one that leaves
- * meanwhile reads nothing, so all that is needed is that the pages stay.
+ * Is a closed block pinned? A subscriber that joins meanwhile cannot pin it any more, and one that
+ * leaves meanwhile reads nothing, so it is enough that their pages stay.
  */
 static bool pinned(const struct ronbus_bus *bus, u32 block)
 {
@@ -85,7 +81,7 @@ static int choose(struct ronbus_bus *bus)
 	return block;
 }
 
-/* It is pinned, and was perhaps the last one that there was to look at. */
+/* Give a pinned block back. If it is the @last to be looked at, the message is dropped. */
 static void pass_over(struct ronbus_bus *bus, u32 block, bool last)
 {
 	mutex_lock(&bus->lock);
@@ -96,8 +92,8 @@ static void pass_over(struct ronbus_bus *bus, u32 block, bool last)
 }
 
 /*
- * The oldest block that nobody has pinned, for the caller to write. Where pins come and go at
- * random so many looks may be too few, which costs messages of that bus only.
+ * Take the oldest block without a pin, for the caller to write. Where pins come and go at random
+ * the looks may be too few, which costs messages of this bus only.
  */
 static int take(struct ronbus_bus *bus)
 {
@@ -121,8 +117,8 @@ static int take(struct ronbus_bus *bus)
 }
 
 /*
- * It was published, and is the newest; or it was not: then nobody needs it, and it is the next. So
- * neither publishes that fail nor one that takes long cost other messages their blocks.
+ * Give a block back. If it was published it is the newest, and taken last; otherwise it is taken
+ * next. So neither publishes that fail nor one that takes long cost other messages their blocks.
  */
 static void done(struct ronbus_bus *bus, u32 block, bool published)
 {
@@ -134,7 +130,7 @@ static void done(struct ronbus_bus *bus, u32 block, bool published)
 	mutex_unlock(&bus->lock);
 }
 
-/* From a copy, if there is one. Nothing here waits for memory of the program: a block is held. */
+/* Fill from a copy, if there is one, and never wait for memory of the program. */
 static int fill(void *block, const struct ronbus_publish_block *args, const void *copy)
 {
 	const void __user *data = u64_to_user_ptr(args->data);
@@ -152,7 +148,7 @@ static int fill(void *block, const struct ronbus_publish_block *args, const void
 	return left ? -EFAULT : 0;
 }
 
-/* -EFAULT: there is no copy, and the data is not where it can be had at once. */
+/* Return -EFAULT if there is no copy, and the data is not in memory. */
 static int put_now(struct ronbus_pub *pub, struct ronbus_publish_block *args, u64 audience,
 		   const void *copy)
 {
@@ -175,9 +171,8 @@ static int put_now(struct ronbus_pub *pub, struct ronbus_publish_block *args, u6
 }
 
 /*
- * While a block is held nothing is waited for that a program can keep from happening, as it can
- * with the pages of its own memory. Mostly they are there. Otherwise the data is copied before a
- * block is taken.
+ * While a block is held, nothing may be waited for that a program can delay, such as its own pages.
+ * Mostly they are in memory. Otherwise the data is copied before a block is taken.
  */
 static int put_block(struct ronbus_pub *pub, struct ronbus_publish_block *args, u64 audience)
 {
@@ -185,7 +180,7 @@ static int put_block(struct ronbus_pub *pub, struct ronbus_publish_block *args, 
 	void *copy;
 	int err;
 
-	/* Before a block is taken from the message that has it: most of what cannot be read. */
+	/* Most data that cannot be read is found here, before another message loses its block. */
 	if (fault_in_readable(data, args->len))
 		return -EFAULT;
 	err = put_now(pub, args, audience, NULL);
@@ -198,13 +193,6 @@ static int put_block(struct ronbus_pub *pub, struct ronbus_publish_block *args, 
 		err = put_now(pub, args, audience, copy);
 	kvfree(copy);
 	return err;
-}
-
-static int check_publish(const struct ronbus_pub *pub, const struct ronbus_publish_block *args)
-{
-	int err = ronbus_publish_block_check(&pub->bus->blocks, pub->bus->ring.payload, args);
-
-	return !err && pub->bpf_token ? -EOPNOTSUPP : err;
 }
 
 static int publish_block(struct ronbus_pub *pub, struct ronbus_publish_block *args)
@@ -229,12 +217,6 @@ static int publish_block(struct ronbus_pub *pub, struct ronbus_publish_block *ar
 	return err;
 }
 
-/**
- * ronbus_publish_block_ioctl() - RONBUS_IOC_PUBLISH_BLOCK
- * @pub: the publisher
- * @cmd: the ioctl
- * @arg: its argument
- */
 long ronbus_publish_block_ioctl(struct ronbus_pub *pub, unsigned int cmd, void __user *arg)
 {
 	struct ronbus_publish_block args;
@@ -242,7 +224,9 @@ long ronbus_publish_block_ioctl(struct ronbus_pub *pub, unsigned int cmd, void _
 
 	err = ronbus_get_args(&args, sizeof(args), cmd, arg);
 	if (!err)
-		err = check_publish(pub, &args);
+		err = ronbus_publish_block_check(&pub->bus->blocks, pub->bus->ring.payload, &args);
+	if (!err && pub->bpf_token)
+		err = -EOPNOTSUPP;
 	if (err)
 		return err;
 
@@ -254,7 +238,7 @@ long ronbus_publish_block_ioctl(struct ronbus_pub *pub, unsigned int cmd, void _
 		return err;
 	err = publish_block(pub, &args);
 
-	/* It could be written a moment ago. If it no longer can, what was published still is. */
+	/* This could be written a moment ago. If it no longer can, the message is out anyway. */
 	if (!err)
 		(void)ronbus_put_args(arg, cmd, &args, sizeof(args));
 	return err;

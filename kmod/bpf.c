@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What BPF programs may call. A program that is allowed to run at all sees the whole kernel, so
- * reading counters needs no further permission. Publishing does: somebody who may publish on the
+ * Functions for BPF programs. A program that is allowed to run at all sees the whole kernel, so
+ * reading counters needs no further permission. Publishing does: a process that may publish on the
  * bus, and load such programs, makes a publisher for it (RONBUS_PUBLISHER_BPF) and gives the
- * program its token. Others, who have programs of their own, cannot guess it.
+ * program its token. BPF programs of other users cannot guess the token.
  *
- * A program may run anywhere, interrupts and NMIs included. The ring takes no locks. What has to be
- * woken is left to an interrupt of its own.
+ * A program may run in any context, interrupts and NMIs included. The ring takes no locks, and
+ * subscribers are woken later, from an interrupt of the publisher's own.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
-#include <linux/bits.h>
+#include <linux/bitops.h>
 #include <linux/bpf.h>
 #include <linux/btf.h>
 #include <linux/btf_ids.h>
@@ -20,13 +20,18 @@
 #include <linux/rcupdate.h>
 #include <linux/xarray.h>
 
+#include "bpf.h"
+#include "bus.h"
+#include "coalesce.h"
 #include "compat.h"
-#include "internal.h"
+#include "pub.h"
+#include "stats.h"
 #include "trace.h"
+#include "wake.h"
 
 /*
- * The low bits of a token are where its publisher is found here, the others are random: so a
- * program that was left behind with an old one reaches nobody, either.
+ * The low bits of a token are the index of its publisher here, the others are random: so a program
+ * that still has an old token reaches no publisher, either.
  */
 static DEFINE_XARRAY_ALLOC1(bpf_pubs);
 #define INDEX_MASK GENMASK_ULL(15, 0)
@@ -35,16 +40,11 @@ static void wake_later(struct irq_work *work)
 {
 	struct ronbus_pub *pub = container_of(work, struct ronbus_pub, wake_work);
 
-	/* As a barrier it has no partner: the irq_work itself orders who queued it before this. */
+	/* As a barrier it has no partner: the irq_work orders what its queuers did before this. */
 	ronbus_notify(pub->bus, atomic64_xchg(&pub->wake_mask, 0), RONBUS_WAKE_DATA);
 }
 
-/**
- * ronbus_bpf_join() - let BPF programs use a publisher
- * @pub: the publisher
- *
- * Return: 0 with @pub->bpf_token set, -ENOMEM or -ENOSPC.
- */
+/* Let BPF programs use a publisher. Return 0 with its token set, -ENOMEM or -ENOSPC. */
 int ronbus_bpf_join(struct ronbus_pub *pub)
 {
 	u32 index;
@@ -59,10 +59,7 @@ int ronbus_bpf_join(struct ronbus_pub *pub)
 	return 0;
 }
 
-/**
- * ronbus_bpf_leave() - no BPF program uses a publisher any more, once this returns
- * @pub: the publisher
- */
+/* Once this returns, no BPF program uses the publisher any more. */
 void ronbus_bpf_leave(struct ronbus_pub *pub)
 {
 	if (!pub->bpf_token)
@@ -114,7 +111,7 @@ __bpf_kfunc int bpf_ronbus_publish(u64 token, u32 topic, const void *data, u32 d
 	ret = writes ? ronbus_put_now(pub->bus, audience, topic, data, data__sz) : 0;
 	if (ret) {
 		ronbus_count_atomic(&pub->self->dropped, 1);
-		wake_soon(pub, ~0ULL); /* as put_batch() does */
+		wake_soon(pub, ~0ULL); /* there may be holes now: see gave_up() */
 		goto out;
 	}
 	wake_soon(pub, writes ? ronbus_sleepers(pub->bus, topic, audience) : 0);
@@ -155,7 +152,7 @@ static const struct btf_kfunc_id_set kfunc_set = {
 	.set = &ronbus_kfuncs,
 };
 
-/** ronbus_bpf_init() - offer the functions. Without them all the rest works. */
+/* Offer the functions. Without them all the rest works. */
 void ronbus_bpf_init(void)
 {
 	int err = register_btf_kfunc_id_set(BPF_PROG_TYPE_TRACING, &kfunc_set);

@@ -9,6 +9,7 @@
 #include <linux/capability.h>
 #include <linux/cred.h>
 #include <linux/file.h>
+#include <linux/fs.h>
 #include <linux/module.h>
 #include <linux/poll.h>
 #include <linux/printk.h>
@@ -16,15 +17,18 @@
 #include <linux/slab.h>
 #include <linux/stringhash.h>
 #include <linux/swait.h>
-#include <linux/uaccess.h>
 #include <linux/user_namespace.h>
+#include <linux/workqueue.h>
 #include <linux/xarray.h>
 
 #include "../common/create.h"
 #include "../common/member.h"
+#include "bus.h"
 #include "compat.h"
-#include "internal.h"
+#include "ioctl.h"
+#include "stats.h"
 #include "trace.h"
+#include "wake.h"
 
 /* All buses by number, which grows. */
 static DEFINE_XARRAY(buses);
@@ -32,17 +36,11 @@ static unsigned int nr_buses;
 static u64 last_id;
 static DEFINE_MUTEX(ronbus_registry);
 
-/**
- * struct name_place - names of the same hash
- * @given: how often one of them was given to a bus
- * @queue: those that wait for one
- * @work: wakes them, since there may be any number: not for the one to pay that makes a bus
- *
- * So that whoever makes a bus does not send all to the registry that wait for other names.
- */
+/* Names of the same hash. A new bus does not wake programs that wait for names of another one. */
 struct name_place {
-	u64 given;
-	struct swait_queue_head queue;
+	u64 given; /* how often one of them was given to a bus */
+	struct swait_queue_head queue; /* programs that wait for one */
+	/* Wakes them, since there may be any number, at no cost for the creator of a bus. */
 	struct work_struct work;
 };
 
@@ -52,10 +50,9 @@ static unsigned int user_buses = RONBUS_USER_BUSES;
 module_param(user_buses, uint, 0644);
 MODULE_PARM_DESC(user_buses, "buses that a user without CAP_SYS_RESOURCE may have at once");
 
-/**
- * ronbus_autotune_warn() - say that a capacity does not suit what the bus is used for
- * @bus: the bus, with its lock held unless it is still being made
- * @reason: why; each is counted once a bus, and told while there have been few of them
+/*
+ * Say that a capacity does not suit what the bus is used for. The lock of the bus is held, unless
+ * it is still being made. Each reason is counted once a bus, and logged while there have been few.
  */
 void ronbus_autotune_warn(struct ronbus_bus *bus, enum ronbus_autotune_reason reason)
 {
@@ -72,7 +69,7 @@ void ronbus_autotune_warn(struct ronbus_bus *bus, enum ronbus_autotune_reason re
 		pr_warn("bus \"%s\": %u slots: %s\n", bus->name, bus->ring.mask + 1, words[reason]);
 }
 
-/* A bus that is over gives up its name at once, whoever still holds it: its successor has it. */
+/* A bus that is over gives up its name at once, held or not: its successor has it. */
 static bool has_name(const struct ronbus_bus *bus)
 {
 	return !(READ_ONCE(bus->page->status) & RONBUS_STATUS_OVER);
@@ -93,8 +90,8 @@ static struct ronbus_bus *find(const char *name, const struct ipc_namespace *ns,
 }
 
 /*
- * The user of the machine whom the caller's buses are counted for. In a user namespace of one's own
- * there are as many uids as one likes: they are all those of the user who made the outermost one.
+ * The user that the caller's buses are counted for. The owner of a user namespace has as many uids
+ * there as it likes: they all count for the user that made the outermost namespace.
  */
 static kuid_t accountable(void)
 {
@@ -124,7 +121,6 @@ static void wake_name_queue(struct work_struct *work)
 	swake_up_all(&container_of(work, struct name_place, work)->queue);
 }
 
-/** ronbus_names_init() - nobody waits for a name yet */
 void ronbus_names_init(void)
 {
 	struct name_place *place;
@@ -135,17 +131,15 @@ void ronbus_names_init(void)
 	}
 }
 
-/* Where two names fall nobody can tell who does not know the address of the namespace. */
+/* Without the address of the namespace a program cannot tell which names share a place. */
 static struct name_place *name_place(const char *name, const struct ipc_namespace *ns)
 {
 	return &name_places[full_name_hash(ns, name, strlen(name)) % RONBUS_NAME_PLACES];
 }
 
-/**
- * ronbus_bus_enrol() - from now on a bus has its name and number, and is found by them
- * @bus: the bus; nothing else can fail for its creator
- *
- * Return: 0; -EEXIST for a name in use; -ENOSPC for a bus too many; -ENOMEM.
+/*
+ * From now on a bus has its name and number, and is found by them. Return 0; -EEXIST for a name in
+ * use; -ENOSPC for a bus too many; -ENOMEM.
  */
 int ronbus_bus_enrol(struct ronbus_bus *bus)
 {
@@ -180,7 +174,7 @@ int ronbus_bus_enrol(struct ronbus_bus *bus)
 	return 0;
 }
 
-/* By the last that holds its memory: its members, all of them together, or a visitor. */
+/* By the last holder of its memory: all members together, or a visit. */
 static void free_bus(struct ronbus_bus *bus)
 {
 	if (!refcount_dec_and_test(&bus->holders))
@@ -197,12 +191,12 @@ static void wake_join_queue(struct work_struct *work)
 {
 	struct ronbus_bus *bus = container_of(work, struct ronbus_bus, join_work);
 
-	/* All, also those that want to be woken alone: it is news for each of them. */
+	/* All of them, even exclusive waiters: it is news for each. */
 	__wake_up(&bus->join_queue, TASK_NORMAL, 0, poll_to_key(EPOLLOUT | EPOLLWRNORM));
 }
 
 /**
- * ronbus_bus_make() - make a bus that nobody finds yet
+ * ronbus_bus_make() - make a bus that cannot be found yet
  * @args: what the program asked for; what was chosen is filled in
  * @busp: returned, with one reference
  *
@@ -260,7 +254,7 @@ err_bus:
 	return err;
 }
 
-/* May the caller have this access to a bus it has only a name of? As SysV IPC decides. */
+/* May a caller that has only the name of a bus have this access? As SysV IPC decides. */
 static bool permitted(const struct ronbus_bus *bus, u32 access)
 {
 	umode_t mode = bus->mode;
@@ -296,8 +290,8 @@ static int attach_now(const struct ronbus_attach *args, struct ronbus_bus **busp
 }
 
 /*
- * Until a name is given that was not when it was looked for. The count has changed before those in
- * the queue are woken, under the lock that they enter it under.
+ * Sleep until a name is given after @given was read. The count changes before the queue is woken,
+ * and that takes the lock under which sleepers enter the queue.
  */
 static int wait_for_name(struct name_place *place, u64 given, u64 deadline)
 {
@@ -308,7 +302,7 @@ static int wait_for_name(struct name_place *place, u64 given, u64 deadline)
 	for (;;) {
 		err = prepare_to_swait_event(&place->queue, &wait,
 					     TASK_INTERRUPTIBLE | TASK_FREEZABLE);
-		/* A signal first: names may be given again and again, and none of them be meant. */
+		/* A signal first: other names of the place may be given again and again. */
 		if (err || READ_ONCE(place->given) != given)
 			break;
 		if (late) {
@@ -369,16 +363,13 @@ static void release_bus(struct kref *ref)
 	free_bus(bus);
 }
 
-/**
- * ronbus_bus_put() - let go of a bus; the last to do so frees it and its name
- * @bus: the bus
- */
+/* Let go of a bus. The last call frees it and its name. */
 void ronbus_bus_put(struct ronbus_bus *bus)
 {
 	kref_put_mutex(&bus->ref, release_bus, &ronbus_registry);
 }
 
-/* The first bus from number @id on, its memory held for a visit that ends with free_bus(). */
+/* The first bus from number @id on; its memory is held until free_bus() ends the visit. */
 static struct ronbus_bus *visit(unsigned long id, unsigned long last)
 {
 	struct ronbus_bus *bus;
@@ -391,13 +382,9 @@ static struct ronbus_bus *visit(unsigned long id, unsigned long last)
 	return bus;
 }
 
-/**
- * ronbus_bus_each() - visit all buses
- * @fn: what to do with each; it may take its lock
- * @stats: passed on
- *
- * Others create, attach and leave meanwhile: a bus whose members go during the visit gives up its
- * name at once, and its memory after the visit.
+/*
+ * Visit all buses: @fn may take the lock of its bus. Programs create, attach and leave meanwhile: a
+ * bus whose members go during the visit gives up its name at once, and its memory after the visit.
  */
 void ronbus_bus_each(void (*fn)(struct ronbus_bus *bus, struct ronbus_stats *stats),
 		     struct ronbus_stats *stats)
@@ -413,14 +400,7 @@ void ronbus_bus_each(void (*fn)(struct ronbus_bus *bus, struct ronbus_stats *sta
 	}
 }
 
-/**
- * ronbus_bus_counters() - read the counters of a bus that one has only the number of
- * @id: the number
- * @which: as for ronbus_gather()
- * @counters: filled in
- *
- * Return: 0, -EINVAL, -ENOENT or -ENOMEM.
- */
+/* The counters of a bus, or of one subscriber of it. Return 0, -EINVAL, -ENOENT or -ENOMEM. */
 int ronbus_bus_counters(u64 id, u32 which, struct ronbus_counters *counters)
 {
 	struct ronbus_stats *stats = kmalloc(sizeof(*stats), GFP_KERNEL);
@@ -442,10 +422,7 @@ int ronbus_bus_counters(u64 id, u32 which, struct ronbus_counters *counters)
 	return err;
 }
 
-/**
- * ronbus_bus_may_map() - may the caller publish through a mapping
- * @bus: the bus
- */
+/* May the caller publish through a mapping? */
 bool ronbus_bus_may_map(const struct ronbus_bus *bus)
 {
 	if (bus->flags & RONBUS_BUS_MAP_NONE)
@@ -454,10 +431,7 @@ bool ronbus_bus_may_map(const struct ronbus_bus *bus)
 	       ns_capable(bus->ipc_ns->user_ns, CAP_SYS_ADMIN);
 }
 
-/**
- * ronbus_bus_end_if_due() - tell the subscribers if there will be no more
- * @bus: the bus, its lock held
- */
+/* Tell the subscribers if there will be no more messages. */
 void ronbus_bus_end_if_due(struct ronbus_bus *bus)
 {
 	u32 status = bus->page->status;
@@ -466,7 +440,7 @@ void ronbus_bus_end_if_due(struct ronbus_bus *bus)
 
 	if (!ronbus_end_due(bus->page, bus->publishers, bus->abandoned))
 		return;
-	/* Behind all that was ever published: barrier E, with E' where status is read: end.pml */
+	/* After all that was ever published: barrier E, with E' where status is read: end.pml */
 	smp_store_release(&bus->page->status, status | RONBUS_STATUS_ENDED);
 	ronbus_notify(bus, ~0ULL, RONBUS_WAKE_CLOSE);
 }
@@ -519,8 +493,8 @@ static long subscribe_ioctl(struct ronbus_bus *bus, u32 access, unsigned int cmd
 static const struct file_operations bus_fops, creator_fops;
 
 /*
- * Others may publish, but the end of a bus is for good: that is for its owner, and for whoever was
- * given the creator's fd. Not having the capability is nothing to be logged, for everybody who
+ * Others may publish, but the end of a bus is for good: only its owner and the holders of the
+ * creator's fd may end it. A missing capability is not for the audit log, since every member that
  * joins is asked.
  */
 static bool may_end(const struct file *file)
@@ -538,12 +512,9 @@ static u32 file_access(const struct file *file)
 	       (may_end(file) ? RONBUS_ACCESS_END : 0);
 }
 
-/**
- * ronbus_bus_file() - make a file of a bus
- * @bus: the bus, with a reference that is the file's from now on
- * @access: set of &enum ronbus_access that it has, to subscribe or to publish at least
- *
- * Return: the file, or -ENFILE or -ENOMEM.
+/*
+ * Make a file of a bus, which takes over the caller's reference; @access is to subscribe or to
+ * publish at least. Return the file, or -ENFILE or -ENOMEM.
  */
 struct file *ronbus_bus_file(struct ronbus_bus *bus, u32 access)
 {
@@ -577,16 +548,6 @@ static long share_ioctl(const struct file *file, unsigned int cmd, void __user *
 			      0);
 }
 
-static long info_ioctl(const struct file *file, unsigned int cmd, void __user *arg)
-{
-	const struct ronbus_info own = {
-		.role = RONBUS_ROLE_BUS,
-		.access = file_access(file),
-	};
-
-	return ronbus_info_ioctl(file->private_data, &own, cmd, arg);
-}
-
 static long bus_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 {
 	struct ronbus_bus *bus = file->private_data;
@@ -601,14 +562,8 @@ static long bus_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 		return seal_ioctl(bus, file_access(file));
 	case RONBUS_CMD(RONBUS_IOC_SHARE):
 		return share_ioctl(file, cmd, uarg);
-	case RONBUS_CMD(RONBUS_IOC_INFO):
-		return info_ioctl(file, cmd, uarg);
-	case RONBUS_CMD(RONBUS_IOC_STATS):
-		return ronbus_stats_ioctl(bus, cmd, uarg);
-	case RONBUS_CMD(RONBUS_IOC_QUERY):
-		return ronbus_query_ioctl(cmd, uarg);
 	}
-	return -ENOTTY;
+	return ronbus_common_ioctl(bus, RONBUS_ROLE_BUS, 0, file_access(file), cmd, uarg);
 }
 
 static int bus_release(struct inode *inode, struct file *file)
@@ -621,6 +576,6 @@ static int bus_release(struct inode *inode, struct file *file)
 	.owner = THIS_MODULE, .release = bus_release, .unlocked_ioctl = bus_ioctl, \
 	.compat_ioctl = compat_ptr_ioctl, .show_fdinfo = ronbus_show_bus
 
-/* Of a bus fd such as ATTACH returns, and of the one that CREATE does, which can end the bus. */
+/* Of the bus fd that ATTACH returns, and of the one from CREATE, which can end the bus. */
 static const struct file_operations bus_fops = { BUS_FOPS };
 static const struct file_operations creator_fops = { BUS_FOPS };

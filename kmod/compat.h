@@ -32,24 +32,14 @@ static inline void vm_flags_mod(struct vm_area_struct *vma, vm_flags_t set, vm_f
 #endif
 
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 8, 0)
-static inline void ronbus_eventfd_signal(struct eventfd_ctx *ctx)
-{
-	eventfd_signal(ctx, 1);
-}
-#else
-static inline void ronbus_eventfd_signal(struct eventfd_ctx *ctx)
-{
-	eventfd_signal(ctx);
-}
-#endif
-
-#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 8, 0)
 #include <linux/io_uring.h>
+#define ronbus_eventfd_signal(ctx) eventfd_signal(ctx, 1)
 #else
 #include <linux/io_uring/cmd.h>
+#define ronbus_eventfd_signal(ctx) eventfd_signal(ctx)
 #endif
 
-/* The 16 bytes of a command in its submission queue entry: shared with the program. */
+/* The 16 bytes of a command in its submission queue entry, which the program can still write. */
 static inline const void *ronbus_uring_payload(const struct io_uring_cmd *cmd)
 {
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 4, 0)
@@ -60,8 +50,8 @@ static inline const void *ronbus_uring_payload(const struct io_uring_cmd *cmd)
 }
 
 /*
- * Before 6.7 a ring that goes away does not tell its pending commands, so none may be pending: they
- * are left to a worker of io_uring, which can be interrupted.
+ * Before 6.7 the kernel does not cancel the pending commands of a ring that goes away, so none may
+ * be pending: a worker of io_uring, which can be interrupted, sleeps instead.
  */
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 7, 0)
 #define RONBUS_URING_PENDING false
@@ -73,7 +63,7 @@ static inline void io_uring_cmd_mark_cancelable(struct io_uring_cmd *cmd, unsign
 #define RONBUS_URING_PENDING true
 #endif
 
-/* Functions that BPF programs may call were marked less. */
+/* Functions that BPF programs may call had fewer marks. */
 #ifndef BTF_KFUNCS_START
 #define BTF_KFUNCS_START(name) BTF_SET8_START(name)
 #define BTF_KFUNCS_END(name) BTF_SET8_END(name)
@@ -83,21 +73,18 @@ static inline void io_uring_cmd_mark_cancelable(struct io_uring_cmd *cmd, unsign
 #endif
 
 /* What the caller's time namespace adds to CLOCK_MONOTONIC. The kernel's own is not exported. */
+static inline s64 ronbus_clock_offset(void)
+{
 #ifdef CONFIG_TIME_NS
-static inline s64 ronbus_clock_offset(void)
-{
 	return timespec64_to_ns(&current->nsproxy->time_ns->offsets.monotonic);
-}
 #else
-static inline s64 ronbus_clock_offset(void)
-{
 	return 0;
-}
 #endif
+}
 
 /*
- * What a time that the caller knows is here. RONBUS_WAIT_FOREVER, and what is later than a clock
- * can say, stay.
+ * The caller's time in the kernel's clock. RONBUS_WAIT_FOREVER stays, and so does a time that is
+ * later than a clock can say.
  */
 static inline u64 ronbus_deadline_here(u64 deadline)
 {
@@ -111,15 +98,11 @@ static inline u64 ronbus_deadline_here(u64 deadline)
 }
 
 /* put_ipc_ns() is not exported everywhere; what namespace files call to let go is reachable. */
+static inline void ronbus_ipc_ns_put(struct ipc_namespace *ns)
+{
 #ifdef CONFIG_IPC_NS
-static inline void ronbus_ipc_ns_put(struct ipc_namespace *ns)
-{
 	ns->ns.ops->put(&ns->ns);
-}
-#else
-static inline void ronbus_ipc_ns_put(struct ipc_namespace *ns)
-{
-}
 #endif
+}
 
 #endif /* _RONBUS_COMPAT_H */

@@ -5,25 +5,25 @@
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
 #include <linux/build_bug.h>
+#include <linux/err.h>
 #include <linux/file.h>
+#include <linux/fs.h>
 #include <linux/miscdevice.h>
 #include <linux/module.h>
+#include <linux/rcupdate.h>
 #include <linux/uaccess.h>
+#include <linux/workqueue.h>
 
 #include "../uapi/ronbus_events.h" /* not used: compiled, so that modules can */
 #include "../common/create.h"
-#include "internal.h"
+#include "bpf.h"
+#include "bus.h"
+#include "ioctl.h"
 
-/**
- * ronbus_get_args_sized() - copy the argument of an ioctl in
- * @args: where to
- * @size: its size as this module knows it
- * @cmd: the ioctl, whose number tells the size as the program knows it
- * @from: the argument
- *
- * All structures are at their first version: nothing smaller than ours exists.
- *
- * Return: 0, -EINVAL, -E2BIG or -EFAULT.
+/*
+ * Copy the argument of an ioctl in. @size is its size as this module knows it; as the program
+ * knows it, it is part of @cmd. All structures are at their first version, so there is none
+ * smaller than ours. Return 0, -EINVAL, -E2BIG or -EFAULT.
  */
 int ronbus_get_args_sized(void *args, size_t size, unsigned int cmd, const void __user *from)
 {
@@ -32,15 +32,7 @@ int ronbus_get_args_sized(void *args, size_t size, unsigned int cmd, const void 
 	return copy_struct_from_user(args, size, from, _IOC_SIZE(cmd));
 }
 
-/**
- * ronbus_put_args_sized() - copy the argument of an ioctl out
- * @to: where to
- * @cmd: as for ronbus_get_args_sized()
- * @args: the argument
- * @size: its size as this module knows it
- *
- * Return: 0, -EINVAL or -EFAULT.
- */
+/* The way back. Return 0, -EINVAL or -EFAULT. */
 int ronbus_put_args_sized(void __user *to, unsigned int cmd, const void *args, size_t size)
 {
 	size_t usize = _IOC_SIZE(cmd);
@@ -60,8 +52,8 @@ int ronbus_put_args_sized(void __user *to, unsigned int cmd, const void *args, s
  * @args: the argument as filled in
  * @size: its size as this module knows it
  *
- * All that can fail is behind us then: the caller does fd_install(), and a program that saw an
- * error never had the file.
+ * After this nothing can fail: the caller does fd_install(), and a program that saw an error never
+ * had the file.
  *
  * Return: the descriptor, or an error with @file gone.
  */
@@ -74,15 +66,12 @@ int ronbus_reserve_fd(struct file *file, unsigned int cmd, void __user *to, cons
 		return PTR_ERR(file);
 
 	fd = get_unused_fd_flags(O_CLOEXEC);
-	if (fd < 0) {
-		err = fd;
+	err = fd;
+	if (err < 0)
 		goto err_file;
-	}
-	if (to) {
-		err = ronbus_put_args(to, cmd, args, size);
-		if (err)
-			goto err_fd;
-	}
+	err = to ? ronbus_put_args(to, cmd, args, size) : 0;
+	if (err)
+		goto err_fd;
 	return fd;
 
 err_fd:
@@ -92,16 +81,7 @@ err_file:
 	return err;
 }
 
-/**
- * ronbus_install() - hand a new file to the program
- * @file: the file, or an error
- * @cmd: as for ronbus_reserve_fd()
- * @to: likewise
- * @args: likewise
- * @size: likewise
- *
- * Return: the descriptor, or an error with @file gone.
- */
+/* The same, and hand the file to the program. */
 int ronbus_install(struct file *file, unsigned int cmd, void __user *to, const void *args,
 		   size_t size)
 {
@@ -112,11 +92,7 @@ int ronbus_install(struct file *file, unsigned int cmd, void __user *to, const v
 	return fd;
 }
 
-/**
- * ronbus_query_ioctl() - RONBUS_IOC_QUERY, on every kind of fd
- * @cmd: the ioctl
- * @arg: its argument
- */
+/* RONBUS_IOC_QUERY, which the control device answers as well as every fd of a bus. */
 long ronbus_query_ioctl(unsigned int cmd, void __user *arg)
 {
 	struct ronbus_query query = ronbus_query_limits();
@@ -127,8 +103,8 @@ long ronbus_query_ioctl(unsigned int cmd, void __user *arg)
 }
 
 /*
- * Nobody finds the bus before all else has been done that can fail: a program that waits for its
- * name would have it, and keep the name, though there is nobody who made it.
+ * The bus is not found before all else has been done that can fail: a program that waits for its
+ * name would get it, and keep the name, though its creator had seen an error.
  */
 static long create_ioctl(unsigned int cmd, void __user *arg)
 {
@@ -144,7 +120,7 @@ static long create_ioctl(unsigned int cmd, void __user *arg)
 	err = ronbus_bus_make(&args, &bus);
 	if (err)
 		return err;
-	/* As it was asked for: what was chosen follows when nothing can fail any more. */
+	/* The argument as it came: what was chosen follows when nothing can fail any more. */
 	file = ronbus_bus_file(bus, RONBUS_ACCESS_ALL);
 	fd = ronbus_reserve_fd(file, cmd, arg, &asked, sizeof(asked));
 	if (fd < 0)
@@ -155,7 +131,7 @@ static long create_ioctl(unsigned int cmd, void __user *arg)
 		fput(file);
 		return err;
 	}
-	/* It could be written a moment ago. If it no longer can, the bus is there all the same. */
+	/* This could be written a moment ago. If it no longer can, the bus exists anyway. */
 	(void)ronbus_put_args(arg, cmd, &args, sizeof(args));
 	fd_install(fd, file);
 	return fd;
@@ -204,7 +180,6 @@ static struct miscdevice control_device = {
 	.mode = 0600,
 };
 
-/* Frees what could be reached under RCU. */
 struct workqueue_struct *ronbus_workqueue;
 
 static int __init ronbus_init(void)
@@ -226,7 +201,7 @@ module_init(ronbus_init);
 static void __exit ronbus_exit(void)
 {
 	misc_deregister(&control_device);
-	rcu_barrier(); /* what is to be freed after a grace period is in the workqueue then */
+	rcu_barrier(); /* now all that is freed after a grace period is in the workqueue */
 	destroy_workqueue(ronbus_workqueue);
 }
 module_exit(ronbus_exit);

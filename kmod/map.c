@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/*
- * Memory that the kernel and programs share: allocation, charge, mapping.
- */
+/* Memory that the kernel and programs share: allocation, charge, mapping. */
 #include <linux/capability.h>
 #include <linux/cred.h>
 #include <linux/gfp.h>
@@ -12,9 +10,9 @@
 #include <linux/vmalloc.h>
 
 #include "compat.h"
-#include "internal.h"
+#include "region.h"
 
-/* Against the user and not, as mlock(2), the process: the memory may outlive that. */
+/* Charge the user, and not the process as mlock(2) does: the memory may outlive the process. */
 static int charge(struct user_struct *user, unsigned long pages)
 {
 	unsigned long limit = rlimit(RLIMIT_MEMLOCK) >> PAGE_SHIFT;
@@ -22,7 +20,7 @@ static int charge(struct user_struct *user, unsigned long pages)
 
 	do {
 		sum = old + pages;
-		/* Asked last: whoever is refused a capability is in the audit log. */
+		/* The capability last, since a refusal is written to the audit log. */
 		if (sum > limit && !capable(CAP_IPC_LOCK))
 			return -ENOMEM;
 	} while (!atomic_long_try_cmpxchg(&user->locked_vm, &old, sum)); /* a sum: no partner */
@@ -57,12 +55,9 @@ static int alloc_pages_of(struct ronbus_region *region, unsigned int nr)
 	return 0;
 }
 
-/**
- * ronbus_region_alloc() - allocate a region, charged to the current user
- * @region: zeroed; unchanged on failure as far as ronbus_region_free() is concerned
- * @bytes: its size, rounded up to pages
- *
- * Return: 0 or -ENOMEM.
+/*
+ * Allocate a zeroed region of @bytes, rounded up to pages and charged to the current user. Return 0
+ * or -ENOMEM; then, too, ronbus_region_free() may be called.
  */
 int ronbus_region_alloc(struct ronbus_region *region, size_t bytes)
 {
@@ -93,10 +88,7 @@ err_user:
 	return err;
 }
 
-/**
- * ronbus_region_uncharge() - take back the charge of a region that will be freed soon
- * @region: from ronbus_region_alloc(), or zeroed
- */
+/* Take back the charge of a region that will be freed soon, unless it is zeroed. */
 void ronbus_region_uncharge(struct ronbus_region *region)
 {
 	if (!region->user)
@@ -106,10 +98,7 @@ void ronbus_region_uncharge(struct ronbus_region *region)
 	region->user = NULL;
 }
 
-/**
- * ronbus_region_free() - free a region and take back its charge
- * @region: from ronbus_region_alloc(), or zeroed
- */
+/* Free a region, unless it is zeroed, and take back its charge. */
 void ronbus_region_free(struct ronbus_region *region)
 {
 	if (!region->addr)
@@ -137,15 +126,9 @@ int ronbus_vm_mremap(struct vm_area_struct *vma)
 	return -EINVAL;
 }
 
-/**
- * ronbus_vm_access() - let a debugger read a mapping, which it can do in no other way
- * @vma: the mapping
- * @addr: where
- * @buf: filled
- * @len: bytes of it
- * @write: refused: what may be written, the program writes
- *
- * Return: how many bytes were read, or -EACCES.
+/*
+ * Let a debugger read a mapping, which it can do in no other way. Writing is refused: the program
+ * can do that itself. Return how many bytes were read, or -EACCES.
  */
 int ronbus_vm_access(struct vm_area_struct *vma, unsigned long addr, void *buf, int len, int write)
 {
@@ -161,16 +144,16 @@ int ronbus_vm_access(struct vm_area_struct *vma, unsigned long addr, void *buf, 
 	return len;
 }
 
-const struct vm_operations_struct ronbus_vm_ops = {
+static const struct vm_operations_struct ronbus_vm_ops = {
 	.may_split = ronbus_vm_may_split,
 	.mremap = ronbus_vm_mremap,
 	.access = ronbus_vm_access,
 };
 
 /*
- * By number, and as nobody's pages: what has only the addresses of the program gets no hold of
- * them. A page that is pinned, for io_uring or for a pipe, could be written when the mapping and
- * the fd that it was made from are long gone.
+ * Pages are mapped by number, without a struct page, so that the kernel cannot take a reference to
+ * one by its address in the program. A page that is pinned, for io_uring or for a pipe, could be
+ * written when the mapping and the fd that it was made from are long gone.
  */
 static int insert_pages(const struct ronbus_region *region, struct vm_area_struct *vma)
 {
@@ -183,18 +166,14 @@ static int insert_pages(const struct ronbus_region *region, struct vm_area_struc
 	return 0;
 }
 
-/**
- * ronbus_region_map() - map a region into a program
- * @region: the region
- * @vma: where; its offset has chosen the region already
- * @writable: whether the program may write
+/*
+ * Map a region into a program, which may write if it is @writable. VM_MAYWRITE is taken away where
+ * writing is refused, so that mprotect(2) cannot bring it back. A child does not inherit the
+ * mapping: the death of its parent has to be seen, and two readers of one cursor are of no use.
+ * VM_IO keeps madvise(2) from undoing that.
  *
- * VM_MAYWRITE goes where writing is refused, so that mprotect(2) cannot bring it back. A child does
- * not inherit the mapping: its parent's death has to be seen, and two readers of one cursor help
- * nobody. VM_IO keeps madvise(2) from undoing that.
- *
- * Return: 0; -EINVAL for a wrong length or a private mapping; -EACCES for an access that is not
- * to be had; -ENOMEM.
+ * Return: 0; -EINVAL for a wrong length or a private mapping; -EACCES for an access that may not
+ * be had; -ENOMEM.
  */
 int ronbus_region_map(const struct ronbus_region *region, struct vm_area_struct *vma, bool writable)
 {

@@ -1,28 +1,33 @@
 // SPDX-License-Identifier: GPL-2.0
-/*
- * Publishers: joining, publishing by system call, notifying, and what is done when one dies.
- */
+/* Publishers: joining, publishing by system call, notifying, and repair when one dies. */
 #include <linux/anon_inodes.h>
+#include <linux/bitops.h>
 #include <linux/capability.h>
 #include <linux/err.h>
 #include <linux/log2.h>
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/poll.h>
-#include <linux/sched.h>
+#include <linux/preempt.h>
+#include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/timekeeping.h>
 #include <linux/uaccess.h>
 
 #include "../common/member.h"
+#include "bus.h"
+#include "coalesce.h"
 #include "compat.h"
-#include "internal.h"
+#include "ioctl.h"
+#include "pub.h"
+#include "stats.h"
 #include "trace.h"
+#include "wake.h"
 
 /*
- * One message, if a slot is found in so few looks. Between claim and commit the CPU is ours: a
- * system call that lost it there would hold a slot for as long as others run. Nothing can fault or
- * sleep in between, since the message is in @data already.
+ * Put one message, if a chunk of looks finds a slot. Preemption is off between claim and commit: a
+ * system call that was preempted there would hold a slot for as long as others run. Nothing can
+ * fault or sleep in between, since the message is in @data already.
  */
 static __always_inline int put_in(struct ronbus_ring ring, struct ronbus_claim *claim, u64 audience,
 				  u32 topic, const void *data, u32 len, bool last, bool timed)
@@ -31,7 +36,7 @@ static __always_inline int put_in(struct ronbus_ring ring, struct ronbus_claim *
 
 	if (!err) {
 		ronbus_ring_write(&ring, claim->pos, audience, topic, data, len);
-		/* This clock may be read in an NMI. It is cheap enough for COARSE_TIME, too. */
+		/* A clock for NMIs, and cheap enough for COARSE_TIME, too. */
 		if (timed)
 			ronbus_ring_stamp(&ring, claim->pos, ktime_get_mono_fast_ns());
 		if (last)
@@ -43,7 +48,7 @@ static __always_inline int put_in(struct ronbus_ring ring, struct ronbus_claim *
 	return err;
 }
 
-/* Apart, so that the others need not keep anything over a call. */
+/* Not inlined, so that the other layouts need not save registers over a call. */
 static noinline int put_timed(const struct ronbus_bus *bus, struct ronbus_claim *claim,
 			      u64 audience, u32 topic, const void *data, u32 len, bool last)
 {
@@ -57,7 +62,7 @@ static __always_inline int try_put(struct ronbus_bus *bus, struct ronbus_claim *
 	int err;
 
 	preempt_disable();
-	/* Once asked for, the layout is known to the compiler. */
+	/* In each branch the compiler knows the layout. */
 	if (unlikely(ring.timed)) {
 		err = put_timed(bus, claim, audience, topic, data, len, last);
 	} else if (unlikely(ring.layout == RONBUS_LAYOUT_ARRAYS)) {
@@ -71,8 +76,8 @@ static __always_inline int try_put(struct ronbus_bus *bus, struct ronbus_claim *
 }
 
 /*
- * After a chunk of looks without a slot: may there be another chunk? A publisher that looks at one
- * slot after the other never catches up with many that publish; the tail does.
+ * After a chunk of looks without a slot: may there be another chunk? It begins at the tail, for a
+ * publisher that looks at one slot after the other never catches up with many that publish.
  */
 static noinline int look_on(const struct ronbus_bus *bus, struct ronbus_claim *claim, u32 *looks)
 {
@@ -99,18 +104,10 @@ static __always_inline int put_message(struct ronbus_bus *bus, u64 audience, u32
 	return err;
 }
 
-/**
- * ronbus_put_now() - put one message into the ring, from any context
- * @bus: the bus
- * @audience: whom it is for
- * @topic: its topic
- * @data: it
- * @len: bytes of it, no more than a slot has
- *
- * What it interrupts may hold slots: those are passed by. No more slots are looked at than may be
- * without a break, from the tail on: a hint that is far behind would never be mended from here.
- *
- * Return: 0 or -EAGAIN.
+/*
+ * Put one message into the ring, from any context. Slots that the interrupted code holds are passed
+ * by. One chunk of slots is looked at, from the tail on, since the hint may be further from the
+ * tail than a chunk, and would stay so. Return 0 or -EAGAIN.
  */
 int ronbus_put_now(struct ronbus_bus *bus, u64 audience, u32 topic, const void *data, u32 len)
 {
@@ -119,16 +116,12 @@ int ronbus_put_now(struct ronbus_bus *bus, u64 audience, u32 topic, const void *
 	return try_put(bus, &claim, audience, topic, data, len, true) ? -EAGAIN : 0;
 }
 
-/**
- * ronbus_sleepers() - who has to be woken for a message
- * @bus: the bus
- * @topic: of the message
- * @audience: whom it is for
- *
- * Behind commit_last(). The audience is asked for again, since whoever joined after it was asked
- * first can read the message too, and may have gone to sleep before it was there. Armed goes first:
- * who is in it has been in the audience before. Who no longer wants the topic has the message to
- * read all the same: interest.pml.
+/*
+ * Which subscribers have to be woken for a message? After commit_last():
+ *  1. armed is read, whose subscribers have all been in the audience before;
+ *  2. the audience is read again, since a subscriber that joined after the message was addressed
+ *     can read it too, and may have gone to sleep before it was there.
+ * A subscriber that no longer wants the topic has the message to read all the same: interest.pml.
  */
 u64 ronbus_sleepers(const struct ronbus_bus *bus, u32 topic, u64 audience)
 {
@@ -151,22 +144,14 @@ static void notify_audience(struct ronbus_bus *bus, u32 topic, u64 audience)
 /* A message is given up, with -EAGAIN, or its publisher is being killed, with -EINTR. */
 static void gave_up(struct ronbus_pub *pub, int err)
 {
-	/* Before it gave up it may have made holes, and somebody sleep in front of one. */
+	/* The publisher may have made holes, and a subscriber may sleep in front of one. */
 	smp_mb(); /* barrier D, with D' in ronbus_sub_arm(): ring.pml, wake.pml */
 	ronbus_notify(pub->bus, ~0ULL, RONBUS_WAKE_DATA);
 	if (err == -EAGAIN)
 		ronbus_count_atomic(&pub->self->dropped, 1);
 }
 
-/**
- * ronbus_put_bounce() - publish the one message in the bounce buffer
- * @pub: the publisher, its lock held
- * @audience: whom it is for
- * @topic: its topic
- * @len: bytes of it
- *
- * Return: 0, -EAGAIN or -EINTR.
- */
+/* Publish the one message in the bounce buffer, under pub->lock. Return 0, -EAGAIN or -EINTR. */
 int ronbus_put_bounce(struct ronbus_pub *pub, u64 audience, u32 topic, u32 len)
 {
 	int err = put_message(pub->bus, audience, topic, pub->bounce, len, true);
@@ -193,9 +178,9 @@ static int get_message(struct ronbus_pub *pub, const struct ronbus_vec __user *u
 }
 
 /*
- * Messages go out one behind the other, so the last one is known only when it is the last of the
- * batch or the next one cannot be had. For those that turn out last the wake-up is due in any case:
- * with an extra barrier, since it was not taken with the commit.
+ * Messages go out one after the other. A message is the last one if it ends the batch, or if the
+ * next cannot be read. In the second case it was committed without the barrier that goes with a
+ * wake-up, and an extra one is needed.
  */
 static int put_batch(struct ronbus_pub *pub, const struct ronbus_vec __user *uvec, u32 count,
 		     u32 topic, u64 audience)
@@ -229,14 +214,9 @@ static int put_batch(struct ronbus_pub *pub, const struct ronbus_vec __user *uve
 	return done ? done : err;
 }
 
-/**
- * ronbus_count_published() - count messages in the page of their publisher
- * @pub: the publisher
- * @accepted: how many
- * @audience: whom each was for
- *
- * Threads that publish through a mapping of the same fd count in the same page, and so do BPF
- * programs on every CPU.
+/*
+ * Count messages for @audience in the page of their publisher. Threads that publish through a
+ * mapping of the same fd count in the same page, and so do BPF programs on every CPU.
  */
 void ronbus_count_published(struct ronbus_pub *pub, u32 accepted, u64 audience)
 {
@@ -257,7 +237,7 @@ void ronbus_count_published(struct ronbus_pub *pub, u32 accepted, u64 audience)
 /**
  * ronbus_publish() - publish by system call
  * @pub: the publisher
- * @args: what; @receivers is filled in
+ * @args: the messages; @receivers is filled in
  * @nonblock: do not wait for another thread that publishes as @pub
  *
  * Return: how many messages were accepted; -EINVAL, -EMSGSIZE or -EFAULT for a first message that
@@ -305,7 +285,7 @@ static long publish_ioctl(struct ronbus_pub *pub, unsigned int cmd, void __user 
 		return -EFAULT;
 	ret = ronbus_publish(pub, &args, false);
 
-	/* It could be written a moment ago. If it no longer can, what was published still is. */
+	/* This could be written a moment ago. If it no longer can, the messages are out anyway. */
 	if (ret > 0)
 		(void)put_user(args.receivers, &((struct ronbus_publish __user *)arg)->receivers);
 	return ret;
@@ -321,7 +301,7 @@ static long notify_ioctl(struct ronbus_pub *pub, unsigned int cmd, void __user *
 		return err;
 	if (args.pad)
 		return -EINVAL;
-	/* As in publish_ioctl(): first that it can be written back, then what cannot be undone. */
+	/* As in publish_ioctl(): before what cannot be undone. */
 	if (put_user(0, &((struct ronbus_notify __user *)arg)->woken))
 		return -EFAULT;
 	atomic64_inc(&pub->bus->notify_calls);
@@ -330,18 +310,6 @@ static long notify_ioctl(struct ronbus_pub *pub, unsigned int cmd, void __user *
 	ronbus_trace_pub(pub);
 	(void)put_user(args.woken, &((struct ronbus_notify __user *)arg)->woken);
 	return 0;
-}
-
-/* Apart, so that no other ioctl clears the memory of this one. */
-static noinline long info_ioctl(struct ronbus_pub *pub, unsigned int cmd, void __user *arg)
-{
-	const struct ronbus_info own = {
-		.role = RONBUS_ROLE_PUBLISHER,
-		.member = pub->id,
-		.access = pub->access,
-	};
-
-	return ronbus_info_ioctl(pub->bus, &own, cmd, arg);
 }
 
 static long pub_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
@@ -356,20 +324,15 @@ static long pub_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 		return notify_ioctl(pub, cmd, uarg);
 	case RONBUS_CMD(RONBUS_IOC_PUBLISH_BLOCK):
 		return ronbus_publish_block_ioctl(pub, cmd, uarg);
-	case RONBUS_CMD(RONBUS_IOC_INFO):
-		return info_ioctl(pub, cmd, uarg);
-	case RONBUS_CMD(RONBUS_IOC_STATS):
-		return ronbus_stats_ioctl(pub->bus, cmd, uarg);
-	case RONBUS_CMD(RONBUS_IOC_QUERY):
-		return ronbus_query_ioctl(cmd, uarg);
 	}
-	return -ENOTTY;
+	return ronbus_common_ioctl(pub->bus, RONBUS_ROLE_PUBLISHER, pub->id, pub->access, cmd,
+				   uarg);
 }
 
 /*
- * A publisher that maps the ring is gone when its last writable mapping is: nobody can finish what
- * it had begun. Its slots become holes. Then everybody who sleeps is woken, for it may have died
- * between making a message visible and saying so.
+ * A publisher that maps the ring is gone when its last writable mapping is: the messages that it
+ * had begun stay unfinished. Its slots become holes. Then all sleepers are woken, for it may have
+ * died after it made a message visible, and before it woke the subscribers.
  */
 static void repair(struct ronbus_pub *pub)
 {
@@ -416,7 +379,7 @@ static int map_ring(struct ronbus_pub *pub, struct vm_area_struct *vma)
 	bool writable = vma->vm_flags & VM_WRITE;
 	int err;
 
-	/* To read along is for subscribers, and for those who could overwrite it anyway. */
+	/* The ring is readable for subscribers, and for publishers that can overwrite it anyway. */
 	if (!pub->id && !(pub->access & RONBUS_ACCESS_SUBSCRIBE))
 		return -EACCES;
 	err = ronbus_region_map(&pub->bus->mem, vma, pub->id);
@@ -442,14 +405,14 @@ static int pub_mmap(struct file *file, struct vm_area_struct *vma)
 	return -EINVAL;
 }
 
-/* Writable while a message has somebody to go to. */
+/* Writable while there is a subscriber. */
 static __poll_t pub_poll(struct file *file, poll_table *table)
 {
 	struct ronbus_pub *pub = file->private_data;
 
 	/*
-	 * As a barrier it has no partner: the members change before a worker wakes the queue, under
-	 * the lock that this enters it under.
+	 * As a barrier it has no partner: the members change before a worker wakes the queue, which
+	 * takes the lock that poll_wait() takes.
 	 */
 	poll_wait(file, &pub->bus->join_queue, table);
 	return READ_ONCE(pub->bus->page->members) ? EPOLLOUT | EPOLLWRNORM : 0;
@@ -522,14 +485,9 @@ static int enrol(struct ronbus_pub *pub, bool mapped)
 	return 0;
 }
 
-/**
- * ronbus_pub_join() - make a publisher
- * @bus: its bus
- * @access: what the bus fd can do
- * @args: how it wants to publish; the number it got is filled in
- *
- * Return: its file, with a reference to @bus; or -EACCES, -EINVAL, -EPERM, -EBUSY, -ENOSPC,
- * -ESHUTDOWN, -ENOMEM.
+/*
+ * Make a publisher for a bus fd with @access; its number is filled in. Return its file, with a
+ * reference to @bus; or -EACCES, -EINVAL, -EPERM, -EBUSY, -ENOSPC, -ESHUTDOWN, -ENOMEM.
  */
 struct file *ronbus_pub_join(struct ronbus_bus *bus, u32 access, struct ronbus_publisher *args)
 {
@@ -587,11 +545,9 @@ err_pub:
 	return ERR_PTR(err);
 }
 
-/**
- * ronbus_pub_joined() - a program is about to get its publisher
- * @file: the file, from ronbus_pub_join()
- *
- * One that nobody ever had does not end the bus by its leaving.
+/*
+ * A program is about to get the publisher of a file from ronbus_pub_join(). A publisher that no
+ * program ever had does not end the bus when it leaves.
  */
 void ronbus_pub_joined(struct file *file)
 {

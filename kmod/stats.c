@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
-/*
- * Counters: gathered from the members' own pages and from what the kernel counted.
- */
+/* Counters: gathered from the members' own pages and from what the kernel counted. */
 #include <linux/bitops.h>
 #include <linux/build_bug.h>
-#include <linux/err.h>
 #include <linux/kernel.h>
-#include <linux/nospec.h>
 #include <linux/seq_file.h>
 #include <linux/slab.h>
 
 #include "../common/counters.h"
 #include "../uapi/ronbus_counters.h"
-#include "internal.h"
+#include "bus.h"
+#include "ioctl.h"
+#include "pub.h"
+#include "stats.h"
+#include "sub.h"
 #include "trace.h"
 
 static void add_sub(struct ronbus_counters *sum, const struct ronbus_sub *sub)
@@ -27,12 +27,7 @@ static void add_sub(struct ronbus_counters *sum, const struct ronbus_sub *sub)
 		sum->wakes_total[i] += atomic64_read(&sub->wakes[i]);
 }
 
-/**
- * ronbus_retire() - keep the counters of a member that leaves
- * @bus: its bus, with its lock held
- * @pub: the publisher that leaves, or NULL
- * @sub: the subscriber that leaves, or NULL
- */
+/* Keep the counters of a member that leaves: @pub or @sub, the other being NULL. */
 void ronbus_retire(struct ronbus_bus *bus, const struct ronbus_pub *pub,
 		   const struct ronbus_sub *sub)
 {
@@ -44,7 +39,7 @@ void ronbus_retire(struct ronbus_bus *bus, const struct ronbus_pub *pub,
 		add_sub(&bus->retired, sub);
 }
 
-static void gather_bus(struct ronbus_bus *bus, struct ronbus_stats *stats)
+static int gather_bus(struct ronbus_bus *bus, struct ronbus_stats *stats)
 {
 	const struct ronbus_pub *pub;
 	unsigned int i;
@@ -54,13 +49,9 @@ static void gather_bus(struct ronbus_bus *bus, struct ronbus_stats *stats)
 	stats->counters = bus->retired;
 	list_for_each_entry(pub, &bus->pubs, node)
 		ronbus_counters_add_pub(&stats->counters, pub->self);
-	for (i = 0; i < RONBUS_SUBSCRIBERS_MAX; i++) {
-		const struct ronbus_sub *sub =
-			rcu_dereference_protected(bus->subs[i], lockdep_is_held(&bus->lock));
-
-		if (sub)
-			add_sub(&stats->counters, sub);
-	}
+	for (i = 0; i < RONBUS_SUBSCRIBERS_MAX; i++)
+		if (ronbus_bus_sub(bus, i))
+			add_sub(&stats->counters, ronbus_bus_sub(bus, i));
 	stats->counters.notify_calls_total = atomic64_read(&bus->notify_calls);
 	stats->counters.repairs_total = atomic64_read(&bus->repairs);
 	stats->counters.blocks_published_total = bus->blocks_published;
@@ -70,6 +61,7 @@ static void gather_bus(struct ronbus_bus *bus, struct ronbus_stats *stats)
 		stats->counters.autotune_warn_total[i] = bus->autotune_warned[i];
 	ronbus_counters_suppressed(&stats->counters, stats->counters.addressed_total);
 	stats->armed = READ_ONCE(bus->page->armed);
+	return 0;
 }
 
 static int gather_sub(struct ronbus_bus *bus, u32 index, struct ronbus_stats *stats)
@@ -80,10 +72,7 @@ static int gather_sub(struct ronbus_bus *bus, u32 index, struct ronbus_stats *st
 
 	if (index >= RONBUS_SUBSCRIBERS_MAX)
 		return -EINVAL;
-	/* Tracing takes it from there. */
-	index = array_index_nospec(index, RONBUS_SUBSCRIBERS_MAX);
-	stats->which = index;
-	sub = rcu_dereference_protected(bus->subs[index], lockdep_is_held(&bus->lock));
+	sub = ronbus_bus_sub(bus, index);
 	if (!sub)
 		return -ENOENT;
 	add_sub(&stats->counters, sub);
@@ -94,25 +83,17 @@ static int gather_sub(struct ronbus_bus *bus, u32 index, struct ronbus_stats *st
 	return 0;
 }
 
-/**
- * ronbus_gather() - add up counters
- * @bus: the bus, its lock held
- * @which: a subscriber, or RONBUS_STATS_BUS
- * @stats: filled in
- *
- * Return: 0, -EINVAL or -ENOENT.
+/*
+ * Add up the counters of one subscriber, or with RONBUS_STATS_BUS of the whole bus, whose lock is
+ * held. Return 0, -EINVAL or -ENOENT.
  */
 int ronbus_gather(struct ronbus_bus *bus, u32 which, struct ronbus_stats *stats)
 {
-	int err = 0;
+	int err;
 
 	memset(stats, 0, sizeof(*stats));
 	stats->which = which;
-
-	if (which == RONBUS_STATS_BUS)
-		gather_bus(bus, stats);
-	else
-		err = gather_sub(bus, which, stats);
+	err = which == RONBUS_STATS_BUS ? gather_bus(bus, stats) : gather_sub(bus, which, stats);
 	if (err)
 		return err;
 	stats->subscribers = bus->members;
@@ -134,18 +115,11 @@ static int gather(struct ronbus_bus *bus, u32 which, struct ronbus_stats *stats)
 	return err;
 }
 
-/**
- * ronbus_stats_ioctl() - RONBUS_IOC_STATS, on every fd of a bus
- * @bus: the bus
- * @cmd: the ioctl
- * @arg: its argument
- */
-long ronbus_stats_ioctl(struct ronbus_bus *bus, unsigned int cmd, void __user *arg)
+static long stats_ioctl(struct ronbus_bus *bus, unsigned int cmd, void __user *arg)
 {
-	struct ronbus_stats *stats;
+	struct ronbus_stats *stats = kmalloc(sizeof(*stats), GFP_KERNEL);
 	int err;
 
-	stats = kmalloc(sizeof(*stats), GFP_KERNEL);
 	if (!stats)
 		return -ENOMEM;
 	err = ronbus_get_args(stats, sizeof(*stats), cmd, arg);
@@ -159,43 +133,49 @@ long ronbus_stats_ioctl(struct ronbus_bus *bus, unsigned int cmd, void __user *a
 	return err;
 }
 
-static void fill_info(struct ronbus_bus *bus, struct ronbus_info *info)
+static long info_ioctl(struct ronbus_bus *bus, enum ronbus_role role, u32 member, u32 access,
+		       unsigned int cmd, void __user *arg)
 {
-	info->features = bus->features;
-	info->flags = bus->flags;
-	info->capacity = bus->ring.mask + 1;
-	info->payload = bus->ring.payload;
-	info->mode = bus->mode;
-	info->ring_bytes = ronbus_region_bytes(&bus->mem);
-	info->info_bytes = ronbus_region_bytes(&bus->info);
-	info->self_bytes = info->role == RONBUS_ROLE_BUS ? 0 : PAGE_SIZE;
-	info->blocks_bytes = ronbus_region_bytes(&bus->blocks_mem);
-	info->block_size = bus->blocks.size;
-	info->blocks = bus->blocks.count;
-	memcpy(info->name, bus->name, sizeof(info->name));
+	struct ronbus_info info = {
+		.features = bus->features,
+		.flags = bus->flags,
+		.capacity = bus->ring.mask + 1,
+		.payload = bus->ring.payload,
+		.role = role,
+		.member = member,
+		.access = access,
+		.mode = bus->mode,
+		.ring_bytes = ronbus_region_bytes(&bus->mem),
+		.info_bytes = ronbus_region_bytes(&bus->info),
+		.self_bytes = role == RONBUS_ROLE_BUS ? 0 : PAGE_SIZE,
+		.blocks_bytes = ronbus_region_bytes(&bus->blocks_mem),
+		.block_size = bus->blocks.size,
+		.blocks = bus->blocks.count,
+	};
 
+	memcpy(info.name, bus->name, sizeof(info.name));
 	mutex_lock(&bus->lock);
-	info->publishers = bus->publishers;
-	info->subscribers = bus->members;
-	info->id = bus->id;
-	info->status = bus->page->status;
+	info.publishers = bus->publishers;
+	info.subscribers = bus->members;
+	info.id = bus->id;
+	info.status = bus->page->status;
 	mutex_unlock(&bus->lock);
+	return ronbus_put_args(arg, cmd, &info, sizeof(info));
 }
 
-/**
- * ronbus_info_ioctl() - RONBUS_IOC_INFO, on every fd of a bus
- * @bus: the bus
- * @own: what the fd itself is: role, member and access
- * @cmd: the ioctl
- * @arg: its argument
- */
-long ronbus_info_ioctl(struct ronbus_bus *bus, const struct ronbus_info *own, unsigned int cmd,
-		       void __user *arg)
+/* INFO, STATS and QUERY, which every fd of a bus answers: it is a @role, and number @member. */
+long ronbus_common_ioctl(struct ronbus_bus *bus, enum ronbus_role role, u32 member, u32 access,
+			 unsigned int cmd, void __user *arg)
 {
-	struct ronbus_info info = *own;
-
-	fill_info(bus, &info);
-	return ronbus_put_args(arg, cmd, &info, sizeof(info));
+	switch (RONBUS_CMD(cmd)) {
+	case RONBUS_CMD(RONBUS_IOC_INFO):
+		return info_ioctl(bus, role, member, access, cmd, arg);
+	case RONBUS_CMD(RONBUS_IOC_STATS):
+		return stats_ioctl(bus, cmd, arg);
+	case RONBUS_CMD(RONBUS_IOC_QUERY):
+		return ronbus_query_ioctl(cmd, arg);
+	}
+	return -ENOTTY;
 }
 
 static void show_counters(struct seq_file *m, const struct ronbus_counters *c)
@@ -231,7 +211,7 @@ static void show_stats(struct seq_file *m, struct ronbus_bus *bus, u32 which)
 		seq_printf(m, "bus_publishers:\t%u\n", stats->publishers);
 		seq_printf(m, "bus_subscribers:\t%lu\n", hweight64(stats->subscribers));
 		seq_printf(m, "bus_tail:\t%llu\n", stats->tail);
-		/* The complement of armed is what the seed of this project calls pending. */
+		/* A subscriber that is not armed is pending: a wake-up is due, or it is awake. */
 		if (which == RONBUS_STATS_BUS) {
 			seq_printf(m, "bus_armed:\t%#llx\n", stats->armed);
 		} else {

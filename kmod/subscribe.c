@@ -1,11 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-/*
- * Subscribers: joining, waiting, reading by system call.
- */
+/* Subscribers: joining, waiting, reading by system call. */
 #include <linux/anon_inodes.h>
 #include <linux/bitops.h>
 #include <linux/err.h>
-#include <linux/eventfd.h>
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/poll.h>
@@ -14,9 +11,14 @@
 #include <linux/uaccess.h>
 
 #include "../common/member.h"
+#include "bus.h"
+#include "coalesce.h"
 #include "compat.h"
-#include "internal.h"
+#include "ioctl.h"
+#include "stats.h"
+#include "sub.h"
 #include "trace.h"
+#include "wake.h"
 
 static __poll_t sub_poll(struct file *file, struct poll_table_struct *table)
 {
@@ -36,7 +38,7 @@ static __poll_t sub_poll(struct file *file, struct poll_table_struct *table)
 	return events;
 }
 
-/* What user space can make last is interrupted, frozen and scheduled in between. */
+/* User space can make reading last: between steps it is interrupted, frozen and scheduled. */
 static int between_steps(u32 steps)
 {
 	if (steps % RONBUS_READ_CHUNK)
@@ -45,9 +47,38 @@ static int between_steps(u32 steps)
 	return signal_pending(current) ? -ERESTARTSYS : 0;
 }
 
+/* Set where the next read begins. */
+static u64 move_cursor(struct ronbus_sub *sub, u64 pos)
+{
+	WRITE_ONCE(sub->self->cursor, pos);
+	return pos;
+}
+
+/* Copy a message into the bounce buffer. Return its size, or 0 if it was overwritten meanwhile. */
+static __always_inline size_t copy_record(struct ronbus_sub *sub, u64 pos, struct ronbus_seen seen)
+{
+	const struct ronbus_ring *ring = &sub->bus->ring;
+	const size_t head = sizeof(struct ronbus_record) + (ring->timed ? sizeof(u64) : 0);
+	struct ronbus_words at = ronbus_ring_at(ring, pos);
+	struct ronbus_record *record = sub->bounce;
+	size_t size;
+
+	record->position = pos;
+	record->lost = sub->read_lost;
+	record->len = min(ronbus_words_len(&at, seen), ring->payload);
+	record->topic = ronbus_words_topic(&at, seen) % RONBUS_TOPICS_MAX;
+	record->publisher = ronbus_state_owner(seen.state);
+	size = head + round_up(record->len, 8);
+	memset((char *)record + size - 8, 0, record->len ? 8 : 0);
+	if (ring->timed)
+		*(u64 *)(record + 1) = ronbus_words_time(ring, &at, seen) + ronbus_clock_offset();
+	ronbus_copy_out((char *)record + head, ronbus_words_payload(&at, seen), record->len);
+	return ronbus_ring_unchanged(ring, pos, seen) ? size : 0;
+}
+
 /*
- * The next message, if it fits. Holes, lag and messages for others on the way are skipped; what was
- * lost is told with the message after it. One lap of steps is all an honest ring can ask for.
+ * Read the next message, if it fits. Holes, lost positions and messages for others are skipped; how
+ * many were lost is told with the next message. An honest ring needs one lap of steps at most.
  *
  * Return: bytes copied, 0 if there is nothing, or an error with the message still to be read.
  */
@@ -55,12 +86,9 @@ static ssize_t take_record(struct ronbus_sub *sub, char __user *to, size_t space
 {
 	const struct ronbus_ring *ring = &sub->bus->ring;
 	struct ronbus_self *self = sub->self;
-	struct ronbus_record *record = sub->bounce;
-	const size_t head = sizeof(*record) + (ring->timed ? sizeof(u64) : 0);
 	u64 pos = READ_ONCE(self->cursor);
 	u32 steps, last = ring->mask + 64;
 	union ronbus_found found;
-	struct ronbus_words at;
 	size_t size;
 	int err;
 
@@ -73,14 +101,13 @@ static ssize_t take_record(struct ronbus_sub *sub, char __user *to, size_t space
 			return 0;
 		case RONBUS_LOOK_HOLE:
 			ronbus_count(&self->holes, 1);
-			WRITE_ONCE(self->cursor, ++pos);
+			pos = move_cursor(sub, pos + 1);
 			continue;
 		case RONBUS_LOOK_LAGGED:
 			sub->read_lost += found.next - pos;
 			ronbus_count(&self->lost, found.next - pos);
 			ronbus_count(&self->lags, 1);
-			pos = found.next;
-			WRITE_ONCE(self->cursor, pos);
+			pos = move_cursor(sub, found.next);
 			continue;
 		case RONBUS_LOOK_READY:
 			break;
@@ -90,33 +117,19 @@ static ssize_t take_record(struct ronbus_sub *sub, char __user *to, size_t space
 			if (!ronbus_ring_unchanged(ring, pos, found.seen))
 				continue;
 			ronbus_count(&self->filtered, 1);
-			WRITE_ONCE(self->cursor, ++pos);
+			pos = move_cursor(sub, pos + 1);
 			continue;
 		}
-
-		at = ronbus_ring_at(ring, pos);
-		record->position = pos;
-		record->lost = sub->read_lost;
-		record->len = min(ronbus_words_len(&at, found.seen), ring->payload);
-		record->topic = ronbus_words_topic(&at, found.seen) % RONBUS_TOPICS_MAX;
-		record->publisher = ronbus_state_owner(found.seen.state);
-		size = head + round_up(record->len, 8);
-		memset((char *)record + size - 8, 0, record->len ? 8 : 0);
-		if (ring->timed)
-			*(u64 *)(record + 1) =
-				ronbus_words_time(ring, &at, found.seen) + ronbus_clock_offset();
-		ronbus_copy_out((char *)record + head, ronbus_words_payload(&at, found.seen),
-				record->len);
-		if (!ronbus_ring_unchanged(ring, pos, found.seen))
+		size = copy_record(sub, pos, found.seen);
+		if (!size)
 			continue;
-
 		if (size > space)
 			return -EINVAL;
-		if (copy_to_user(to, record, size))
+		if (copy_to_user(to, sub->bounce, size))
 			return -EFAULT;
 		sub->read_lost = 0;
 		ronbus_count(&self->delivered, 1);
-		WRITE_ONCE(self->cursor, pos + 1);
+		move_cursor(sub, pos + 1);
 		return size;
 	}
 	return 0;
@@ -156,19 +169,19 @@ static ssize_t sub_read(struct file *file, char __user *to, size_t space, loff_t
 	if (!space)
 		return 0;
 	for (;;) {
-		/* Another reader may hold the lock for as long as its memory takes to be there. */
+		/* Another reader may hold the lock while its memory is being faulted in. */
 		if (nonblock && !mutex_trylock(&sub->read_lock))
 			return try_again();
 		if (!nonblock && mutex_lock_interruptible(&sub->read_lock))
 			return -ERESTARTSYS;
-		/* Asked before the ring is read: what was published before the end is read. */
+		/* Before the ring is read, so that all messages before the end are read. */
 		ready = ronbus_sub_ready(sub);
 		ret = take_records(sub, to, space);
 		mutex_unlock(&sub->read_lock);
 
 		if (ret || ready == RONBUS_READY_ENDED)
 			return ret;
-		/* A ring may say for ever that there is something, and nothing can be read. */
+		/* A scribbled ring may always look ready, and never have a message. */
 		if (nonblock)
 			return ready ? try_again() : -EAGAIN;
 		if (signal_pending(current))
@@ -186,8 +199,8 @@ static long wait_ioctl(struct ronbus_sub *sub, unsigned int cmd, void __user *ar
 	int err;
 
 	/*
-	 * Then the deadline, which the library takes away before it cancels: barrier Y', with Y in
-	 * ronbus_sub_cancel(): call.pml
+	 * The deadline is read after the count; the library sets it to 0 before it cancels: barrier
+	 * Y', with Y in ronbus_sub_cancel(): call.pml
 	 */
 	smp_rmb();
 	err = ronbus_get_args(&args, sizeof(args), cmd, arg);
@@ -212,8 +225,9 @@ static long eventfd_ioctl(struct ronbus_sub *sub, unsigned int cmd, void __user 
 }
 
 /*
- * A publisher sees a topic's mask before or after, never between: one store each. Who reads the
- * whole table has it whole if the generation is even, and the same behind that as before.
+ * A publisher sees a topic's mask before or after the change, never between: one store each. A
+ * program that reads the whole table has it whole if the generation is even, and the same after
+ * the table as before.
  */
 static void set_audience(struct ronbus_sub *sub, u64 topics)
 {
@@ -225,8 +239,8 @@ static void set_audience(struct ronbus_sub *sub, u64 topics)
 
 	WRITE_ONCE(page->generation, page->generation + 1);
 	/*
-	 * Behind what was asked for: barrier I, with I' in ronbus_publish(): interest.pml. And
-	 * before the table, for programs that read it whole.
+	 * After the change of interest: barrier I, with I' in ronbus_publish(): interest.pml.
+	 * And before the table, for programs that read it whole.
 	 */
 	smp_wmb();
 	WRITE_ONCE(page->members, sub->bus->members);
@@ -238,7 +252,7 @@ static void set_audience(struct ronbus_sub *sub, u64 topics)
 	smp_store_release(&page->generation, page->generation + 1);
 }
 
-/* Asked for first, since who is in an audience may be sent to at once. */
+/* The interest changes first, since a subscriber in an audience may be sent to at once. */
 static u64 set_topics(struct ronbus_sub *sub, u64 topics)
 {
 	u64 generation, added;
@@ -251,7 +265,7 @@ static u64 set_topics(struct ronbus_sub *sub, u64 topics)
 	generation = sub->bus->page->generation;
 	mutex_unlock(&sub->bus->lock);
 	ronbus_coalesce_recount(sub);
-	/* What was there when it joined may be for it now, and a thread asleep in front of it. */
+	/* A message from before it joined may be for it now, and a thread sleep in front of it. */
 	if (added)
 		ronbus_sub_look_again(sub);
 	return generation;
@@ -277,18 +291,6 @@ static long topics_ioctl(struct ronbus_sub *sub, unsigned int cmd, void __user *
 	return 0;
 }
 
-/* Apart, so that no other ioctl clears the memory of this one. */
-static noinline long info_ioctl(struct ronbus_sub *sub, unsigned int cmd, void __user *arg)
-{
-	const struct ronbus_info own = {
-		.role = RONBUS_ROLE_SUBSCRIBER,
-		.member = sub->index,
-		.access = sub->access,
-	};
-
-	return ronbus_info_ioctl(sub->bus, &own, cmd, arg);
-}
-
 static long sub_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 {
 	struct ronbus_sub *sub = file->private_data;
@@ -308,14 +310,9 @@ static long sub_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 	case RONBUS_CMD(RONBUS_IOC_CANCEL):
 		ronbus_sub_cancel(sub);
 		return 0;
-	case RONBUS_CMD(RONBUS_IOC_INFO):
-		return info_ioctl(sub, cmd, uarg);
-	case RONBUS_CMD(RONBUS_IOC_STATS):
-		return ronbus_stats_ioctl(sub->bus, cmd, uarg);
-	case RONBUS_CMD(RONBUS_IOC_QUERY):
-		return ronbus_query_ioctl(cmd, uarg);
 	}
-	return -ENOTTY;
+	return ronbus_common_ioctl(sub->bus, RONBUS_ROLE_SUBSCRIBER, sub->index, sub->access, cmd,
+				   uarg);
 }
 
 static int sub_mmap(struct file *file, struct vm_area_struct *vma)
@@ -349,8 +346,8 @@ static void withdraw(struct ronbus_sub *sub)
 }
 
 /*
- * Among the audience first, then where to begin: a message published from here on is either for
- * the newcomer or was on its way before.
+ * The subscriber enters the audience first, and then chooses where to begin: each message that is
+ * published from there on is for it, or was being published before.
  */
 static int enrol(struct ronbus_sub *sub, const struct ronbus_subscribe *args)
 {
@@ -394,8 +391,8 @@ static void free_late(struct work_struct *work)
 }
 
 /*
- * A publisher may be waking it for a grace period more, and look at its page. Its memory counts
- * against the user's limit no longer than the user has it.
+ * A publisher may still wake it, and look at its page, for a grace period. Its memory no longer
+ * counts against the user's limit, since the user no longer has it.
  */
 static void free_sub(struct ronbus_sub *sub)
 {
@@ -439,13 +436,9 @@ static const struct file_operations sub_fops = {
 	.show_fdinfo = ronbus_show_sub,
 };
 
-/**
- * ronbus_sub_join() - make a subscriber
- * @bus: its bus
- * @access: what the bus fd can do
- * @args: where it begins; index and position are filled in
- *
- * Return: its file, with a reference to @bus; or -EINVAL, -EACCES, -ENOSPC, -ERANGE, -ENOMEM.
+/*
+ * Make a subscriber for a bus fd with @access; its index and position are filled in. Return its
+ * file, with a reference to @bus; or -EINVAL, -EACCES, -ENOSPC, -ERANGE, -ENOMEM.
  */
 struct file *ronbus_sub_join(struct ronbus_bus *bus, u32 access, struct ronbus_subscribe *args)
 {

@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What is traced of the counters that programs keep in their own pages: the kernel looks there
- * when the program comes by, when somebody asks for the counters, and now and then.
+ * Tracing the counters that programs keep in their own pages: the kernel looks there when the
+ * program enters it, when STATS or fdinfo ask for the counters, and every 200 ms.
  */
 #include <linux/jiffies.h>
 #include <linux/mutex.h>
-#include <linux/nospec.h>
 #include <linux/slab.h>
 #include <linux/workqueue.h>
 
+#include "bus.h"
+#include "pub.h"
+#include "stats.h"
+#include "sub.h"
 #define CREATE_TRACE_POINTS
 #include "trace.h"
 
@@ -16,7 +19,7 @@
 
 DEFINE_STATIC_KEY_FALSE(ronbus_tracing);
 
-/* Under the lock that the kernel holds while tracepoints are switched. */
+/* Guarded by the lock that the kernel holds while tracepoints are switched. */
 static unsigned int tracers;
 
 static u64 news(u64 *seen, u64 now)
@@ -50,7 +53,7 @@ static void look_at_sub(struct ronbus_sub *sub)
 		trace_ronbus_lag(sub, times, lost);
 }
 
-/* A member that finds the bus busy is seen to by who comes next, the timer at the latest. */
+/* If the bus is busy the next look at it traces the member, that of look_work at the latest. */
 void __ronbus_trace_pub(struct ronbus_pub *pub)
 {
 	if (!mutex_trylock(&pub->bus->lock))
@@ -67,17 +70,7 @@ void __ronbus_trace_sub(struct ronbus_sub *sub)
 	mutex_unlock(&sub->bus->lock);
 }
 
-static struct ronbus_sub *sub_at(struct ronbus_bus *bus, unsigned int index)
-{
-	index = array_index_nospec(index, RONBUS_SUBSCRIBERS_MAX);
-	return rcu_dereference_protected(bus->subs[index], lockdep_is_held(&bus->lock));
-}
-
-/**
- * ronbus_trace_counters() - trace counters that have just been gathered
- * @bus: the bus, its lock held
- * @stats: the counters, of the bus or of one subscriber
- */
+/* Trace counters that have just been gathered, under the lock of the bus. */
 void ronbus_trace_counters(struct ronbus_bus *bus, const struct ronbus_stats *stats)
 {
 	u32 which = stats->which;
@@ -86,7 +79,7 @@ void ronbus_trace_counters(struct ronbus_bus *bus, const struct ronbus_stats *st
 	lockdep_assert_held(&bus->lock);
 
 	if (which != RONBUS_STATS_BUS) {
-		struct ronbus_sub *sub = sub_at(bus, which);
+		struct ronbus_sub *sub = ronbus_bus_sub(bus, which);
 
 		look_at_sub(sub);
 		seen = &sub->traced_suppressed;
@@ -97,7 +90,7 @@ void ronbus_trace_counters(struct ronbus_bus *bus, const struct ronbus_stats *st
 	trace_ronbus_flush(bus, stats);
 }
 
-/* What a member or a bus counted last is told before it goes. Their lock is held. */
+/* What a member or a bus counted last is traced before it goes, under the lock of the bus. */
 void ronbus_trace_pub_leaves(struct ronbus_pub *pub)
 {
 	if (ronbus_traced())
@@ -134,7 +127,7 @@ static void look_at_bus(struct ronbus_bus *bus, struct ronbus_stats *stats)
 	list_for_each_entry(pub, &bus->pubs, node)
 		look_at_pub(pub);
 	for (i = 0; i < RONBUS_SUBSCRIBERS_MAX; i++)
-		if (sub_at(bus, i))
+		if (ronbus_bus_sub(bus, i))
 			ronbus_gather(bus, i, stats); /* which traces it */
 	ronbus_gather(bus, RONBUS_STATS_BUS, stats);
 	mutex_unlock(&bus->lock);
@@ -154,29 +147,22 @@ static void look_at_all(struct work_struct *work)
 }
 
 /*
- * What was counted before somebody traced is no news: it is looked at once while the tracepoints
- * that tell of it are still off. Who was armed before that was so for an unknown time.
+ * What was counted before tracing began is no news: it is looked at while the tracepoints are still
+ * off. A subscriber that was armed before tracing began has no time from which it was armed.
  */
 static void forget_bus(struct ronbus_bus *bus, struct ronbus_stats *stats)
 {
-	struct ronbus_sub *sub;
 	unsigned int i;
 
 	look_at_bus(bus, stats);
 	mutex_lock(&bus->lock);
-	for (i = 0; i < RONBUS_SUBSCRIBERS_MAX; i++) {
-		sub = sub_at(bus, i);
-		if (sub)
-			atomic64_set(&sub->armed_at, 0);
-	}
+	for (i = 0; i < RONBUS_SUBSCRIBERS_MAX; i++)
+		if (ronbus_bus_sub(bus, i))
+			atomic64_set(&ronbus_bus_sub(bus, i)->armed_at, 0);
 	mutex_unlock(&bus->lock);
 }
 
-/**
- * ronbus_trace_begin() - a tracepoint is switched on that the kernel has to look for
- *
- * Return: 0, or -ENOMEM.
- */
+/* A tracepoint is switched on for which the kernel has to look at counters. */
 int ronbus_trace_begin(void)
 {
 	struct ronbus_stats *stats;
@@ -195,7 +181,6 @@ int ronbus_trace_begin(void)
 	return 0;
 }
 
-/** ronbus_trace_end() - it is switched off again */
 void ronbus_trace_end(void)
 {
 	if (--tracers)

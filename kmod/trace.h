@@ -3,7 +3,7 @@
  * Tracepoints, described for their users in ronbus_trace(7): names and types of fields are ABI.
  *
  * What happens in the kernel is traced when it happens. What programs count in their own pages is
- * traced when the kernel looks there: lag, drop and suppress with what is new, flush with all the
+ * traced when the kernel looks there: lag, drop and suppress tell what is new, flush tells all the
  * counters as they stand.
  */
 #undef TRACE_SYSTEM
@@ -15,13 +15,17 @@
 #include <linux/jump_label.h>
 #include <linux/tracepoint.h>
 
+#include "../uapi/ronbus.h"
 #include "../uapi/ronbus_counters.h"
-#include "internal.h"
+
+struct ronbus_bus;
+struct ronbus_pub;
+struct ronbus_sub;
 
 #ifndef RONBUS_TRACE_ONCE
 #define RONBUS_TRACE_ONCE
 
-/* Somebody traces what has to be looked for. */
+/* A tracepoint is on for which the kernel has to look at counters. */
 DECLARE_STATIC_KEY_FALSE(ronbus_tracing);
 
 int ronbus_trace_begin(void);
@@ -87,11 +91,8 @@ DECLARE_EVENT_CLASS(ronbus_bus,
 	TP_PROTO(const struct ronbus_bus *bus),
 	TP_ARGS(bus),
 	TP_STRUCT__entry(
-		RONBUS_TRACE_BUS
-		__field(u64, features)
-		__field(u32, flags)
-		__field(u32, capacity)
-		__field(u32, payload)
+		RONBUS_TRACE_BUS __field(u64, features) __field(u32, flags)
+		__field(u32, capacity) __field(u32, payload)
 	),
 	TP_fast_assign(
 		RONBUS_TRACE_SET_BUS(bus);
@@ -105,24 +106,15 @@ DECLARE_EVENT_CLASS(ronbus_bus,
 		  __entry->payload)
 );
 
-DEFINE_EVENT(ronbus_bus, ronbus_create,
-	TP_PROTO(const struct ronbus_bus *bus),
-	TP_ARGS(bus)
-);
-
-DEFINE_EVENT(ronbus_bus, ronbus_destroy,
-	TP_PROTO(const struct ronbus_bus *bus),
-	TP_ARGS(bus)
-);
+DEFINE_EVENT(ronbus_bus, ronbus_create, TP_PROTO(const struct ronbus_bus *bus), TP_ARGS(bus));
+DEFINE_EVENT(ronbus_bus, ronbus_destroy, TP_PROTO(const struct ronbus_bus *bus), TP_ARGS(bus));
 
 /* A member comes and goes. */
 DECLARE_EVENT_CLASS(ronbus_member,
 	TP_PROTO(const struct ronbus_bus *bus, enum ronbus_role role, u32 member),
 	TP_ARGS(bus, role, member),
 	TP_STRUCT__entry(
-		RONBUS_TRACE_BUS
-		__field(u32, role)
-		__field(u32, member)
+		RONBUS_TRACE_BUS __field(u32, role) __field(u32, member)
 	),
 	TP_fast_assign(
 		RONBUS_TRACE_SET_BUS(bus);
@@ -135,22 +127,17 @@ DECLARE_EVENT_CLASS(ronbus_member,
 
 DEFINE_EVENT(ronbus_member, ronbus_join,
 	TP_PROTO(const struct ronbus_bus *bus, enum ronbus_role role, u32 member),
-	TP_ARGS(bus, role, member)
-);
-
+	TP_ARGS(bus, role, member));
 DEFINE_EVENT(ronbus_member, ronbus_leave,
 	TP_PROTO(const struct ronbus_bus *bus, enum ronbus_role role, u32 member),
-	TP_ARGS(bus, role, member)
-);
+	TP_ARGS(bus, role, member));
 
-/* Published by system call, or by what stands for one. */
+/* Messages are published by system call, by io_uring or by a BPF program. */
 TRACE_EVENT(ronbus_publish,
 	TP_PROTO(const struct ronbus_pub *pub, u32 topic, u32 count, u32 receivers),
 	TP_ARGS(pub, topic, count, receivers),
 	TP_STRUCT__entry(
-		RONBUS_TRACE_BUS
-		__field(u32, topic)
-		__field(u32, count)
+		RONBUS_TRACE_BUS __field(u32, topic) __field(u32, count)
 		__field(u32, receivers)
 	),
 	TP_fast_assign(
@@ -168,9 +155,7 @@ TRACE_EVENT(ronbus_notify,
 	TP_PROTO(const struct ronbus_pub *pub, u64 subscribers, u32 woken),
 	TP_ARGS(pub, subscribers, woken),
 	TP_STRUCT__entry(
-		RONBUS_TRACE_BUS
-		__field(u64, subscribers)
-		__field(u32, publisher)
+		RONBUS_TRACE_BUS __field(u64, subscribers) __field(u32, publisher)
 		__field(u32, woken)
 	),
 	TP_fast_assign(
@@ -188,8 +173,7 @@ DECLARE_EVENT_CLASS(ronbus_sub,
 	TP_PROTO(const struct ronbus_sub *sub),
 	TP_ARGS(sub),
 	TP_STRUCT__entry(
-		RONBUS_TRACE_BUS
-		__field(u32, subscriber)
+		RONBUS_TRACE_BUS __field(u32, subscriber)
 	),
 	TP_fast_assign(
 		RONBUS_TRACE_SET_BUS(sub->bus);
@@ -198,24 +182,15 @@ DECLARE_EVENT_CLASS(ronbus_sub,
 	TP_printk("bus=%llu name=%s subscriber=%u", RONBUS_TRACE_SHOW_BUS, __entry->subscriber)
 );
 
-DEFINE_EVENT(ronbus_sub, ronbus_arm,
-	TP_PROTO(const struct ronbus_sub *sub),
-	TP_ARGS(sub)
-);
+DEFINE_EVENT(ronbus_sub, ronbus_arm, TP_PROTO(const struct ronbus_sub *sub), TP_ARGS(sub));
+DEFINE_EVENT(ronbus_sub, ronbus_ready, TP_PROTO(const struct ronbus_sub *sub), TP_ARGS(sub));
 
-DEFINE_EVENT(ronbus_sub, ronbus_ready,
-	TP_PROTO(const struct ronbus_sub *sub),
-	TP_ARGS(sub)
-);
-
-/* A subscriber is woken. The delay is since it was armed, 0 if it was not, or before tracing. */
+/* A subscriber is woken. The delay is since it was armed, or 0 if that was not traced. */
 TRACE_EVENT_FN(ronbus_wake,
 	TP_PROTO(const struct ronbus_sub *sub, enum ronbus_wake_cause cause, u64 delay_ns),
 	TP_ARGS(sub, cause, delay_ns),
 	TP_STRUCT__entry(
-		RONBUS_TRACE_BUS
-		__field(u64, delay_ns)
-		__field(u32, subscriber)
+		RONBUS_TRACE_BUS __field(u64, delay_ns) __field(u32, subscriber)
 		__field(u32, cause)
 	),
 	TP_fast_assign(
@@ -229,14 +204,12 @@ TRACE_EVENT_FN(ronbus_wake,
 	ronbus_trace_begin, ronbus_trace_end
 );
 
-/* Subscribers did not have to be woken: of one, or with RONBUS_STATS_BUS of the whole bus. */
+/* Wake-ups that were not needed, of one subscriber, or with RONBUS_STATS_BUS of the whole bus. */
 TRACE_EVENT_FN(ronbus_suppress,
 	TP_PROTO(const struct ronbus_bus *bus, u32 subscriber, u64 count),
 	TP_ARGS(bus, subscriber, count),
 	TP_STRUCT__entry(
-		RONBUS_TRACE_BUS
-		__field(u64, count)
-		__field(u32, subscriber)
+		RONBUS_TRACE_BUS __field(u64, count) __field(u32, subscriber)
 	),
 	TP_fast_assign(
 		RONBUS_TRACE_SET_BUS(bus);
@@ -253,9 +226,7 @@ TRACE_EVENT_FN(ronbus_lag,
 	TP_PROTO(const struct ronbus_sub *sub, u64 times, u64 lost),
 	TP_ARGS(sub, times, lost),
 	TP_STRUCT__entry(
-		RONBUS_TRACE_BUS
-		__field(u64, times)
-		__field(u64, lost)
+		RONBUS_TRACE_BUS __field(u64, times) __field(u64, lost)
 		__field(u32, subscriber)
 	),
 	TP_fast_assign(
@@ -274,9 +245,7 @@ TRACE_EVENT_FN(ronbus_drop,
 	TP_PROTO(const struct ronbus_pub *pub, u64 count),
 	TP_ARGS(pub, count),
 	TP_STRUCT__entry(
-		RONBUS_TRACE_BUS
-		__field(u64, count)
-		__field(u32, publisher)
+		RONBUS_TRACE_BUS __field(u64, count) __field(u32, publisher)
 	),
 	TP_fast_assign(
 		RONBUS_TRACE_SET_BUS(pub->bus);
@@ -293,9 +262,7 @@ TRACE_EVENT(ronbus_repair,
 	TP_PROTO(const struct ronbus_pub *pub, u32 slots),
 	TP_ARGS(pub, slots),
 	TP_STRUCT__entry(
-		RONBUS_TRACE_BUS
-		__field(u32, publisher)
-		__field(u32, slots)
+		RONBUS_TRACE_BUS __field(u32, publisher) __field(u32, slots)
 	),
 	TP_fast_assign(
 		RONBUS_TRACE_SET_BUS(pub->bus);
@@ -308,9 +275,10 @@ TRACE_EVENT(ronbus_repair,
 
 /*
  * All counters, as RONBUS_IOC_STATS gives them: of a subscriber, or with RONBUS_STATS_BUS of the
- * whole bus; and what the bus is, for who comes late. With every STATS and fdinfo, at least every
- * 200 ms, and at last when it goes. Counters go last, and their size goes first: who was built for
- * others sees it in time.
+ * whole bus; and the bus's properties, for tracers that missed its creation. Traced with every
+ * STATS and fdinfo, every 200 ms, and when the subscriber or bus goes. The counters are the last
+ * fields, and their size is one of the first: a tracer that was built for other counters sees it
+ * in time.
  */
 #define RONBUS_TRACE_FIELD(name, ...) __field(u64, name)
 #define RONBUS_TRACE_FIELDS(name, ...) \
@@ -323,18 +291,10 @@ TRACE_EVENT_FN(ronbus_flush,
 	TP_PROTO(const struct ronbus_bus *bus, const struct ronbus_stats *stats),
 	TP_ARGS(bus, stats),
 	TP_STRUCT__entry(
-		RONBUS_TRACE_BUS
-		__field(u32, subscriber)
-		__field(u32, counters_size)
-		__field(u64, subscribers)
-		__field(u64, armed)
-		__field(u64, cursor)
-		__field(u64, tail)
-		__field(u64, start)
-		__field(u64, features)
-		__field(u32, publishers)
-		__field(u32, flags)
-		__field(u32, capacity)
+		RONBUS_TRACE_BUS __field(u32, subscriber) __field(u32, counters_size)
+		__field(u64, subscribers) __field(u64, armed) __field(u64, cursor)
+		__field(u64, tail) __field(u64, start) __field(u64, features)
+		__field(u32, publishers) __field(u32, flags) __field(u32, capacity)
 		__field(u32, payload)
 		RONBUS_COUNTERS(RONBUS_TRACE_FIELD, RONBUS_TRACE_FIELDS)
 	),

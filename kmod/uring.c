@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Commands of io_uring: a program that has a ring waits and publishes through it.
+ * Commands of io_uring, through which programs wait and publish.
  *
- * Publishing never sleeps for long and is done where it is submitted. A wait that has to sleep
- * stays pending: it is in the subscriber's queue like any sleeper, and what wakes it has the task
- * that submitted it look again. Where the kernel cannot take a pending command back, a worker of
- * io_uring sleeps in its place.
+ * Publishing never sleeps for long and is done at submission. A wait that has to sleep stays
+ * pending: it is in the subscriber's queue like any sleeper, and when it is woken the task that
+ * submitted it looks again. Where the kernel cannot cancel a pending command, a worker of io_uring
+ * sleeps instead.
  */
 #include <linux/bitops.h>
 #include <linux/hrtimer.h>
@@ -14,30 +14,24 @@
 #include <linux/wait.h>
 
 #include "compat.h"
-#include "internal.h"
+#include "pub.h"
+#include "sub.h"
+#include "wake.h"
 
 enum {
-	WAIT_KICKED, /* a look is on its way, or nobody may ask for one */
+	WAIT_KICKED, /* a look is due, or none may be asked for */
 	WAIT_EXPIRED, /* the deadline has passed */
 	WAIT_CANCELED, /* the ring is going away */
 };
 
-/**
- * struct uring_wait - a RONBUS_IOC_WAIT that is pending
- * @entry: in the subscriber's queue
- * @timer: for its deadline
- * @sub: the subscriber, held by the file that the command holds
- * @cmd: the command, which points back here from its private bytes
- * @cancels: of the subscriber when the wait began
- * @state: set of the bits above
- */
+/* A RONBUS_IOC_WAIT that is pending. */
 struct uring_wait {
-	struct wait_queue_entry entry;
-	struct hrtimer timer;
-	struct ronbus_sub *sub;
-	struct io_uring_cmd *cmd;
-	int cancels;
-	unsigned long state;
+	struct wait_queue_entry entry; /* in the subscriber's queue */
+	struct hrtimer timer; /* for its deadline */
+	struct ronbus_sub *sub; /* the subscriber, held by the file that the command holds */
+	struct io_uring_cmd *cmd; /* the command, which points back here from its private bytes */
+	int cancels; /* of the subscriber when the wait began */
+	unsigned long state; /* set of the bits above */
 };
 
 static struct uring_wait **wait_of(struct io_uring_cmd *cmd)
@@ -45,7 +39,7 @@ static struct uring_wait **wait_of(struct io_uring_cmd *cmd)
 	return (struct uring_wait **)cmd->pdu;
 }
 
-/* What the program gets if it is over, or -EIOCBQUEUED. Armed in the latter case. */
+/* The result if the wait is over. Otherwise -EIOCBQUEUED, and the subscriber is armed. */
 static int outcome(struct uring_wait *wait)
 {
 	if (ronbus_sub_arm(wait->sub))
@@ -59,10 +53,11 @@ static int outcome(struct uring_wait *wait)
 }
 
 /*
- * Look whether it is over; if so, nothing kicks it any more, and it is the caller's to free. Kicks
- * are for the time behind the clear_bit(): who comes earlier has been seen by outcome(), who comes
- * later has us look again. The last test_and_set_bit() decides between a late kick, whose look will
- * finish it, and us.
+ * Look whether a wait is over; if so, it is not kicked any more, and the caller frees it.
+ *  1. The bit is cleared: a kick from here on asks for another look.
+ *  2. outcome() looks, and sees what any kick before that was for.
+ *  3. If the wait is over, test_and_set_bit() decides between this call and a kick in the meantime,
+ *     whose look will finish the wait.
  */
 static int settle(struct uring_wait *wait)
 {
@@ -71,7 +66,7 @@ static int settle(struct uring_wait *wait)
 	clear_bit(WAIT_KICKED, &wait->state);
 	smp_mb__after_atomic(); /* barrier U, with U' in kick(): uring.pml */
 	err = outcome(wait);
-	/* As a barrier it has no partner: it is the bit that decides. */
+	/* As a barrier it has no partner: the bit decides. */
 	if (err == -EIOCBQUEUED || test_and_set_bit(WAIT_KICKED, &wait->state))
 		return -EIOCBQUEUED;
 
@@ -87,7 +82,7 @@ static void look_again(struct io_uring_cmd *cmd, unsigned int issue_flags)
 
 	if (err == -EIOCBQUEUED)
 		return;
-	/* Up to here a ring that goes away may still ask us to cancel. */
+	/* Up to here a ring that goes away may still ask to cancel. */
 	io_uring_cmd_done(cmd, err, 0, issue_flags);
 	kfree(wait);
 }
@@ -95,7 +90,7 @@ static void look_again(struct io_uring_cmd *cmd, unsigned int issue_flags)
 /* From anywhere, interrupts included. */
 static void kick(struct uring_wait *wait)
 {
-	/* Behind what it is for: barrier U', with U in settle(): uring.pml */
+	/* After the reason for the kick: barrier U', with U in settle(): uring.pml */
 	if (!test_and_set_bit(WAIT_KICKED, &wait->state))
 		io_uring_cmd_complete_in_task(wait->cmd, look_again);
 }
@@ -144,7 +139,7 @@ static int begin_wait(struct ronbus_sub *sub, struct io_uring_cmd *cmd, u64 dead
 		kfree(wait);
 		return err;
 	}
-	/* Nothing of it can complete before this task is out of here. */
+	/* The command cannot complete before this task has left the system call. */
 	if (deadline != RONBUS_WAIT_FOREVER)
 		hrtimer_start(&wait->timer, min_t(u64, deadline, KTIME_MAX), HRTIMER_MODE_ABS);
 	io_uring_cmd_mark_cancelable(cmd, issue_flags);
@@ -179,13 +174,7 @@ static int cancel_cmd(struct ronbus_sub *sub, struct io_uring_cmd *cmd)
 	return 0;
 }
 
-/**
- * ronbus_sub_uring_cmd() - a command on a subscriber fd
- * @cmd: the command
- * @issue_flags: of io_uring
- *
- * Return: 0, -EINVAL, -EBUSY, -ENOMEM, -ETIMEDOUT, -ECANCELED; -ENOTTY for a command that is none.
- */
+/* A command on a subscriber fd. Return its result, or -ENOTTY for a command that is none. */
 int ronbus_sub_uring_cmd(struct io_uring_cmd *cmd, unsigned int issue_flags)
 {
 	struct ronbus_sub *sub = cmd->file->private_data;
@@ -205,13 +194,7 @@ int ronbus_sub_uring_cmd(struct io_uring_cmd *cmd, unsigned int issue_flags)
 	return -ENOTTY;
 }
 
-/**
- * ronbus_pub_uring_cmd() - a command on a publisher fd
- * @cmd: the command
- * @issue_flags: of io_uring
- *
- * Return: as ronbus_publish(); -ENOTTY for a command that is none.
- */
+/* A command on a publisher fd. Return as ronbus_publish(), or -ENOTTY. */
 int ronbus_pub_uring_cmd(struct io_uring_cmd *cmd, unsigned int issue_flags)
 {
 	const struct ronbus_uring_publish *payload = ronbus_uring_payload(cmd);
@@ -233,8 +216,8 @@ int ronbus_pub_uring_cmd(struct io_uring_cmd *cmd, unsigned int issue_flags)
 	if (ret <= 0 && ret != -EAGAIN)
 		return ret;
 	/*
-	 * Not returned: -EAGAIN, a message that was dropped, would be tried again by a worker; a
-	 * number is taken for a failure by some kernels, and by workers of Linux 6.1 for nothing.
+	 * These are not returned. For -EAGAIN, a dropped message, a worker would try again. A
+	 * number is a failure for some kernels, and is ignored by workers of Linux 6.1.
 	 */
 	io_uring_cmd_done(cmd, ret, 0, issue_flags);
 	return -EIOCBQUEUED;

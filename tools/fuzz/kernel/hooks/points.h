@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * points.h - included before kmod/internal.h when the module is built for the fuzzer
+ * points.h - included before the module's own headers when it is built for the fuzzer
  *
  * Every step at which another CPU might see or change something becomes one that can be held up:
  * accesses to shared words, bits and locks, and the steps of the ring. The sources of the module

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* Arming, sleeping and waking: wake.c. Nothing else touches the bits of armed and blocked. */
+#ifndef _RONBUS_WAKE_H
+#define _RONBUS_WAKE_H
+
+#include "../uapi/ronbus.h"
+
+struct ronbus_bus;
+struct ronbus_sub;
+
+enum ronbus_ready {
+	RONBUS_READY_DATA = 1 << 0,
+	RONBUS_READY_ENDED = 1 << 1,
+};
+
+unsigned int ronbus_sub_ready(struct ronbus_sub *sub);
+bool ronbus_sub_set_armed(struct ronbus_sub *sub, bool busy);
+bool ronbus_sub_take_armed(struct ronbus_sub *sub);
+void ronbus_sub_look_again(struct ronbus_sub *sub);
+void ronbus_wake(struct ronbus_sub *sub, enum ronbus_wake_cause cause);
+unsigned int ronbus_sub_arm(struct ronbus_sub *sub);
+bool ronbus_sub_crowded(struct ronbus_sub *sub);
+void ronbus_sub_polled(struct ronbus_sub *sub);
+bool ronbus_sleep_until(u64 deadline);
+int ronbus_sub_wait(struct ronbus_sub *sub, u64 deadline, int cancels);
+void ronbus_sub_init(struct ronbus_sub *sub);
+void ronbus_sub_end(struct ronbus_sub *sub);
+void ronbus_sub_cancel(struct ronbus_sub *sub);
+int ronbus_sub_set_eventfd(struct ronbus_sub *sub, int fd);
+unsigned int ronbus_notify(struct ronbus_bus *bus, u64 mask, enum ronbus_wake_cause cause);
+
+#endif /* _RONBUS_WAKE_H */
