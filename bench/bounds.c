@@ -244,7 +244,7 @@ static uint64_t least(void (*before)(void), void (*act)(void))
 
 /*
  * Subscribers that want nothing of what is there, which is many messages, wait for a position that
- * somebody else holds: then every publisher is to wake them.
+ * another publisher holds: then every publisher is to wake them.
  */
 static void coalescing_rig(unsigned int messages)
 {

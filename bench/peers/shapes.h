@@ -2,8 +2,7 @@
 /*
  * shapes.h - the three measurements, over what the including file defines (see peer.h)
  *
- * Their loops are those of ronbus-bench (case_shape_a.c, _b.c, _c.c): whoever changes one changes
- * the other.
+ * Their loops are those of ronbus-bench (case_shape_a.c, _b.c, _c.c), and are to stay so: change both.
  */
 #ifdef PEER_THREADS
 #define THREADS true

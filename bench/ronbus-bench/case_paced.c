@@ -31,7 +31,7 @@ enum {
 
 /**
  * struct pace - a bus, its publisher and its subscribers
- * @stage: they
+ * @stage: all three of them
  * @cell: what is measured
  * @latencies: as many for each subscriber as there are messages, in memory that all share
  */

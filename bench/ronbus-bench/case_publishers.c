@@ -31,7 +31,7 @@ struct publisher {
  * @gate: where publishers and the thread that measures meet before and after a burst
  * @there: publishers that have left the gate, which lets go one after the other
  * @over: nothing more to do
- * @publishers: they
+ * @publishers: one for each thread
  */
 struct crowd {
 	struct cell *cell;

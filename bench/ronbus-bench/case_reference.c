@@ -3,8 +3,8 @@
  * case_reference.c - what does not use ronbus: if its time changes, the machine did
  *
  * A loop that does what a ring costs: locked instructions, and copies of what a cache holds ("round"); and what
- * keeps a core busy, which takes longer when half of it is somebody else's ("work"). And two threads
- * that wake each other, which takes longer when others want the CPUs.
+ * keeps a core busy, which takes longer while another machine uses the other hardware thread ("work").
+ * And two threads that wake each other, which takes longer while other programs use the CPUs.
  */
 #include <pthread.h>
 #include <sys/eventfd.h>

@@ -169,7 +169,7 @@ void cell_summarize(struct cell *cell);
 /**
  * series_add_latencies() - add single latencies
  * @series: to this
- * @values: they
+ * @values: the latencies, whose order is changed
  * @count: how many
  *
  * Each goes into the histogram; their medians, twenty at most, are the samples.

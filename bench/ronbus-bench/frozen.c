@@ -44,7 +44,7 @@ static bool make_directories(const char *path)
 	return true;
 }
 
-/* Whoever reads it meanwhile has the old one or the new one. */
+/* A program that reads the file meanwhile sees the old baseline or the new one. */
 bool frozen_save(const char *path, const json_t *frozen)
 {
 	char temporary[PATH_MAX];

@@ -32,7 +32,7 @@ struct change {
 
 /**
  * struct changes - all of them
- * @changes: they
+ * @changes: one for each series that was measured
  * @count: how many
  * @name: of the baseline
  * @drift: what loops that do not use ronbus differ by between the two runs

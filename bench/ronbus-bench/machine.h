@@ -20,8 +20,8 @@ void machine_print(const json_t *machine, FILE *to);
  * @one: what machine_describe() returned
  * @other: the same
  *
- * Times of one say nothing of the other then. A new kernel, say, is a difference that somebody may
- * want to measure: machine_changes() has those.
+ * If so, times of one say nothing about the other. A difference that one may want to measure, such
+ * as a new kernel, does not count: machine_changes() reports those.
  *
  * Return: in what they differ, as the name of a member; NULL if they do not.
  */

@@ -446,26 +446,24 @@ static void say_change(const char *what, const char *before, const char *now)
 	fprintf(stderr, "%s: %s was %.120s, is %.120s\n", bench_name, what, before, now);
 }
 
+static void path_of(const struct arguments *arguments, const char *option, const char *name,
+		    char *path)
+{
+	if (!frozen_path(baselines(arguments), name, path, PATH_MAX))
+		die("--%s %s: a name has no slash, and does not begin with a dot", option, name);
+}
+
 static json_t *load_baseline(const struct arguments *arguments, const json_t *machine)
 {
 	char path[PATH_MAX];
 	json_t *frozen;
 
-	if (!frozen_path(baselines(arguments), arguments->baseline, path, sizeof(path)))
-		die("--baseline %s: a name has no slash, and does not begin with a dot",
-		    arguments->baseline);
+	path_of(arguments, "baseline", arguments->baseline, path);
 	frozen = frozen_load(path, machine, arguments->force);
 	if (!frozen)
 		exit(STATUS_REFUSED);
 	machine_changes(json_object_get(frozen, "machine"), machine, say_change);
 	return frozen;
-}
-
-static void check_save(const struct arguments *arguments, char *path, size_t size)
-{
-	if (!frozen_path(baselines(arguments), arguments->save, path, size))
-		die("--save-baseline %s: a name has no slash, and does not begin with a dot",
-		    arguments->save);
 }
 
 /* ---- all of it ------------------------------------------------------------------------ */
@@ -508,7 +506,7 @@ static int measure(const struct arguments *arguments, const struct topology *top
 	int status;
 
 	if (arguments->save)
-		check_save(arguments, save, sizeof(save));
+		path_of(arguments, "save-baseline", arguments->save, save);
 	if (arguments->baseline)
 		frozen = load_baseline(arguments, machine);
 	if (arguments->only_ask)

@@ -72,8 +72,8 @@ static void forget_turn(struct cell *cell)
 }
 
 /*
- * Samples that were taken while somebody else had part of the machine are not kept, if there are
- * others to be had. Not so with latencies: there what is rare is what one wants to see.
+ * Samples that were taken while others slowed the machine down are not kept, if there are better ones.
+ * Latencies are kept always: with them the rare values are the interesting ones.
  */
 #define TRIES 3U
 
