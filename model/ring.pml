@@ -2,7 +2,7 @@
 /*
  * ring.pml - the ring protocol: publishers, a reader, death and repair
  *
- * Mirrors uapi/ronbus_ring.h, one access to shared memory a step:
+ * Mirrors uapi/ronbus_ring_publish.h and ronbus_ring_read.h, one access to shared memory a step:
  *
  *	publisher  hint		ronbus_ring_hint()
  *	           claim	ronbus_ring_claim(), with pass, take and second
