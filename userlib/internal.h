@@ -339,6 +339,9 @@ void ronbus_metrics_forget(struct ronbus_publisher_handle *pub);
 /* When what this thread has counted is to be flushed, or RONBUS_WAIT_FOREVER; and to do it. */
 __u64 ronbus_metrics_due(void);
 void ronbus_metrics_flush(void);
-void ronbus_metrics_flush_if_due(void);
+/* If so many messages have been counted, or the last flush is an interval ago, as far as is known. */
+void ronbus_metrics_flush_if_due(const struct ronbus_publisher_handle *pub);
+/* If the last flush is an interval ago. */
+void ronbus_metrics_flush_if_old(void);
 
 #endif /* RONBUS_INTERNAL_H */

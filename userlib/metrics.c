@@ -386,11 +386,20 @@ void ronbus_metrics_count(struct ronbus_publisher_handle *pub, __u32 messages, _
 	else
 		count_at_once(pub, messages, receivers, skips);
 	__ronbus_add_own(left, counter, -(__RONBUS_COUNTING + (__u64)messages));
-	if (!interrupted && (__s64)RB_READ(left) <= 0)
+}
+
+/* Not in a handler that has interrupted the counting: then the mark is in @left. */
+void ronbus_metrics_flush_if_due(const struct ronbus_publisher_handle *pub)
+{
+	struct thread *thread = &this_thread;
+
+	if (!thread->enlisted || thread->exiting)
+		return;
+	if ((__s64)RB_READ(&thread->counters->left) <= 0)
 		look(thread, pub->flush_threshold);
 }
 
-void ronbus_metrics_flush_if_due(void)
+void ronbus_metrics_flush_if_old(void)
 {
 	struct thread *thread = &this_thread;
 	__u64 now;

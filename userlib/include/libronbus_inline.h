@@ -46,6 +46,8 @@ enum ronbus_pub_how {
 	RONBUS_HOW_RETAIN = 1 << 10, /* RONBUS_BUS_RETAIN: written, even for nobody */
 	RONBUS_HOW_TIME = 1 << 11, /* RONBUS_F_TIME */
 	RONBUS_HOW_COARSE = 1 << 12, /* RONBUS_BUS_COARSE_TIME */
+	/* What a program does not have inline: __ronbus_publish() and __ronbus_publish_many(). */
+	RONBUS_HOW_LIBRARY = RONBUS_HOW_SYSCALL | RONBUS_HOW_ARRAYS | RONBUS_HOW_TIME,
 };
 
 struct ronbus_pub {
@@ -94,15 +96,17 @@ struct ronbus_thread_counters {
 extern __thread struct ronbus_thread_counters __ronbus_thread_counters;
 
 int __ronbus_publish(struct ronbus_pub *pub, unsigned int topic, const void *data, size_t len);
+int __ronbus_publish_slow(struct ronbus_pub *pub, unsigned int topic, const void *data, size_t len);
 int __ronbus_publish_many(struct ronbus_pub *pub, unsigned int topic, const struct iovec *vec,
 			  unsigned int count);
+int __ronbus_publish_to_nobody(struct ronbus_pub *pub, unsigned int topic, const struct iovec *vec,
+			       unsigned int count);
 int __ronbus_published_many(struct ronbus_pub *pub, unsigned int topic, __u64 audience,
 			    unsigned int done, __u64 next);
 __u64 __ronbus_claim(struct ronbus_pub *pub, __u64 pos);
 __u64 __ronbus_clock(__u32 how);
 int __ronbus_count(struct ronbus_pub *pub, unsigned int topic, __u32 receivers, __u64 audience,
 		   __u64 next);
-int __ronbus_wake(struct ronbus_pub *pub, unsigned int topic, int receivers, __u64 audience);
 int __ronbus_try_recv(struct ronbus_sub *sub, void *buf, size_t size, struct ronbus_msg *msg);
 int __ronbus_recv_many(struct ronbus_sub *sub, void *buf, size_t size, struct ronbus_msg *msgs,
 		       unsigned int count);
@@ -208,14 +212,14 @@ __RONBUS_PART int __ronbus_count_thread(__u32 i, __u64 key, __u32 messages)
 
 /*
  * Count messages that were written for @receivers each, or not written because there is nobody.
- * Returns whether that has been done, or is left to __ronbus_count().
+ * Returns whether that could be done here.
  */
 __RONBUS_PART int __ronbus_count_inline(const struct ronbus_pub *pub, __u32 how, __u32 messages,
 					__u32 receivers)
 {
 	__u64 *counter = &pub->self->messages_for[receivers];
 
-	/* With INTEREST or COALESCE no entry has this key: the library counts, and does the rest. */
+	/* With INTEREST or COALESCE no entry has this key, so that the library counts. */
 	if (how & (RONBUS_HOW_METRICS | RONBUS_HOW_INTEREST | RONBUS_HOW_COALESCE))
 		return __ronbus_count_thread(__ronbus_thread_entry(pub, receivers),
 					     __ronbus_thread_key(pub, receivers), messages);
@@ -227,8 +231,8 @@ __RONBUS_PART int __ronbus_count_inline(const struct ronbus_pub *pub, __u32 how,
 }
 
 /*
- * Behind the last message of a call and a full barrier (D, with D' where the kernel arms): may
- * somebody have to be woken?
+ * Does anybody have to be woken? To be asked after the last message of a call and a full barrier (D,
+ * with D' where the kernel arms).
  */
 __RONBUS_PART int __ronbus_sleepers(const struct ronbus_pub *pub, __u32 how)
 {
@@ -251,20 +255,19 @@ __RONBUS_PART struct ronbus_ring __ronbus_view(const struct ronbus_ring *ring, _
 	return view;
 }
 
-/* What is left to others by who knows a layout, and whether there is a time. */
-__RONBUS_PART __u32 __ronbus_others(__u32 layout, __u32 timed)
-{
-	return RONBUS_HOW_SYSCALL | (layout == RONBUS_LAYOUT_SLOTS ? RONBUS_HOW_ARRAYS : 0) |
-	       (timed ? 0 : RONBUS_HOW_TIME);
-}
-
-typedef int __ronbus_publish_fn(struct ronbus_pub *pub, unsigned int topic, const void *data,
-				size_t len);
-
-/* ronbus_publish(), for a layout, with or without a time, and with what does the rest. */
-__RONBUS_PART int __ronbus_publish_in(struct ronbus_pub *pub, unsigned int topic, const void *data,
-				      size_t len, __u32 layout, __u32 timed,
-				      __ronbus_publish_fn *rest)
+/*
+ * The way of a message is one sequence. A program has it inline for slots without a time; the
+ * library has it for the rest, in __ronbus_publish(), which also publishes by system call.
+ *
+ *	1. Claim a position, write the message and commit it, if it is for anybody.
+ *	2. Look whether a subscriber sleeps. If one does, the library wakes it.
+ *	3. Count.
+ *
+ * __ronbus_publish_slow() takes over in step 1, where no position is free at once or an argument is
+ * wrong, and __ronbus_count() in step 2, where there is more to do than to look and to add.
+ */
+__RONBUS_PART int __ronbus_publish_to(struct ronbus_pub *pub, unsigned int topic, const void *data,
+				      size_t len, __u32 layout, __u32 timed)
 {
 	const struct ronbus_ring ring = __ronbus_view(&pub->ring, layout, timed);
 	const __u32 how = pub->how, id = pub->id;
@@ -272,9 +275,8 @@ __RONBUS_PART int __ronbus_publish_in(struct ronbus_pub *pub, unsigned int topic
 	__u32 receivers = 0;
 	__u64 audience;
 
-	if (RB_UNLIKELY(how & __ronbus_others(layout, timed) || topic >= RONBUS_TOPICS_MAX ||
-			len > ring.payload))
-		return rest(pub, topic, data, len);
+	if (RB_UNLIKELY(topic >= RONBUS_TOPICS_MAX || len > ring.payload))
+		return __ronbus_publish_slow(pub, topic, data, len);
 
 	/* barrier I', with I in set_audience(): interest.pml */
 	audience = RB_LOAD_ACQUIRE(&pub->info->audience[topic]);
@@ -286,7 +288,7 @@ __RONBUS_PART int __ronbus_publish_in(struct ronbus_pub *pub, unsigned int topic
 		} else {
 			claim.pos = ronbus_ring_hint(&ring);
 			if (RB_UNLIKELY(ronbus_ring_claim(&ring, &claim, id, 1)))
-				return rest(pub, topic, data, len);
+				return __ronbus_publish_slow(pub, topic, data, len);
 		}
 		__RONBUS_HIDE(data);
 		ronbus_ring_write(&ring, claim.pos, audience, topic, data, (__u32)len);
@@ -297,29 +299,29 @@ __RONBUS_PART int __ronbus_publish_in(struct ronbus_pub *pub, unsigned int topic
 		receivers = __ronbus_popcount(how, audience);
 	}
 	__RONBUS_PROBE(4, publish, pub, topic, 1, receivers);
-	if (RB_UNLIKELY(!__ronbus_count_inline(pub, how, 1, receivers)))
+	/* Where nothing was written, nobody has anything to be woken for. */
+	if (RB_UNLIKELY((claim.pos && __ronbus_sleepers(pub, how)) ||
+			!__ronbus_count_inline(pub, how, 1, receivers)))
 		return __ronbus_count(pub, topic, receivers, audience, claim.pos + 1);
-	/* Of no position where nothing was written. */
-	if (claim.pos && RB_UNLIKELY(__ronbus_sleepers(pub, how)))
-		return __ronbus_wake(pub, topic, (int)receivers, audience);
 	return (int)receivers;
 }
 
 RONBUS_INLINE int ronbus_publish(struct ronbus_pub *pub, unsigned int topic, const void *data,
 				 size_t len)
 {
-	return __ronbus_publish_in(pub, topic, data, len, RONBUS_LAYOUT_SLOTS, 0, __ronbus_publish);
+	if (RB_UNLIKELY(pub->how & RONBUS_HOW_LIBRARY))
+		return __ronbus_publish(pub, topic, data, len);
+	return __ronbus_publish_to(pub, topic, data, len, RONBUS_LAYOUT_SLOTS, 0);
 }
 
-typedef int __ronbus_publish_many_fn(struct ronbus_pub *pub, unsigned int topic,
-				     const struct iovec *vec, unsigned int count);
-
-__RONBUS_PART int __ronbus_publish_many_in(struct ronbus_pub *pub, unsigned int topic,
+/* The same for several messages: steps 2 and 3 are done once, by __ronbus_published_many(). */
+__RONBUS_PART int __ronbus_publish_many_to(struct ronbus_pub *pub, unsigned int topic,
 					   const struct iovec *vec, unsigned int count,
-					   __u32 layout, __u32 timed,
-					   __ronbus_publish_many_fn *rest)
+					   __u32 layout, __u32 timed)
 {
 	const struct ronbus_ring ring = __ronbus_view(&pub->ring, layout, timed);
+	const __u32 elsewhere =
+		layout == RONBUS_LAYOUT_SLOTS && !timed ? RONBUS_HOW_LIBRARY : RONBUS_HOW_SYSCALL;
 	const __u32 how = pub->how, id = pub->id;
 	struct ronbus_claim claim = { 0, 0 };
 	unsigned int done;
@@ -328,13 +330,13 @@ __RONBUS_PART int __ronbus_publish_many_in(struct ronbus_pub *pub, unsigned int 
 	__u64 next;
 	int err = 0;
 
-	if (RB_UNLIKELY(!(how & RONBUS_HOW_BATCH) || how & __ronbus_others(layout, timed) ||
-			topic >= RONBUS_TOPICS_MAX))
-		return rest(pub, topic, vec, count);
+	/* Never so in the library, which has looked before. */
+	if (RB_UNLIKELY(!(how & RONBUS_HOW_BATCH) || how & elsewhere || topic >= RONBUS_TOPICS_MAX))
+		return __ronbus_publish_many(pub, topic, vec, count);
 	/* barrier I', with I in set_audience(): interest.pml */
 	audience = RB_LOAD_ACQUIRE(&pub->info->audience[topic]);
 	if (RB_UNLIKELY(!audience) && !(how & RONBUS_HOW_RETAIN))
-		return rest(pub, topic, vec, count);
+		return __ronbus_publish_to_nobody(pub, topic, vec, count);
 
 	next = how & RONBUS_HOW_EXCLUSIVE ? pub->pos : ronbus_ring_hint(&ring);
 	for (done = 0; done < count; done++) {
@@ -372,8 +374,7 @@ __RONBUS_PART int __ronbus_publish_many_in(struct ronbus_pub *pub, unsigned int 
 RONBUS_INLINE int ronbus_publish_many(struct ronbus_pub *pub, unsigned int topic,
 				      const struct iovec *vec, unsigned int count)
 {
-	return __ronbus_publish_many_in(pub, topic, vec, count, RONBUS_LAYOUT_SLOTS, 0,
-					__ronbus_publish_many);
+	return __ronbus_publish_many_to(pub, topic, vec, count, RONBUS_LAYOUT_SLOTS, 0);
 }
 
 /* ---- receiving, inline ---------------------------------------------------------------- */
