@@ -7,11 +7,11 @@
  * instruction.
  *
  * Positions count messages from the beginning of the bus. A ring of C slots begins at position C,
- * so that no position has lap 0, which is what zeroed memory says. Position p lives in slot
- * p % C, and its lap is p / C. The words of a slot:
+ * so that no position has lap 0, which is the lap that zeroed memory shows. Position p lives in
+ * slot p % C, and its lap is p / C. The words of a slot:
  *
  *	state	lap, owner and kind (READY, BUSY or HOLE) of the newest position claimed here
- *	hole	the highest lap whose position a publisher passed by, the slot being held BUSY
+ *	hole	the highest lap whose position publishers skipped because the slot was held BUSY
  *	ready	set of subscribers this message is for
  *	meta	length and topic
  *	payload
@@ -19,24 +19,27 @@
  *
  * Where they are is the layout of the ring. Ordinarily those of a position stand together, as
  * struct ronbus_slot, on cache lines of their own. With RONBUS_F_SOA there is an array of each, in
- * the order state, ready, meta, hole, time, payload, and each array begins on a cache line: who reads
- * one message after the other finds eight states on a line, and who looks for his own among those of
- * others reads nothing but state and ready. For that, publishers of neighbouring positions write
- * into the same lines. What is done with the words is the same in both.
+ * the order state, ready, meta, hole, time, payload, and each array begins on a cache line. A
+ * subscriber that reads one message after the other finds eight states on a line, and one that
+ * looks for its messages among those for others reads nothing but state and ready. The price is
+ * that publishers of neighbouring positions write into the same lines. What is done with the words
+ * is the same in both.
  *
  * A publisher claims a position by moving its slot's state from an older lap to (own lap, BUSY),
- * writes, and moves it to READY. It never waits: a slot that somebody holds BUSY from an older lap
- * is marked in hole, and passed by. A reader of position p finds it READY, or a HOLE, or passed by
- * (hole has lap(p) and the state is older), or overtaken, or finds nothing yet.
+ * writes, and moves it to READY. It never waits: if another publisher still holds the slot BUSY
+ * from an older lap, it marks the position in hole, and skips it. A reader of position p finds it
+ * READY, or a HOLE, or skipped (hole has lap(p) and the state is older), or overtaken, or finds
+ * nothing yet.
  *
- * What is in a slot is read between two looks at its state: after one with acquire, which says
- * READY, and before one after barrier A', which says that nothing has changed. So the words but
- * state and hole have a type that nobody can read. The functions that read them ask for a struct
- * ronbus_seen, which the first of those looks returns, and nothing else does.
+ * A slot is read between two looks at its state. The first look has acquire semantics and finds
+ * READY; the second comes after barrier A' and finds the same state. To make sure of the first
+ * look, all words but state and hole have an incomplete type. The functions that read them need a
+ * struct ronbus_seen, which only the first look returns.
  *
- * Barriers. The comment beside each names its partner by letter, and the model in model/ that shows
- * what it is for; model/barriers checks that. The models are sequentially consistent; docs/design.md
- * has the table of all of them, and argues for each pair why it is enough on hardware that reorders.
+ * Barriers. The comment of each barrier names its partner by letter, and the model in model/ that
+ * shows what it is for; model/barriers checks that. The models are sequentially consistent;
+ * docs/design.md has the table of all of them, and argues for each pair why it is enough on
+ * hardware that reorders.
  *
  *	A  claim: BUSY before payload            A' read: payload before second look at state
  *	B  commit: payload before READY          B' see: READY before payload

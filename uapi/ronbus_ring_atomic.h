@@ -2,8 +2,8 @@
 /*
  * ronbus_ring_atomic.h - the names under which the ring protocol uses atomic accesses and barriers
  *
- * The kernel module and user space compile the same protocol. This file maps its operations to those
- * of the kernel's memory model and to those of C11.
+ * The kernel module and user space compile the same protocol. This file maps its operations to
+ * those of the kernel's memory model and to those of C11.
  */
 #ifndef _UAPI_RONBUS_RING_ATOMIC_H
 #define _UAPI_RONBUS_RING_ATOMIC_H
@@ -98,8 +98,8 @@ static inline void rb_fence(void)
 #endif
 
 /*
- * A test build defines this to stop a publisher at a chosen step; the steps are where a process
- * that dies leaves something behind.
+ * A test build defines this to stop a publisher at a chosen step. At each of these steps, a process
+ * that dies leaves something that others have to deal with.
  */
 #ifndef RB_STEP
 #define RB_STEP(step) ((void)0)

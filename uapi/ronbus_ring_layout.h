@@ -22,7 +22,7 @@ struct ronbus_meta {
 /**
  * struct ronbus_slot - a slot in the ring mapping; the payload follows it, and then the time
  * @state: see RONBUS_STATE()
- * @hole: highest lap whose position was passed by
+ * @hole: highest lap whose position was skipped
  * @ready: set of subscribers the message is for
  * @meta: its length and topic
  */
@@ -35,7 +35,7 @@ struct ronbus_slot {
 
 /**
  * struct ronbus_ring_head - start of the ring mapping
- * @head: a position that every earlier one is claimed or passed by: a hint where to begin looking
+ * @head: a hint where to begin looking: every position before it has been claimed or skipped
  * @reserved: keeps slots off the two lines that a CPU fetches together with @head
  */
 struct ronbus_ring_head {
@@ -62,11 +62,11 @@ enum ronbus_layout {
  * @stride: bytes from one slot, or payload, to the next
  * @payload: bytes of payload a message can have
  * @array: bytes from one array of words to the next, with RONBUS_LAYOUT_ARRAYS
- * @layout: one of &enum ronbus_layout; who knows it when his code is compiled sets it in a copy of
- *	the view, and the compiler leaves out the other one
+ * @layout: one of &enum ronbus_layout; code that is compiled for one layout sets it in a copy of
+ *	the view, so that the compiler leaves out the other one
  * @timed: not 0 if messages say when they were published (RONBUS_F_TIME)
- * @clock_offset: nanoseconds that CLOCK_MONOTONIC is ahead on this side of what messages say, modulo
- *	2^64; see &struct ronbus_publisher
+ * @clock_offset: nanoseconds that CLOCK_MONOTONIC is ahead on this side of what messages say,
+ *	modulo 2^64; see &struct ronbus_publisher
  */
 struct ronbus_ring {
 	struct ronbus_ring_head *head;
@@ -81,16 +81,19 @@ struct ronbus_ring {
 	__u64 clock_offset;
 };
 
-/* A word that is somebody else's until its state has been seen. There is no such structure. */
+/*
+ * A word that may be read only after the state of its slot has been seen. There is no such
+ * structure.
+ */
 struct ronbus_guarded;
 
 /**
  * struct ronbus_words - where the words of a position are; not shared
  * @state: see RONBUS_STATE()
- * @hole: highest lap whose position was passed by
+ * @hole: highest lap whose position was skipped
  * @ready: set of subscribers the message is for: ronbus_words_ready()
  * @meta: its length and topic, &struct ronbus_meta: ronbus_words_len(), ronbus_words_topic()
- * @payload: NULL if it is behind @meta: ronbus_words_payload()
+ * @payload: NULL if it follows @meta: ronbus_words_payload()
  * @time: when it was published, if the ring is timed: ronbus_words_time()
  */
 struct ronbus_words {
@@ -223,8 +226,8 @@ static inline void ronbus_ring_reset(struct ronbus_ring *ring)
 }
 
 /*
- * Where the words of a position are: this is known here, and nowhere else. Any position is safe,
- * whoever it comes from: the mask keeps it inside the ring.
+ * Where the words of a position are: no other code knows. Any position is safe, even one that
+ * another process made up: the mask keeps it inside the ring.
  */
 RB_PART struct ronbus_words ronbus_ring_at(const struct ronbus_ring *ring, __u64 pos)
 {
@@ -257,8 +260,9 @@ RB_PART struct ronbus_words ronbus_ring_at(const struct ronbus_ring *ring, __u64
 }
 
 /*
- * Asked for where it is used: an address that nobody holds on to costs the compiler no register. By
- * way of a number where memcpy() would not have us leave the member that we come from.
+ * The address is computed where it is used, so that it does not occupy a register before. It is
+ * computed as a number where the compiler's checks of memcpy() would not let a pointer leave the
+ * member that it was made from.
  */
 RB_PART __u64 *rb_payload(const struct ronbus_words *at)
 {

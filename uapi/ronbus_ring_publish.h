@@ -16,7 +16,7 @@ enum ronbus_step {
 	RONBUS_STEP_WRITING, /* the slot's own words are written, the payload is not */
 	RONBUS_STEP_WRITTEN, /* all is written, the slot still BUSY */
 	RONBUS_STEP_COMMITTED, /* READY, armed not yet looked at */
-	RONBUS_STEP_NOTIFYING, /* somebody sleeps, NOTIFY not yet called */
+	RONBUS_STEP_NOTIFYING, /* a subscriber sleeps, NOTIFY not yet called */
 };
 
 /**
@@ -25,9 +25,10 @@ enum ronbus_step {
  * @from: the message, of any alignment
  * @len: its bytes
  *
- * Readers may look at any time and throw away what they read. Common sizes and long messages are
- * left to memcpy(), which is faster, and may store in any order: nobody uses what is read before
- * the READY that barrier B puts behind it. A race detector sees whole words.
+ * Readers may read at any time, and discard what they read too early. Common sizes and long
+ * messages are left to memcpy(), which is faster. It may store in any order, since no reader uses
+ * the bytes before it has seen READY, which barrier B orders after them. A race detector sees whole
+ * words.
  */
 static inline void ronbus_copy_in(__u64 *to, const void *from, __u32 len)
 {
@@ -68,7 +69,7 @@ static inline void ronbus_copy_in(__u64 *to, const void *from, __u32 len)
 /**
  * struct ronbus_claim - a publisher looking for a position
  * @pos: where it looks next; after a claim the position it has
- * @stalls: slots it passed by because others hold them, at most one lap of them
+ * @stalls: slots it skipped because others hold them, at most one lap of them
  */
 struct ronbus_claim {
 	__u64 pos;
@@ -78,7 +79,7 @@ struct ronbus_claim {
 /**
  * ronbus_ring_claim() - claim a position on a ring of many publishers
  * @ring: the ring
- * @claim: where to begin: @pos from ronbus_ring_hint() or behind the last claim of this batch, and
+ * @claim: where to begin: @pos from ronbus_ring_hint() or after the last claim of this batch, and
  *	@stalls 0 for each message; to call again after a return of -1, leave it as it is
  * @owner: number of the publisher
  * @budget: slots to look at before giving up
@@ -105,15 +106,17 @@ RB_PART int ronbus_ring_claim(const struct ronbus_ring *ring, struct ronbus_clai
 		}
 
 		hole = RB_READ(at.hole);
-		if (ronbus_state_kind(state) == RONBUS_KIND_BUSY) { /* held: pass it by */
-			/* As a barrier it has no partner: D comes before anybody is woken for it. */
+		if (ronbus_state_kind(state) == RONBUS_KIND_BUSY) { /* held: skip it */
+			/*
+			 * As a barrier it has no partner: D comes before anybody is woken for it.
+			 */
 			if (hole < lap && !RB_CAS(at.hole, hole, lap))
 				continue;
 			claim->pos++;
 			claim->stalls++;
 			continue;
 		}
-		if (hole >= lap) { /* passed by already; a reader may have gone on */
+		if (hole >= lap) { /* skipped already; a reader may have gone on */
 			claim->pos++;
 			continue;
 		}
@@ -124,9 +127,9 @@ RB_PART int ronbus_ring_claim(const struct ronbus_ring *ring, struct ronbus_clai
 		RB_STEP(RONBUS_STEP_CLAIMED);
 		if (RB_UNLIKELY(RB_READ(at.hole) >= lap)) {
 			/*
-			 * Between our look at hole and the CAS the slot was held, passed by, and
-			 * let go: readers may be past it. For whoever claims the slot next it is
-			 * barrier B, with B' in claim(): ring.pml
+			 * Between our look at hole and the CAS the slot was held, skipped, and
+			 * let go: readers may be past it. For the publisher that claims the slot
+			 * next it is barrier B, with B' in claim(): ring.pml
 			 */
 			RB_STORE_RELEASE(at.state, RONBUS_STATE(lap, owner, RONBUS_KIND_HOLE));
 			claim->pos++;
@@ -141,7 +144,7 @@ RB_PART int ronbus_ring_claim(const struct ronbus_ring *ring, struct ronbus_clai
 /**
  * ronbus_ring_begin() - take a position on an exclusive ring
  * @ring: the ring
- * @pos: the position behind the last one
+ * @pos: the position after the last one
  * @owner: number of the publisher, the only one there is
  */
 RB_PART void ronbus_ring_begin(const struct ronbus_ring *ring, __u64 pos, __u32 owner)
@@ -200,7 +203,7 @@ RB_PART void ronbus_ring_commit(const struct ronbus_ring *ring, __u64 pos, __u32
 }
 
 /**
- * ronbus_ring_commit_last() - make a message visible, and be ready to look who sleeps
+ * ronbus_ring_commit_last() - make a message visible, and be ready to look for sleepers
  * @ring: the ring
  * @pos: its position
  * @owner: number of the publisher
@@ -217,9 +220,9 @@ RB_PART void ronbus_ring_commit_last(const struct ronbus_ring *ring, __u64 pos, 
 }
 
 /**
- * ronbus_ring_advance() - move the hint behind a claimed position
+ * ronbus_ring_advance() - move the hint past a claimed position
  * @ring: the ring
- * @pos: the position behind the last one claimed
+ * @pos: the position after the last one claimed
  *
  * Two publishers may leave the smaller value: a hint that is late costs a few looks, never a
  * message.
@@ -231,7 +234,7 @@ static inline void ronbus_ring_advance(const struct ronbus_ring *ring, __u64 pos
 }
 
 /**
- * ronbus_ring_claimed() - does somebody hold a position, or has it been held
+ * ronbus_ring_claimed() - has a position been claimed by a publisher
  * @ring: the ring
  * @pos: the position
  */
@@ -242,7 +245,7 @@ static inline int ronbus_ring_claimed(const struct ronbus_ring *ring, __u64 pos)
 }
 
 /**
- * ronbus_ring_repair() - take back what a publisher that is gone holds
+ * ronbus_ring_repair() - take back the slots that a dead publisher holds
  * @ring: the ring
  * @owner: its number
  * @first: first slot to look at
@@ -262,7 +265,10 @@ static inline __u32 ronbus_ring_repair(const struct ronbus_ring *ring, __u32 own
 
 		if (state != RONBUS_STATE(lap, owner, RONBUS_KIND_BUSY))
 			continue;
-		/* For whoever claims the slot next: barrier B, with B' in claim(): ring.pml */
+		/*
+		 * For the publisher that claims the slot next: barrier B, with B' in claim():
+		 * ring.pml
+		 */
 		if (RB_CAS(at.state, state, RONBUS_STATE(lap, owner, RONBUS_KIND_HOLE)))
 			repaired++;
 	}

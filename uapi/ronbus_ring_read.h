@@ -15,7 +15,7 @@
  * @from: payload of the slot
  * @len: bytes, checked against the payload by the caller
  *
- * The copy is worth nothing before ronbus_ring_unchanged() has said so.
+ * The copy is not valid until ronbus_ring_unchanged() has confirmed it.
  */
 static inline void ronbus_copy_out(void *to, const __u64 *from, __u32 len)
 {
@@ -53,7 +53,7 @@ static inline void ronbus_copy_out(void *to, const __u64 *from, __u32 len)
 }
 
 /**
- * ronbus_ring_reached() - has a position been claimed, or passed by
+ * ronbus_ring_reached() - has a position been claimed, or skipped
  * @ring: the ring
  * @pos: the position
  */
@@ -69,13 +69,13 @@ static inline int ronbus_ring_reached(const struct ronbus_ring *ring, __u64 pos)
 #define RONBUS_TAIL_LOOKS 8U
 
 /**
- * ronbus_ring_tail() - the first position that nobody has reached
+ * ronbus_ring_tail() - the first position that no publisher has reached
  * @ring: the ring
  *
- * Publishers reach positions in order, so that what is reached ends once in a lap. The hint is
- * mostly right. Where it is far behind, because a publisher stopped before it stored an old one or
- * because somebody lies, a binary search finds the end: at most RONBUS_TAIL_LOOKS looks and the
- * binary logarithm of the capacity, whatever the ring says.
+ * Publishers reach positions in order, so that within a lap there is one end of what is reached.
+ * Mostly the hint is right. It lags far if a publisher was stopped before it stored it, or if a
+ * publisher lies; then a binary search finds the end. That takes at most RONBUS_TAIL_LOOKS looks
+ * and the binary logarithm of the capacity, whatever the ring says.
  *
  * Return: that position; a moment later it may be claimed.
  */
@@ -96,7 +96,9 @@ static inline __u64 ronbus_ring_tail(const struct ronbus_ring *ring)
 			return pos;
 		pos = ronbus_ring_pos(ring, lap, pos) + 1;
 	}
-	/* The position before @pos is the newest of its slot: it is reached, and a lap later not. */
+	/*
+	 * The position before @pos is the newest of its slot: it is reached, and a lap later not.
+	 */
 	high = pos + ring->mask;
 	while (pos != high) {
 		const __u64 middle = pos + (high - pos) / 2;
@@ -133,7 +135,7 @@ union ronbus_found {
 	__u64 next;
 };
 
-/* Behind @newest, which is at least a lap ahead of @pos, where a reader of @pos goes on. */
+/* Where a reader of @pos goes on, given that @newest, at least a lap later, has been reached. */
 static inline __u64 ronbus_ring_oldest(const struct ronbus_ring *ring, __u64 pos, __u64 newest)
 {
 	__u64 head = ronbus_ring_hint(ring);
@@ -151,9 +153,9 @@ static inline __u64 ronbus_ring_oldest(const struct ronbus_ring *ring, __u64 pos
  * @pos: the position
  * @found: what else there is to say
  *
- * A position held BUSY keeps its readers waiting, for it may still become a message, but not for
- * longer than a lap: once a publisher has come around and passed the slot by, a reader that
- * stands here has been overtaken like any other.
+ * A position that is held BUSY keeps its readers waiting, since it may still become a message. It
+ * does so for a lap at most: once a publisher has come around and skipped the slot, a reader that
+ * waits here has been overtaken like any other.
  *
  * Return: one of &enum ronbus_look.
  */
@@ -169,7 +171,7 @@ RB_PART enum ronbus_look ronbus_ring_look(const struct ronbus_ring *ring, __u64 
 		if (RB_LIKELY(RB_READ(at.hole) < lap))
 			return RONBUS_LOOK_EMPTY;
 		/*
-		 * Passed by, unless a claim came between: barrier C', with C in claim(): ring.pml.
+		 * Skipped, unless a claim came between: barrier C', with C in claim(): ring.pml.
 		 * Either we see that claim now, or it sees the mark we saw and makes the position a
 		 * HOLE.
 		 */
@@ -213,7 +215,7 @@ RB_PART int ronbus_ring_ready(const struct ronbus_ring *ring, __u64 pos, struct 
 	       RONBUS_STATE(ronbus_ring_lap(ring, pos), 0, RONBUS_KIND_READY);
 }
 
-/* The same for who knows where the state word is. */
+/* The same for a caller that knows where the state word is. */
 RB_PART int ronbus_state_unchanged(const __u64 *at, __u64 state)
 {
 	RB_RMB(); /* barrier A', with A in claim() and begin(): ring.pml */
@@ -237,7 +239,7 @@ RB_PART int ronbus_ring_unchanged(const struct ronbus_ring *ring, __u64 pos,
  * @bit: its bit in every mask with RONBUS_F_INTEREST; 0 without, to read all
  * @topics: set of topics it wants
  * @asked: all it has wanted since it joined
- * @joined: the position behind what was there when it joined
+ * @joined: the position after what was there when it joined
  */
 struct ronbus_interest {
 	__u64 bit;
@@ -246,7 +248,7 @@ struct ronbus_interest {
 	__u64 joined;
 };
 
-/* What ronbus_ring_wanted() says, for who has the words. */
+/* The same as ronbus_ring_wanted(), for a caller that has the words. */
 static inline int ronbus_words_wanted(const struct ronbus_words *at, __u64 pos,
 				      struct ronbus_seen seen,
 				      const struct ronbus_interest *interest)
@@ -269,11 +271,12 @@ static inline int ronbus_words_wanted(const struct ronbus_words *at, __u64 pos,
  * @seen: its state
  * @interest: what the subscriber reads
  *
- * What was there when it joined was addressed to others, perhaps to one who had the same bit: there
- * the topic decides. Behind that the publisher has, when it took the audience; but one that took it
- * from before the join, and was slow, meant the one before, whose topics need not be these.
+ * For a message from before the subscriber joined, the topic decides: the message was addressed to
+ * others, perhaps to an earlier subscriber with the same bit. For a later message the publisher has
+ * decided, when it looked at the audience. The topic is looked at there too, since a slow publisher
+ * may have looked before the join, and meant the earlier subscriber, which had other topics.
  *
- * Worth nothing before ronbus_ring_unchanged() has said so.
+ * The answer is not valid until ronbus_ring_unchanged() has confirmed it.
  */
 static inline int ronbus_ring_wanted(const struct ronbus_ring *ring, __u64 pos,
 				     struct ronbus_seen seen,

@@ -24,7 +24,7 @@ static inline __u32 ronbus_run_length(const struct ronbus_ring *ring, __u64 pos,
 	return length < most ? length : (__u32)most;
 }
 
-/* The words of the position that is @i behind that of @at, in the same run. */
+/* The words of the position that is @i after that of @at, in the same run. */
 RB_PART struct ronbus_words ronbus_run_at(const struct ronbus_ring *ring,
 					  const struct ronbus_words *at, __u32 i)
 {
@@ -50,14 +50,14 @@ RB_PART struct ronbus_words ronbus_run_at(const struct ronbus_ring *ring,
 }
 
 /**
- * ronbus_ring_run() - how many messages stand one behind the other
+ * ronbus_ring_run() - how many messages follow each other
  * @ring: the ring
  * @at: the words of the first position
  * @pos: the first position
  * @most: how many to look at, at most ronbus_run_length()
  * @seen: their states
  *
- * What ronbus_ring_ready() is for one. Behind the reading, ronbus_ring_run_unchanged().
+ * This is ronbus_ring_ready() for several. After reading them, call ronbus_ring_run_unchanged().
  */
 RB_PART __u32 ronbus_ring_run(const struct ronbus_ring *ring, const struct ronbus_words *at,
 			      __u64 pos, __u32 most, struct ronbus_seen *seen)
@@ -83,7 +83,7 @@ RB_PART __u32 ronbus_ring_run(const struct ronbus_ring *ring, const struct ronbu
  * @count: how many were read
  * @seen: their states, as they were seen before that
  *
- * One barrier is enough for all: each payload was read before it, each state is looked at behind.
+ * One barrier is enough for all: each payload was read before it, and each state is read after it.
  */
 RB_PART __u32 ronbus_ring_run_unchanged(const struct ronbus_ring *ring,
 					const struct ronbus_words *at, __u32 count,
@@ -98,13 +98,13 @@ RB_PART __u32 ronbus_ring_run_unchanged(const struct ronbus_ring *ring,
 }
 
 /**
- * ronbus_ring_others() - how many messages, one behind the other, are for others
+ * ronbus_ring_others() - how many messages that follow each other are for others
  * @ring: the ring
  * @pos: the position to begin at
  * @interest: what the subscriber reads
  *
  * Return: how many there are to the end of the run, or up to one that is for it, or to the first
- * position without a message; they were whole, so there is nothing to say so.
+ * position without a message. They were whole when this was found: no other check is needed.
  */
 RB_PART __u32 ronbus_ring_others(const struct ronbus_ring *ring, __u64 pos,
 				 const struct ronbus_interest *interest)
@@ -139,10 +139,11 @@ RB_PART __u32 ronbus_ring_others(const struct ronbus_ring *ring, __u64 pos,
  * @seen: their states
  * @wanted: set of those that are for it, the one at @pos in bit 0
  *
- * All of them were whole when this was found; who reads one asks again, ronbus_state_unchanged().
+ * All of them were whole when this was found. To read one, check it again:
+ * ronbus_state_unchanged().
  *
- * Return: how many messages there are, one behind the other; 0 where they were there before the
- * subscriber, and ronbus_ring_wanted() has to say of each.
+ * Return: how many messages follow each other; 0 where they are from before the subscriber
+ * joined, and ronbus_ring_wanted() has to be asked for each.
  */
 RB_PART __u32 ronbus_ring_run_wanted(const struct ronbus_ring *ring, __u64 pos,
 				     const struct ronbus_interest *interest,

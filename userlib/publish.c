@@ -116,7 +116,7 @@ __u64 __ronbus_claim(struct ronbus_pub *pub, __u64 pos)
 	struct ronbus_claim claim = { .pos = pos };
 	__u32 looks = claim_budget(&pub->ring);
 
-	/* Who looks one by one never catches up with many that publish: the hint does. */
+	/* One look after the other does not catch up with many publishers: the hint does. */
 	for (; looks > CLAIM_CHUNK && claim.stalls <= pub->ring.mask; looks -= CLAIM_CHUNK) {
 		__u64 hint = ronbus_ring_hint(&pub->ring);
 
@@ -126,7 +126,7 @@ __u64 __ronbus_claim(struct ronbus_pub *pub, __u64 pos)
 			return claim.pos;
 	}
 	__atomic_fetch_add(&pub->self->dropped, 1, __ATOMIC_RELAXED);
-	/* On its way it may have made holes, and somebody sleep in front of one. */
+	/* It may have made holes on its way, and a subscriber may sleep in front of one. */
 	RB_MB(); /* barrier D, with D' where the kernel arms: ring.pml, wake.pml */
 	if (__ronbus_sleepers(pub, pub->how))
 		handle->transport->notify(handle, ~0ULL);
@@ -168,7 +168,7 @@ __RONBUS_PART bool count(struct ronbus_pub *pub, __u32 messages, __u32 receivers
 	return false;
 }
 
-/* With COALESCE a message may be for nobody that is armed, but be @due for one that was deferred. */
+/* With COALESCE no armed subscriber may want the message, but a deferred one may be @due. */
 static void notify_sleepers(struct ronbus_pub *pub, unsigned int topic, __u64 audience, bool due)
 {
 	struct ronbus_publisher_handle *handle = ronbus_publisher_of(pub);
@@ -189,9 +189,10 @@ static void notify_sleepers(struct ronbus_pub *pub, unsigned int topic, __u64 au
 }
 
 /*
- * The end of publishing, after the last message and a full barrier: wake, then flush. Nobody who
- * sleeps waits for counters, and the clock that a flush asks costs little beside a system call;
- * but without EDGE every message would ask it. @next is the position after the last message.
+ * The end of publishing, after the last message and a full barrier: wake, then flush. A
+ * sleeper does not wait for counters. Reading the clock for a flush costs little beside the system
+ * call; but without EDGE, every message would read it. @next is the position after the last
+ * message.
  */
 __RONBUS_PART void wake_and_flush(struct ronbus_pub *pub, unsigned int topic, __u64 audience,
 				  __u64 next, bool flush)
@@ -208,8 +209,8 @@ __RONBUS_PART void wake_and_flush(struct ronbus_pub *pub, unsigned int topic, __
 }
 
 /*
- * Step 3 of a message, and step 2 again: the inlines have found that somebody sleeps, or could not
- * count. @next is the position after the message, 1 or less if none was written.
+ * Step 3 of a message, and step 2 again: the inlines have found that a subscriber sleeps, or could
+ * not count. @next is the position after the message, 1 or less if none was written.
  */
 int __ronbus_count(struct ronbus_pub *pub, unsigned int topic, __u32 receivers, __u64 audience,
 		   __u64 next)
@@ -223,7 +224,7 @@ int __ronbus_count(struct ronbus_pub *pub, unsigned int topic, __u32 receivers, 
 	return (int)receivers;
 }
 
-/* When a message is published: asked when its slot is claimed, and nobody can see it yet. */
+/* The time of a message is read after its slot is claimed, before a reader can see it. */
 __u64 __ronbus_clock(__u32 how)
 {
 	return ronbus_clock(how & RONBUS_HOW_COARSE ? CLOCK_MONOTONIC_COARSE : CLOCK_MONOTONIC);
@@ -334,7 +335,7 @@ static __attribute__((noinline)) int publish_one_by_one(struct ronbus_pub *pub, 
 	return (int)done;
 }
 
-/* A batch that nobody wants. */
+/* A batch that no subscriber wants. */
 int __ronbus_publish_to_nobody(struct ronbus_pub *pub, unsigned int topic, const struct iovec *vec,
 			       unsigned int messages)
 {

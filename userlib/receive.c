@@ -109,8 +109,8 @@ __RONBUS_PART int next_in(struct ronbus_sub *sub, struct ronbus_msg *msg, union 
 	const struct ronbus_ring ring = __ronbus_view(&sub->ring, layout, timed);
 
 	/*
-	 * Nobody vouches for a ring that others write, so this does not go on for ever. Whoever
-	 * wants to sleep on the -EAGAIN is told that there is something to look at.
+	 * A ring that others write may show anything, so this loop is bounded. A caller that wants
+	 * to sleep on the -EAGAIN is told that there is something to look at.
 	 */
 	__u32 budget = ring.mask + 2;
 	int ret;
@@ -188,8 +188,8 @@ __RONBUS_PART int take_of_size(const struct ronbus_ring *ring, __u64 pos, struct
 
 /*
  * With INTEREST: the next message for us if nothing but messages for others is before it. Returns
- * whether it was taken. Of a message for us the copy is whole if the state has not changed behind
- * it, and so is what said that it is for us.
+ * whether it was taken. If the state has not changed after the copy, the copy is whole, and so is
+ * the answer whether the message is for us.
  */
 __RONBUS_PART int take_wanted(struct ronbus_sub *sub, __u32 layout, __u32 timed, void *buf,
 			      size_t size, struct ronbus_msg *msg)
@@ -248,7 +248,7 @@ __RONBUS_PART int take_of_library(struct ronbus_sub *sub, void *buf, size_t size
 }
 
 /*
- * With an array of states: as many messages as one of its lines has, behind one barrier. Returns
+ * With an array of states: as many messages as one of its lines has, with one barrier. Returns
  * how many are whole, copied to @to with @size bytes for each.
  */
 __RONBUS_PART unsigned int take_run(const struct ronbus_ring *ring, __u64 pos, unsigned int most,

@@ -100,7 +100,7 @@ int ronbus_set_topics(struct ronbus_sub *sub, __u64 topics)
 		return ronbus_failed(-EOPNOTSUPP);
 	if (!topics)
 		return -EINVAL;
-	/* First, since who is in an audience may be sent to at once. */
+	/* First, since a publisher may send to a new member of an audience at once. */
 	mine->asked |= topics;
 	err = handle->transport->set_topics(handle, topics);
 	if (!err)
@@ -145,7 +145,10 @@ int ronbus_cancel(struct ronbus_sub *sub)
 
 __u32 ronbus_cancels(const struct ronbus_sub *sub)
 {
-	/* Whoever finds the new count finds why: barrier V', with V in ronbus_cancel(): call.pml */
+	/*
+	 * A thread that reads the new count sees the reason for it, too: barrier V', with V in
+	 * ronbus_cancel(): call.pml
+	 */
 	return RB_LOAD_ACQUIRE(&ronbus_subscriber_of(sub)->cancels);
 }
 

@@ -15,19 +15,19 @@
  * handle serves one thread at a time. No handle may be in use when it is closed.
  *
  * Signal handlers. ronbus_publish() and ronbus_publish_many() may be called in one, whatever it has
- * interrupted, unless that was publishing on the same handle and only one thread at a time may use the
- * handle. ronbus_try_recv(), ronbus_recv_many(), ronbus_peek() and ronbus_release() may be called for
- * a subscriber that is not in use where it has interrupted. They leave errno alone.
+ * interrupted. The exception is a handle for one thread at a time that was publishing just then.
+ * ronbus_try_recv(), ronbus_recv_many(), ronbus_peek() and ronbus_release() may be called for a
+ * subscriber that is not in use where it has interrupted. They leave errno alone.
  *
- * fork(). The child does not have the mappings. Publishers and subscribers that it inherited it
- * can close, and everything else they are used for returns -EOWNERDEAD, even if another thread was
- * in the middle of using them; so do handles of embedded buses. The bus handle of a device is its
- * fd, with which the child joins as itself. This does not go for children of vfork(), or of
- * a clone(2) that the C library knows nothing of: they must not use any handle.
+ * fork(). The child does not have the mappings. It can close inherited publishers and subscribers,
+ * and handles of embedded buses; every other use of them returns -EOWNERDEAD, even if another
+ * thread was using them during fork(). The bus handle of a device is its fd, and the child can join
+ * with it. Children of vfork(), or of a clone(2) that the C library does not know of, must not use
+ * any handle.
  *
- * The paths that matter for speed are inline here, and enter the library only when somebody has
- * to be woken, something has been lost, or the bus has ended. The same functions are exported
- * symbols as well, for languages that cannot use a C header.
+ * The paths that matter for speed are inline (libronbus_inline.h), and call the library only when a
+ * subscriber has to be woken, something has been lost, or the bus has ended. The same functions are
+ * exported symbols as well, for languages that cannot use a C header.
  */
 #ifndef LIBRONBUS_H
 #define LIBRONBUS_H
@@ -75,7 +75,7 @@ struct ronbus_sub; /* a subscriber handle */
  * @name: name to attach by, or NULL for a bus without one
  * @features: set of &enum ronbus_feature
  * @flags: set of &enum ronbus_bus_flag
- * @mode: who else may attach, as for a file; 0 stands for 0600
+ * @mode: which users may attach, as for a file; 0 stands for 0600
  * @capacity: slots, a power of two; 0 for the default
  * @payload: bytes a message can have, a multiple of 8; 0 for the default
  * @subscribers: expected number of subscribers, with RONBUS_F_AUTOTUNE_CAP
@@ -179,7 +179,7 @@ int ronbus_open(const char *where, const struct ronbus_options *opts, unsigned i
 int ronbus_adopt(int fd, struct ronbus **bus);
 
 /**
- * ronbus_bus_fd() - the fd behind a bus handle, to be sent to another process
+ * ronbus_bus_fd() - the fd of a bus handle, to be sent to another process
  * @bus: the bus
  *
  * Return: the fd, still owned by the handle; -EOPNOTSUPP: embedded buses have none.
@@ -216,7 +216,7 @@ int ronbus_query(const char *where, struct ronbus_query *query);
  * ronbus_seal() - let no further publisher join
  * @bus: the bus, with publish access, in the hands of its owner or made by its creator
  *
- * The bus ends when those who are there have left.
+ * The bus ends when the present publishers have left.
  */
 int ronbus_seal(struct ronbus *bus);
 
@@ -329,7 +329,7 @@ RONBUS_INLINE int ronbus_publish_many(struct ronbus_pub *pub, unsigned int topic
 				      const struct iovec *vec, unsigned int count);
 
 /**
- * ronbus_pub_fd() - the fd behind a publisher handle
+ * ronbus_pub_fd() - the fd of a publisher handle
  * @pub: the publisher
  *
  * Return: the fd; -EOPNOTSUPP: embedded.
@@ -356,7 +356,7 @@ int ronbus_pub_mapped(const struct ronbus_pub *pub);
 int ronbus_pub_receivers(const struct ronbus_pub *pub, unsigned int topic);
 
 /**
- * ronbus_pub_wait() - wait until somebody subscribes
+ * ronbus_pub_wait() - wait until there is a subscriber
  * @pub: the publisher
  * @timeout_ns: nanoseconds to wait at most; negative for no limit; 0 to look only
  *
@@ -401,8 +401,8 @@ struct ronbus_sub_options {
  * @len: bytes
  * @topic: its topic
  * @publisher: id of the publisher that wrote it; 0 for one that publishes by system call
- * @time: with RONBUS_F_TIME when it was published, in nanoseconds of this process's CLOCK_MONOTONIC;
- *	else, and with RONBUS_LAGGED, 0
+ * @time: with RONBUS_F_TIME when it was published, in nanoseconds of this process's
+ *	CLOCK_MONOTONIC; else, and with RONBUS_LAGGED, 0
  *
  * On a bus with mapped publishers @topic, @publisher and @time are their word.
  */
@@ -447,7 +447,8 @@ int ronbus_subscribe(struct ronbus *bus, const struct ronbus_sub_options *opts,
  * @topics: set of topics wanted from now on, not empty
  *
  * What is published after this has returned is addressed by the new choice; what was addressed to
- * the subscriber before is still delivered. Messages of a new topic that were there already are not.
+ * the subscriber before is still delivered. Messages of a new topic that were there already are
+ * not.
  *
  * Return: 0; -EINVAL: no topics; -EOPNOTSUPP: the bus does not have the feature.
  */
@@ -490,9 +491,9 @@ RONBUS_INLINE int ronbus_try_recv(struct ronbus_sub *sub, void *buf, size_t size
  * @msgs: filled, in order
  * @count: how many there is room for, at most INT_MAX
  *
- * As ronbus_try_recv() again and again, but the subscriber's own page is written once, behind the
- * last message: what a thread had received when it is killed in here does not count. Word of a
- * loss is an entry like a message, with lost not 0 and no data.
+ * The same as several calls of ronbus_try_recv(), but the subscriber's own page is written once,
+ * after the last message: if the thread is killed in here, nothing counts as received. A loss is an
+ * entry like a message, with lost not 0 and no data.
  *
  * Return: how many entries, at least 1; RONBUS_CLOSED: that was all; -EAGAIN: nothing now;
  * -EMSGSIZE: the first one has msgs->len bytes, and does not fit; it stays; -EINVAL: @count is 0.
@@ -629,7 +630,7 @@ __u64 ronbus_sub_position(const struct ronbus_sub *sub);
 unsigned int ronbus_sub_index(const struct ronbus_sub *sub);
 
 /**
- * ronbus_sub_behind() - how far behind is a subscriber
+ * ronbus_sub_behind() - how many positions a subscriber has not read
  * @sub: the subscriber
  *
  * Positions between what it reads next and what has been published last, holes and messages for
@@ -647,11 +648,11 @@ void ronbus_sub_close(struct ronbus_sub *sub);
 /* ---- blocks --------------------------------------------------------------------------- */
 
 /*
- * Large or rare data on a bus with RONBUS_F_BLOCKS. It is copied once, into a block, and the message
- * says where it is; readers pin the block and read it in place. Blocks are used in turn, so that a
- * message that is old enough has lost its block, as it loses its slot; what is pinned stays. A bus
- * that has as many blocks as slots, and as many more as are pinned or being written at a time, has
- * the block of every message that is in the ring.
+ * Large or rare data on a bus with RONBUS_F_BLOCKS. It is copied once, into a block, and the
+ * message says where it is; readers pin the block and read it in place. Blocks are used in turn, so
+ * that a message that is old enough has lost its block, as it loses its slot; what is pinned stays.
+ * A bus that has as many blocks as slots, and as many more as are pinned or being written at a
+ * time, has the block of every message that is in the ring.
  */
 
 /**
@@ -675,8 +676,8 @@ struct ronbus_block {
  * @data: the data
  * @len: bytes of it, 1 to the block size
  *
- * A system call on the device, whoever publishes. Never waits. Readers receive @event with a
- * &struct ronbus_block_ref behind it.
+ * On the device this is a system call, also for a mapped publisher. Never waits. Readers receive
+ * @event and after it a &struct ronbus_block_ref.
  *
  * Return: how many subscribers the message is for, 0 meaning that nothing was written; -ENOBUFS:
  * dropped, since every block is pinned or being written; -EMSGSIZE: one of them is too long;
@@ -716,7 +717,7 @@ void ronbus_block_unpin(struct ronbus_sub *sub, struct ronbus_block *block);
 
 /*
  * For programs that have a ring: liburing's, or their own. These fill a submission queue entry and
- * say what a completion means; user_data and flags of the entry are the program's, to be set behind
+ * say what a completion means; user_data and flags of the entry are the program's, to be set after
  * them. Nothing here needs a thread of its own. ronbus_uring(3) has an example.
  */
 struct io_uring_sqe;
@@ -758,7 +759,7 @@ int ronbus_uring_waited(struct ronbus_sub *sub, int res);
  * @sub: the subscriber
  *
  * A multishot poll of ronbus_sub_fd(). It completes once each time the subscriber is armed and
- * then woken, so the order is, at the beginning and behind each completion: receive until -EAGAIN;
+ * then woken, so the order is, at the beginning and after each completion: receive until -EAGAIN;
  * ronbus_arm(); if that returned 1, receive again. It ends with a completion without
  * IORING_CQE_F_MORE.
  *
@@ -798,9 +799,9 @@ int ronbus_uring_prep_publish(struct io_uring_sqe *sqe, struct ronbus_pub *pub, 
 /*
  * One subscription for many workers of one process. A bus has 64 subscribers, and a publisher may
  * have to wake each of them; a program that reads the same stream in several threads subscribes
- * once, and has what it reads handed on to its workers through a queue each. Whoever runs the
- * dispatch copies a message once for each worker it is for, and wakes a worker once for all that it
- * handed on at a time.
+ * once, and has what it reads handed on to its workers through a queue each. The thread that
+ * runs the dispatch copies a message once for each worker it is for, and wakes a worker once for
+ * all that it handed on at a time.
  *
  * A queue loses what its worker is too slow for, and says so, as the bus does. No worker slows
  * down another, or the dispatch.
@@ -838,7 +839,7 @@ struct ronbus_dispatch_options {
 
 /**
  * ronbus_dispatch_open() - share a subscription among workers
- * @sub: the subscription; nobody else may use it before ronbus_dispatch_close(), which leaves it
+ * @sub: the subscription, not to be used otherwise before ronbus_dispatch_close(), which leaves it
  *	open
  * @opts: how
  * @dispatch: receives the handle
@@ -911,9 +912,9 @@ void ronbus_dispatch_close(struct ronbus_dispatch *dispatch);
  * @msg: filled, with position, topic and publisher as on the bus
  * @timeout_ns: nanoseconds; 0 not to sleep, negative for no limit
  *
- * Return: as ronbus_recv(), and -EAGAIN with a timeout of 0. RONBUS_LAGGED tells either of losses of
- * the subscription, in positions of the bus, with msg->position where it goes on; or of losses of
- * this worker's queue, in messages that were for it, with msg->position the one behind the last
+ * Return: as ronbus_recv(), and -EAGAIN with a timeout of 0. RONBUS_LAGGED tells either of losses
+ * of the subscription, in positions of the bus, with msg->position where it goes on; or of losses
+ * of this worker's queue, in messages that were for it, with msg->position the one after the last
  * message it got.
  */
 int ronbus_worker_recv(struct ronbus_worker *worker, void *buf, size_t size, struct ronbus_msg *msg,
@@ -981,8 +982,8 @@ unsigned int ronbus_autotune_capacity(unsigned int subscribers, unsigned int ove
 /**
  * ronbus_capacity_for() - how many slots a bus needs for its subscribers to miss nothing
  * @rate: messages a second, of all publishers and topics together
- * @pause_ns: nanoseconds that the slowest subscriber may not read, at the most: its longest piece of
- *	work, and what the scheduler adds to that
+ * @pause_ns: nanoseconds that the slowest subscriber may not read, at the most: its longest piece
+ *	of work, and what the scheduler adds to that
  *
  * What is published in that time, rounded up to a power of two: RONBUS_CAPACITY_MIN at least. A
  * result of more than RONBUS_CAPACITY_MAX no bus can have: RONBUS_CAPACITY_MAX then.

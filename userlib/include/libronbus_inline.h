@@ -43,7 +43,7 @@ enum ronbus_pub_how {
 	RONBUS_HOW_INTEREST = 1 << 7, /* RONBUS_F_INTEREST: counting is left to the library */
 	RONBUS_HOW_ARRAYS = 1 << 8, /* RONBUS_F_SOA */
 	RONBUS_HOW_COALESCE = 1 << 9, /* RONBUS_F_COALESCE: likewise, and waking */
-	RONBUS_HOW_RETAIN = 1 << 10, /* RONBUS_BUS_RETAIN: written, even for nobody */
+	RONBUS_HOW_RETAIN = 1 << 10, /* RONBUS_BUS_RETAIN: written even without a subscriber */
 	RONBUS_HOW_TIME = 1 << 11, /* RONBUS_F_TIME */
 	RONBUS_HOW_COARSE = 1 << 12, /* RONBUS_BUS_COARSE_TIME */
 	/* What a program does not have inline: __ronbus_publish() and __ronbus_publish_many(). */
@@ -74,20 +74,20 @@ struct ronbus_sub {
 #define RONBUS_THREAD_ENTRIES 8U /* a power of two */
 
 /*
- * Added to @left while the thread counts. It is far more than can be left; a signal handler that counts
- * meanwhile adds it once more.
+ * Added to @left while the thread counts. It is far more than can be left; a signal handler that
+ * counts meanwhile adds it once more.
  */
 #define __RONBUS_COUNTING (1ULL << 30)
 
 /*
- * What this thread has counted and not all flushed yet. Only this thread and the signal handlers that
- * it runs write here; other threads may look. An entry is for the messages of one publisher handle for
- * one number of receivers.
+ * What this thread has counted and not all flushed yet. Only this thread and the signal handlers
+ * that it runs write here; other threads may look. An entry is for the messages of one publisher
+ * handle for one number of receivers.
  */
 struct ronbus_thread_counters {
 	__u64 left; /* messages to count before it is time for __ronbus_count(); and __RONBUS_COUNTING */
 	struct {
-		__u64 key; /* __ronbus_thread_key(), or the library's own; 0 for nobody's */
+		__u64 key; /* __ronbus_thread_key(), or the library's own; 0: free */
 		__u64 messages;
 	} entry[RONBUS_THREAD_ENTRIES];
 };
@@ -171,8 +171,8 @@ __RONBUS_PART __u32 __ronbus_thread_entry(const struct ronbus_pub *pub, __u32 re
 }
 
 /*
- * Add to a counter that this thread alone writes, in one step as far as its signal handlers can see,
- * and in order with what is done to @other.
+ * Add to a counter that this thread alone writes, in one step as far as its signal handlers can
+ * see, and in order with what is done to @other.
  */
 __RONBUS_PART void __ronbus_add_own(__u64 *counter, __u64 *other, __u64 by)
 {
@@ -189,8 +189,8 @@ __RONBUS_PART void __ronbus_add_own(__u64 *counter, __u64 *other, __u64 by)
 }
 
 /*
- * Counting in the thread's own entry @i. Returns whether that could be done: not if the entry is not
- * that of @key, or it is time to flush or to look at the clock. A signal handler that publishes
+ * Counting in the thread's own entry @i. Returns whether that could be done: not if the entry is
+ * not that of @key, or it is time to flush or to look at the clock. A signal handler that publishes
  * meanwhile finds __RONBUS_COUNTING, and gives no entry to another handle.
  */
 __RONBUS_PART int __ronbus_count_thread(__u32 i, __u64 key, __u32 messages)
@@ -211,7 +211,7 @@ __RONBUS_PART int __ronbus_count_thread(__u32 i, __u64 key, __u32 messages)
 }
 
 /*
- * Count messages that were written for @receivers each, or not written because there is nobody.
+ * Count messages that were written for @receivers each, or not written because there is none.
  * Returns whether that could be done here.
  */
 __RONBUS_PART int __ronbus_count_inline(const struct ronbus_pub *pub, __u32 how, __u32 messages,
@@ -231,8 +231,8 @@ __RONBUS_PART int __ronbus_count_inline(const struct ronbus_pub *pub, __u32 how,
 }
 
 /*
- * Does anybody have to be woken? To be asked after the last message of a call and a full barrier (D,
- * with D' where the kernel arms).
+ * Does anybody have to be woken? To be asked after the last message of a call and a full barrier
+ * (D, with D' where the kernel arms).
  */
 __RONBUS_PART int __ronbus_sleepers(const struct ronbus_pub *pub, __u32 how)
 {
@@ -299,7 +299,7 @@ __RONBUS_PART int __ronbus_publish_to(struct ronbus_pub *pub, unsigned int topic
 		receivers = __ronbus_popcount(how, audience);
 	}
 	__RONBUS_PROBE(4, publish, pub, topic, 1, receivers);
-	/* Where nothing was written, nobody has anything to be woken for. */
+	/* Where nothing was written, there is nothing to wake a subscriber for. */
 	if (RB_UNLIKELY((claim.pos && __ronbus_sleepers(pub, how)) ||
 			!__ronbus_count_inline(pub, how, 1, receivers)))
 		return __ronbus_count(pub, topic, receivers, audience, claim.pos + 1);
@@ -403,7 +403,7 @@ __RONBUS_PART __u32 __ronbus_describe(const struct ronbus_ring *ring, const stru
 
 /*
  * Copy and describe the message at a position where one is. Returns whether it fits; whether it was
- * whole is another question, to be asked behind it. Most programs know the length of their messages when
+ * whole has to be checked after it. Most programs know the length of their messages when
  * they are compiled: one comparison then is all that a length needs.
  */
 __RONBUS_PART int __ronbus_copy(const struct ronbus_ring *ring, const struct ronbus_words at,
