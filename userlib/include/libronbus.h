@@ -71,7 +71,7 @@ struct ronbus_sub; /* a subscriber handle */
 /* ---- the bus -------------------------------------------------------------------------- */
 
 /**
- * struct ronbus_options - what a new bus shall be; all zero is a bus of defaults
+ * struct ronbus_options - properties of a new bus; all zero selects the defaults
  * @name: name to attach by, or NULL for a bus without one
  * @features: set of &enum ronbus_feature
  * @flags: set of &enum ronbus_bus_flag
@@ -100,7 +100,7 @@ struct ronbus_options {
  * ronbus_create() - make a bus
  * @where: path of the device, or "embedded:"; NULL takes $RONBUS_TRANSPORT, or else
  *	"/dev/ronbus"
- * @opts: what the bus shall be; NULL for defaults
+ * @opts: properties of the bus; NULL for defaults
  * @bus: receives the handle
  *
  * Return: 0; -EEXIST: the name is in use; -EINVAL: no such bus can be; -EOPNOTSUPP: a feature is
@@ -117,7 +117,7 @@ int ronbus_create(const char *where, const struct ronbus_options *opts, struct r
  * @access: set of &enum ronbus_access
  * @bus: receives the handle
  *
- * Return: 0; -ENOENT: no bus of that name (or no device: ronbus_why() tells which);
+ * Return: 0; -ENOENT: no bus of that name, or no device (ronbus_why() says which);
  * -EACCES: its mode does not allow that; or as ronbus_create().
  */
 int ronbus_attach(const char *where, const char *name, unsigned int access, struct ronbus **bus);
@@ -130,8 +130,8 @@ int ronbus_attach(const char *where, const char *name, unsigned int access, stru
  * @timeout_ns: nanoseconds to wait at most; negative for no limit; 0 to look only
  * @bus: receives the handle
  *
- * So that either side may start first, and again. What is waited for is the bus: a device that is
- * not there is an error at once.
+ * With this, publishers and subscribers may start, and start again, in any order. Only a missing
+ * bus is waited for: a missing device is an error at once.
  *
  * Return: 0; -ETIMEDOUT; -EINTR: a signal; or as ronbus_attach().
  */
@@ -145,8 +145,8 @@ int ronbus_attach_wait(const char *where, const char *name, unsigned int access,
  * @access: set of &enum ronbus_access
  * @bus: receives the handle
  *
- * A bus gives up its name when it is sealed or ends, and is there as long as anybody has it open:
- * this is how to read what is left in it.
+ * A bus gives up its name when it is sealed or ends, but exists as long as any process has it open.
+ * This function opens such a bus, to read what is left in it.
  *
  * Return: as ronbus_attach().
  */
@@ -156,15 +156,16 @@ int ronbus_attach_last(const char *where, const char *name, unsigned int access,
 /**
  * ronbus_open() - find a bus by its name, or make it
  * @where: as in ronbus_create()
- * @opts: what the bus shall be if it is to be made; its name is not NULL
- * @access: set of &enum ronbus_access, if it is there; its maker may do everything
+ * @opts: properties of the bus if it is made; its name is not NULL
+ * @access: set of &enum ronbus_access, if the bus exists; its creator has all access
  * @bus: receives the handle
  *
- * In one step: of several that call this at the same time one makes the bus, and the others have
- * it. A bus that was there may be unlike @opts: ronbus_bus_info() tells.
+ * This is one step: of several processes that call it at the same time, one makes the bus, and the
+ * others attach to it. A bus that existed may have other properties than @opts: see
+ * ronbus_bus_info().
  *
- * Return: 1: it was made; 0: it was there; -EAGAIN: others made and ended one again and again; or
- * as ronbus_create() and ronbus_attach().
+ * Return: 1: it was made; 0: it existed; -EAGAIN: other processes made and ended one again and
+ * again; or as ronbus_create() and ronbus_attach().
  */
 int ronbus_open(const char *where, const struct ronbus_options *opts, unsigned int access,
 		struct ronbus **bus);
@@ -187,7 +188,7 @@ int ronbus_adopt(int fd, struct ronbus **bus);
 int ronbus_bus_fd(const struct ronbus *bus);
 
 /**
- * ronbus_share() - make an fd of a bus that can do less, to be sent to another process
+ * ronbus_share() - make an fd of a bus with less access, to be sent to another process
  * @bus: the bus
  * @access: set of &enum ronbus_access: to subscribe, to publish or both, with publishing also to
  *	end the bus; no more than the handle has
@@ -214,7 +215,7 @@ int ronbus_query(const char *where, struct ronbus_query *query);
 
 /**
  * ronbus_seal() - let no further publisher join
- * @bus: the bus, with publish access, in the hands of its owner or made by its creator
+ * @bus: the bus, with publish access, of its owner or of its creator
  *
  * The bus ends when the present publishers have left.
  */
@@ -234,7 +235,7 @@ int ronbus_stats(struct ronbus *bus, unsigned int which, struct ronbus_stats *st
  * ronbus_close() - close a bus handle
  * @bus: the bus, or NULL
  *
- * The bus itself lives on as long as anybody has a handle of any kind.
+ * The bus itself lives as long as any process has a handle of any kind.
  */
 void ronbus_close(struct ronbus *bus);
 
@@ -260,7 +261,7 @@ struct ronbus_counter {
 typedef void (*ronbus_counter_fn)(void *arg, const struct ronbus_counter *counter);
 
 /**
- * ronbus_counters_each() - name all that ronbus_stats() read
+ * ronbus_counters_each() - call a function for each counter that ronbus_stats() read
  * @stats: what it read
  * @fn: called for each of @stats->counters, and for the gauges bus_cap_selected and, of a
  *	subscriber, bus_sub_pending
@@ -392,7 +393,7 @@ struct ronbus_sub_options {
 };
 
 /**
- * struct ronbus_msg - a message as received, or word of a loss
+ * struct ronbus_msg - a message as received, or the report of a loss
  * @data: its bytes: the caller's buffer, or the ring (ronbus_peek()), or NULL with
  *	RONBUS_LAGGED. Where it is not the caller's buffer it is a multiple of 8; and of 64, if the
  *	payload of the bus is one and the bus has RONBUS_F_SOA
@@ -404,7 +405,7 @@ struct ronbus_sub_options {
  * @time: with RONBUS_F_TIME when it was published, in nanoseconds of this process's
  *	CLOCK_MONOTONIC; else, and with RONBUS_LAGGED, 0
  *
- * On a bus with mapped publishers @topic, @publisher and @time are their word.
+ * On a bus with mapped publishers, @topic, @publisher and @time are what the publisher says.
  */
 struct ronbus_msg {
 	const void *data;
@@ -417,7 +418,7 @@ struct ronbus_msg {
 };
 
 /**
- * enum ronbus_received - what a receiving function found
+ * enum ronbus_received - what a receiving function returns
  * @RONBUS_CLOSED: the end: every publisher has left, everything has been read
  * @RONBUS_MESSAGE: a message
  * @RONBUS_LAGGED: the subscriber was overtaken; the next call reads the oldest message that is
@@ -462,7 +463,7 @@ int ronbus_set_topics(struct ronbus_sub *sub, __u64 topics);
  * @delay_ns: but no later than so many nanoseconds after the first, RONBUS_COALESCE_DELAY_MIN to
  *	RONBUS_COALESCE_DELAY_MAX
  *
- * For every way to sleep and to be signalled. Receiving does not wait for more than there is.
+ * This applies to every way to sleep and to be signalled. Receiving returns what there is.
  *
  * Return: 0; -EINVAL: too many, or no such delay; -EOPNOTSUPP: the bus does not have the feature;
  * on "embedded:" also -EAGAIN: no thread for it, -ENOMEM.
@@ -506,15 +507,15 @@ RONBUS_INLINE int ronbus_recv_many(struct ronbus_sub *sub, void *buf, size_t siz
  * @sub: the subscriber
  * @msg: filled; @data points into the ring, where the message may be overwritten at any time
  *
- * Nothing that was read there is worth anything before ronbus_release() has returned 0. Until then
- * the same message is peeked at again.
+ * What was read there is not valid until ronbus_release() has returned 0. Until then, the next call
+ * returns the same message.
  *
  * Return: as ronbus_try_recv().
  */
 RONBUS_INLINE int ronbus_peek(struct ronbus_sub *sub, struct ronbus_msg *msg);
 
 /**
- * ronbus_release() - done with a message that was peeked at
+ * ronbus_release() - end the use of a message that was peeked at
  * @sub: the subscriber
  *
  * Return: 0: it was whole all the time, and counts as received; -ESTALE: it was overwritten, and
@@ -555,16 +556,16 @@ int ronbus_recv(struct ronbus_sub *sub, void *buf, size_t size, struct ronbus_ms
 typedef int (*ronbus_drain_fn)(void *arg, int what, const struct ronbus_msg *msg);
 
 /**
- * ronbus_drain() - receive all there is, up to a budget; sleep only if there is nothing
+ * ronbus_drain() - receive all messages, up to a budget; sleep only if there are none
  * @sub: the subscriber; @fn must not use it, but for ronbus_block_pin() and ronbus_block_unpin()
  * @fn: called for each message and each loss
  * @arg: passed on
  * @budget: how many at most, not 0
  * @timeout_ns: how long to sleep if there is nothing; 0 not to, negative for no limit
  *
- * The loop of a subscriber is to call this again and again: it drains; when it finds nothing it
- * arms, looks once more, and only then sleeps. The budget is what a thread with other things to do
- * spends on this subscriber before it turns to them.
+ * A subscriber calls this in a loop. It receives what there is; when it finds nothing, it arms,
+ * looks once more, and only then sleeps. The budget limits what a thread with other work spends on
+ * this subscriber at a time.
  *
  * Return: how often @fn was called; if it was not: 0 (RONBUS_CLOSED), -EAGAIN with a timeout of 0,
  * else -ETIMEDOUT, -EINTR or -ECANCELED, as ronbus_recv(); -EINVAL: no budget.
@@ -608,10 +609,10 @@ int ronbus_set_eventfd(struct ronbus_sub *sub, int fd);
  * ronbus_cancel() - end the sleep of a thread in ronbus_wait(), ronbus_recv() or ronbus_drain()
  * @sub: its subscriber; the one function that another thread may call for it meanwhile
  *
- * It returns -ECANCELED, unless there is something to read. So do waits in io_uring, on the
- * device. A call that has begun ends, also if it is between two sleeps at that moment; one that
- * begins later does not. To stop a thread, set what it looks at between two calls, and call this
- * until it has stopped, or let it sleep with a limit.
+ * That call returns -ECANCELED, unless there is something to read. So do waits in io_uring, on the
+ * device. A call that has begun ends, even if it is between two sleeps at that moment; a call that
+ * begins later does not. To stop a thread, set a flag that it reads between two calls, and call
+ * this until it has stopped, or let it sleep with a limit.
  *
  * Return: 0.
  */
@@ -633,9 +634,9 @@ unsigned int ronbus_sub_index(const struct ronbus_sub *sub);
  * ronbus_sub_behind() - how many positions a subscriber has not read
  * @sub: the subscriber
  *
- * Positions between what it reads next and what has been published last, holes and messages for
- * others among them; more than the capacity of the bus if some are lost already. Without a system
- * call. Where others write the ring, as they say.
+ * Positions from what it reads next to what has been published last, with holes and messages for
+ * others; more than the capacity of the bus if some are lost already. Needs no system call. Where
+ * publishers map the ring, the number is what they say.
  */
 __u64 ronbus_sub_behind(const struct ronbus_sub *sub);
 
@@ -690,13 +691,13 @@ int ronbus_publish_block(struct ronbus_pub *pub, unsigned int topic, const void 
 /**
  * ronbus_block_pin() - keep the data of a message
  * @sub: the subscriber that received it
- * @msg: the message, with a block by what its publisher and its reader agreed on
+ * @msg: the message; its publisher and its reader have agreed that it has a block
  * @block: filled
  *
- * Until ronbus_block_unpin() the data stays as it is, whatever happens to the message. A subscriber
- * can have RONBUS_PINS_MAX blocks pinned; what is pinned cannot be published in, so do not keep it
- * longer than it takes. Of a message that was peeked at, the block is the right one once
- * ronbus_release() has returned 0.
+ * Until ronbus_block_unpin() the data stays as it is, even if the message is overwritten. A
+ * subscriber can have RONBUS_PINS_MAX blocks pinned. Publishers cannot use a pinned block, so do
+ * not keep it longer than necessary. After ronbus_peek(), the block is known to be the right one
+ * once ronbus_release() has returned 0.
  *
  * Return: 0; -ESTALE: the block was needed for a newer message, and this data is lost; -EINVAL: the
  * message names no block; -ENOSPC: all pins are in use; -EOPNOTSUPP: the bus has no blocks.
@@ -705,7 +706,7 @@ int ronbus_block_pin(struct ronbus_sub *sub, const struct ronbus_msg *msg,
 		     struct ronbus_block *block);
 
 /**
- * ronbus_block_unpin() - done with the data of a message
+ * ronbus_block_unpin() - release the data of a message
  * @sub: the subscriber
  * @block: what was pinned, or has been unpinned already
  *
@@ -716,9 +717,10 @@ void ronbus_block_unpin(struct ronbus_sub *sub, struct ronbus_block *block);
 /* ---- io_uring -------------------------------------------------------------------------- */
 
 /*
- * For programs that have a ring: liburing's, or their own. These fill a submission queue entry and
- * say what a completion means; user_data and flags of the entry are the program's, to be set after
- * them. Nothing here needs a thread of its own. ronbus_uring(3) has an example.
+ * For programs that have an io_uring, by liburing or by their own code. These functions fill a
+ * submission queue entry and say what a completion means; user_data and flags of the entry are the
+ * program's, to be set after them. Nothing here needs a thread of its own. ronbus_uring(3) has an
+ * example.
  */
 struct io_uring_sqe;
 
@@ -737,8 +739,8 @@ int ronbus_uring_check(const struct ronbus *bus);
  * @sub: the subscriber, which is not to be closed before the completion
  * @timeout_ns: nanoseconds from now; negative for no limit
  *
- * One completion each. Receive until -EAGAIN, then give the next one. To end it early:
- * ronbus_uring_prep_cancel() or ronbus_cancel(); a ring that is closed takes its waits along.
+ * It completes once. Receive until -EAGAIN, then submit the next one. To end it early, use
+ * ronbus_uring_prep_cancel() or ronbus_cancel(); closing the io_uring ends its waits, too.
  *
  * Return: 0; on "embedded:" also -EOPNOTSUPP for a limit, -EMFILE, -ENFILE or -ENOMEM.
  */
@@ -803,8 +805,8 @@ int ronbus_uring_prep_publish(struct io_uring_sqe *sqe, struct ronbus_pub *pub, 
  * runs the dispatch copies a message once for each worker it is for, and wakes a worker once for
  * all that it handed on at a time.
  *
- * A queue loses what its worker is too slow for, and says so, as the bus does. No worker slows
- * down another, or the dispatch.
+ * If a worker is too slow, its queue loses messages and reports the loss, as the bus does. No
+ * worker slows down another, or the dispatch.
  *
  * Threads. One thread at a time runs a dispatch, another may stop or drain it, and each worker is
  * used by one thread at a time.
@@ -859,7 +861,7 @@ int ronbus_dispatch_open(struct ronbus_sub *sub, const struct ronbus_dispatch_op
 struct ronbus_worker *ronbus_dispatch_worker(struct ronbus_dispatch *dispatch, unsigned int number);
 
 /**
- * ronbus_dispatch_run() - hand on what there is, sleeping if there is nothing
+ * ronbus_dispatch_run() - hand on the messages there are; sleep if there are none
  * @dispatch: the dispatch, not started
  * @timeout_ns: how long to sleep; 0 not to, negative for no limit
  *
@@ -899,7 +901,7 @@ void ronbus_dispatch_stop(struct ronbus_dispatch *dispatch);
 void ronbus_dispatch_drain(struct ronbus_dispatch *dispatch);
 
 /**
- * ronbus_dispatch_close() - take a dispatch and its workers away
+ * ronbus_dispatch_close() - free a dispatch and its workers
  * @dispatch: the dispatch, or NULL; no worker may be in use
  */
 void ronbus_dispatch_close(struct ronbus_dispatch *dispatch);
@@ -959,7 +961,7 @@ int ronbus_worker_stats(struct ronbus_worker *worker, struct ronbus_stats *stats
  * @where: as given to the function that failed
  * @err: what it returned
  *
- * Return: a sentence or two for a person, which stay.
+ * Return: a sentence or two for a person. The text is never freed.
  */
 const char *ronbus_why(const char *where, int err);
 
@@ -985,8 +987,8 @@ unsigned int ronbus_autotune_capacity(unsigned int subscribers, unsigned int ove
  * @pause_ns: nanoseconds that the slowest subscriber may not read, at the most: its longest piece
  *	of work, and what the scheduler adds to that
  *
- * What is published in that time, rounded up to a power of two: RONBUS_CAPACITY_MIN at least. A
- * result of more than RONBUS_CAPACITY_MAX no bus can have: RONBUS_CAPACITY_MAX then.
+ * As many as are published in that time, rounded up to a power of two, within RONBUS_CAPACITY_MIN
+ * and RONBUS_CAPACITY_MAX.
  *
  * Return: slots.
  */
