@@ -2,7 +2,7 @@
 /*
  * flush.pml - counters kept by threads and flushed now and then into pages that outlive the process
  *
- * Mirrors userlib/metrics.c and the inlines of libronbus.h:
+ * Mirrors userlib/metrics.c and the inlines of libronbus_inline.h:
  *
  *	thread	publish		ronbus_publish(), ronbus_publish_many()
  *		count		__ronbus_count_thread()

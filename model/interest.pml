@@ -4,7 +4,7 @@
  *
  * Mirrors:
  *
- *	publisher	audience, look	ronbus_publish(), __ronbus_wake(); ronbus_sleepers()
+ *	publisher	audience, look	ronbus_publish(), __ronbus_count(); ronbus_sleepers()
  *	subscriber	recv		scan(), for_us(); ronbus_ring_wanted(); take_record()
  *			change		set_topics(), ronbus_set_topics()
  *			arm, take back	arm_for_topics(), has_data(); arm_bit() of userlib/embedded.c

@@ -2,7 +2,7 @@
 /*
  * ring.pml - the ring protocol: publishers, a reader, death and repair
  *
- * Mirrors uapi/ronbus_ring.h, one access to shared memory a step:
+ * Mirrors uapi/ronbus_ring_publish.h and ronbus_ring_read.h, one access to shared memory a step:
  *
  *	publisher  hint		ronbus_ring_hint()
  *	           claim	ronbus_ring_claim(), with pass, take and second
@@ -10,7 +10,7 @@
  *	           write	ronbus_ring_write()
  *	           commit	ronbus_ring_commit(), ronbus_ring_commit_last()
  *	           advance	ronbus_ring_advance()
- *	           wake		__ronbus_sleepers(), __ronbus_wake(), ronbus_notify() (-DSLEEP)
+ *	           wake		__ronbus_sleepers(), __ronbus_count(), ronbus_notify() (-DSLEEP)
  *	           died		ronbus_ring_repair(), repair() of kmod/publish.c (-DDEATH)
  *	reader     look		ronbus_ring_look(), ronbus_ring_ready(), with again and held
  *	           lagged	ronbus_ring_oldest()

@@ -2,7 +2,7 @@
 /*
  * runs.pml - a reader that passes over a run of messages, each perhaps for it, about to be lapped
  *
- * Mirrors uapi/ronbus_ring.h, one access to shared memory a step:
+ * Mirrors uapi/ronbus_ring_runs.h, one access to shared memory a step:
  *
  *	publisher	claim, write	ronbus_ring_claim() or begin(), ronbus_ring_write()
  *			commit		ronbus_ring_commit()

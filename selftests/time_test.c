@@ -83,7 +83,7 @@ static u64 earliest(u32 flags)
 typedef bool publish_fn(struct ronbus_pub *pub, u64 number, u32 len, unsigned int count);
 
 static bool singly(struct ronbus_pub *pub, u64 number, u32 len, unsigned int count,
-		   __ronbus_publish_fn *publish)
+		   int (*publish)(struct ronbus_pub *, unsigned int, const void *, size_t))
 {
 	char data[PAYLOAD];
 	unsigned int i;

@@ -82,14 +82,14 @@ enum ronbus_feature {
 		 RONBUS_F_METRICS_BUF))
 
 /**
- * enum ronbus_bus_flag - how a bus lives and who writes into its memory
+ * enum ronbus_bus_flag - how long a bus lives, and which processes write into its memory
  * @RONBUS_BUS_PERSISTENT: the bus does not end when its last publisher leaves
  * @RONBUS_BUS_EXCLUSIVE: one publisher at a time, used by one thread at a time
- * @RONBUS_BUS_MAP_NONE: everybody publishes by system call
- * @RONBUS_BUS_MAP_ALL: whoever may publish may do so through a mapping, not just the owner of
- *	the bus; such a publisher can read everything, and can spoil the messages of others (see
- *	ronbus(7), "Trust")
- * @RONBUS_BUS_RETAIN: messages are written also while nobody is there for them, so that a
+ * @RONBUS_BUS_MAP_NONE: every publisher publishes by system call
+ * @RONBUS_BUS_MAP_ALL: every process that may publish may do so through a mapping, not only the
+ *	owner of the bus; such a publisher can read everything, and can spoil the messages of others
+ *	(see ronbus(7), "Trust")
+ * @RONBUS_BUS_RETAIN: messages are written also while there is no subscriber for them, so that a
  *	subscriber that joins later finds them (RONBUS_START_OLDEST). With RONBUS_F_INTEREST it then
  *	gets what it wants when it reads, and not what it wanted when that was published
  * @RONBUS_BUS_COARSE_TIME: with RONBUS_F_TIME mapped publishers take CLOCK_MONOTONIC_COARSE, which
@@ -111,7 +111,7 @@ enum ronbus_bus_flag {
  * @RONBUS_ACCESS_SUBSCRIBE: join as a subscriber (the "r" of the mode)
  * @RONBUS_ACCESS_PUBLISH: join as a publisher (the "w" of the mode)
  * @RONBUS_ACCESS_END: end the bus, by sealing it or as the publisher that leaves it last. Not to be
- *	asked for by name: the owner of the bus has it, and whoever has the fd that
+ *	asked for by name: the owner of the bus has it, and so has the fd that
  *	RONBUS_IOC_CREATE returned, or one made of it by RONBUS_IOC_SHARE
  */
 enum ronbus_access {
@@ -176,8 +176,8 @@ struct ronbus_query {
  * struct ronbus_create - make a bus
  * @features: set of &enum ronbus_feature
  * @flags: set of &enum ronbus_bus_flag
- * @mode: who else may attach by name, as for a file: r to subscribe, w to publish, for owner,
- *	group and others; 0 stands for 0600
+ * @mode: which users may attach by name, as for a file: r to subscribe, w to publish, for
+ *	owner, group and others; 0 stands for 0600
  * @capacity: slots, a power of two; 0 for the default. With RONBUS_F_AUTOTUNE_CAP 0 takes it
  *	from @subscribers. On return what was chosen.
  * @payload: bytes a message can have, a multiple of 8; 0 for the default; on return what was
@@ -244,8 +244,8 @@ struct ronbus_share {
  * @RONBUS_PUBLISHER_MAPPED: through a mapping of the ring. Without it: by RONBUS_IOC_PUBLISH
  *	only.
  * @RONBUS_PUBLISHER_BPF: for BPF programs, which call bpf_ronbus_publish() with the token
- *	returned, and for nobody else. As long as the fd is open. For those who may load such
- *	programs.
+ *	returned, as long as the fd is open, and for no other use. Allowed to a process that
+ *	may load such programs.
  */
 enum ronbus_publisher_flag {
 	RONBUS_PUBLISHER_MAPPED = 1 << 0,
@@ -257,8 +257,8 @@ enum ronbus_publisher_flag {
  * @flags: set of &enum ronbus_publisher_flag
  * @id: returned: the number that marks slots being written, 1 to RONBUS_PUBLISHERS_MAX, or 0
  *	without a mapping
- * @token: returned: with RONBUS_PUBLISHER_BPF what BPF programs name it by, which nobody can guess;
- *	else 0
+ * @token: returned: with RONBUS_PUBLISHER_BPF what BPF programs name it by, a number that cannot be
+ *	guessed; else 0
  * @clock_offset: returned: nanoseconds that CLOCK_MONOTONIC is ahead here of what messages say with
  *	RONBUS_F_TIME, modulo 2^64: the offset of the caller's time namespace
  */
@@ -271,7 +271,7 @@ struct ronbus_publisher {
 
 /**
  * enum ronbus_start - where a new subscriber begins
- * @RONBUS_START_LATEST: behind everything that was published before
+ * @RONBUS_START_LATEST: after everything that was published before
  * @RONBUS_START_OLDEST: with the oldest message that is still in the ring
  * @RONBUS_START_AT: at the given position, which must not lie ahead of the bus; what is no
  *	longer there is lag
@@ -292,9 +292,10 @@ enum ronbus_start {
  *	RONBUS_F_INTEREST
  * @index: returned: this subscriber's bit in every mask, 0 to 63
  * @pad: zero
- * @joined: returned: the position behind all that was published before; with RONBUS_F_INTEREST a
- *	message before it is for this subscriber if it wants the topic, and one behind it if it is
- *	addressed to it; all ones with RONBUS_BUS_RETAIN, where that goes for every message
+ * @joined: returned: the position after all that was published before. With RONBUS_F_INTEREST, a
+ *	message before this position is for this subscriber if the subscriber wants its topic, and
+ *	a message at it or after it if the message is addressed to the subscriber. All ones with
+ *	RONBUS_BUS_RETAIN, where the topic decides for every message
  * @clock_offset: returned: as in &struct ronbus_publisher
  */
 struct ronbus_subscribe {
@@ -311,7 +312,7 @@ struct ronbus_subscribe {
 /**
  * struct ronbus_topics - choose other topics, with RONBUS_F_INTEREST
  * @topics: set of topics wanted from now on, bit n for topic n, not empty
- * @generation: returned: &struct ronbus_info_page.generation behind the change
+ * @generation: returned: &struct ronbus_info_page.generation after the change
  *
  * A message is addressed by what is chosen when its publisher looks: each by the old choice or by
  * the new one, and all that are published after the ioctl has returned by the new one. What has
@@ -330,7 +331,7 @@ struct ronbus_topics {
  * @delay_ns: but no later than this after the kernel learned of the first one: nanoseconds,
  *	RONBUS_COALESCE_DELAY_MIN to RONBUS_COALESCE_DELAY_MAX; not looked at if @messages is 0 or 1
  *
- * It is the waking that is put off: whoever reads gets what is there.
+ * Only the waking is put off: a subscriber that reads gets what is there.
  */
 struct ronbus_coalesce {
 	__u32 messages;
@@ -464,8 +465,8 @@ struct ronbus_publish {
  * struct ronbus_block_ref - what a message says of its block: its last bytes, of any alignment
  * @block: number of the block
  * @len: bytes in it
- * @generation: whose turn of the block it is, an odd number; once the block says another one, it
- *	is somebody else's
+ * @generation: which use of the block it is, an odd number; once the block has another one, it
+ *	holds other data
  */
 struct ronbus_block_ref {
 	__u32 block;
@@ -479,14 +480,15 @@ struct ronbus_block_ref {
  * @len: bytes of it, 1 to the block size
  * @topic: topic of the message, below RONBUS_TOPICS_MAX
  * @event: address of the message
- * @event_len: bytes of it, which with a &struct ronbus_block_ref behind them fit the payload
+ * @event_len: bytes of it, which fit the payload together with the &struct ronbus_block_ref after
+ *	them
  * @flags: zero
  * @receivers: returned: how many subscribers the message is for; with 0 nothing was written
  * @pad: zero
- * @ref: returned: what stands behind the message
+ * @ref: returned: what stands after the message
  *
- * The kernel takes a block, copies the data, and publishes: one step, of which nobody who dies
- * leaves a part.
+ * The kernel takes a block, copies the data, and publishes. This is one step: a publisher that dies
+ * leaves all of it or nothing.
  */
 struct ronbus_publish_block {
 	__aligned_u64 data;
@@ -567,14 +569,14 @@ enum ronbus_autotune_reason {
 /**
  * struct ronbus_counters - counters of a bus, or the share one subscriber has in them
  * @published_total: messages written for at least one subscriber (word of the publishers)
- * @no_receivers_total: messages that nobody wanted and that were not written (publishers)
+ * @no_receivers_total: messages that no subscriber wanted and that were not written (publishers)
  * @receiver_lag_total: times a subscriber found itself overtaken (subscribers)
  * @overflow_dropped_total: positions that subscribers lost by being overtaken (subscribers)
  * @dropped_total: messages given up because a lap of slots was held by others, or never stood
  *	still (publishers)
  * @delivered_total: messages read (subscribers)
- * @filtered_total: messages read over because they were for others (subscribers)
- * @holes_total: positions without a message that subscribers read over (subscribers)
+ * @filtered_total: messages skipped because they were for others (subscribers)
+ * @holes_total: positions without a message that subscribers skipped (subscribers)
  * @addressed_total: sum over the messages of the subscribers each was for (publishers)
  * @notify_calls_total: notifications that publishers asked for (kernel)
  * @notify_sends_total: subscribers woken for a message, by a notification or by a publish by
@@ -598,8 +600,8 @@ enum ronbus_autotune_reason {
  * @coalesce_deferred_total: notifications that did not wake a subscriber yet, since it wants more
  *	messages than were there (kernel)
  *
- * "Word of" says who counted: what the kernel counted is true, what a member counted is as
- * honest as the member.
+ * The word in parentheses says which side counted. What the kernel counted is true; what a member
+ * counted is as true as the member is honest.
  */
 struct ronbus_counters {
 	__aligned_u64 published_total;
@@ -639,7 +641,7 @@ struct ronbus_counters {
  * @armed: set of subscribers that sleep or are about to (bus), or whether this one does (0 or
  *	1)
  * @subscribers: set of subscribers there are
- * @tail: the position behind everything published so far, as the ring has it
+ * @tail: the position after everything published so far, as the ring says
  * @cursor: the position that this subscriber reads next, as it says itself; 0 for the bus
  * @start: the position it began at; 0 for the bus
  * @capacity: slots of the bus (the counter bus_cap_selected)
@@ -680,10 +682,10 @@ struct ronbus_record {
 
 /*
  * Mappings. Each is asked for with exactly this offset, exactly the length that RONBUS_IOC_INFO
- * gives, and MAP_SHARED. What may be mapped writable is mapped readable and writable by those
- * who may, and is otherwise refused.
+ * gives, and MAP_SHARED. What may be mapped writable is mapped readable and writable by a
+ * process that may do so; any other request is refused.
  */
-#define RONBUS_MMAP_INFO 0x00000000UL /* everybody, read-only */
+#define RONBUS_MMAP_INFO 0x00000000UL /* all members, read-only */
 #define RONBUS_MMAP_RING 0x10000000UL /* read-only; writable with RONBUS_PUBLISHER_MAPPED */
 #define RONBUS_MMAP_SELF 0x20000000UL /* the fd's own page, writable */
 #define RONBUS_MMAP_BLOCKS 0x30000000UL /* subscribers, read-only; with RONBUS_F_BLOCKS */
@@ -700,7 +702,7 @@ enum ronbus_status {
 };
 
 /**
- * struct ronbus_info_page - the info mapping: written by the kernel, read by everybody
+ * struct ronbus_info_page - the info mapping: written by the kernel, read by all members
  * @abi_version: RONBUS_ABI_VERSION
  * @size: bytes of this structure
  * @features: features of the bus
@@ -708,17 +710,17 @@ enum ronbus_status {
  * @capacity: slots
  * @payload: bytes a message can have
  * @status: set of &enum ronbus_status
- * @generation: grows before and behind every change of @audience, and is odd in between
+ * @generation: grows before and after every change of @audience, and is odd in between
  * @members: set of subscribers there are
  * @reserved0: zero, and the end of two cache lines
  * @armed: set of subscribers to be woken by the next message for them; on a line of its own,
  *	since it changes with every sleep and wake
  * @blocked: set of subscribers that sleep in front of a message which is being written: with
- *	RONBUS_F_INTEREST they are to be woken whomever it is for, since there may be one for them
- *	behind it
- * @wake_next: with RONBUS_F_COALESCE a position: whoever publishes the one before it or a later
- *	one calls RONBUS_IOC_NOTIFY, for nobody in particular, since somebody may have all that he
- *	waits for
+ *	RONBUS_F_INTEREST they are to be woken by that message even if it is for others, since the
+ *	next one may be for them
+ * @wake_next: with RONBUS_F_COALESCE a position: a publisher of the position before it, or of a
+ *	later one, calls RONBUS_IOC_NOTIFY without naming a subscriber, since some subscriber may
+ *	now have all the messages that it waits for
  * @reserved1: zero, and the end of two cache lines
  * @audience: for each topic the set of subscribers that want it
  */
@@ -745,13 +747,13 @@ struct ronbus_info_page {
  * trusted by the kernel
  * @cursor: the position a subscriber reads next
  * @delivered: messages read
- * @filtered: messages read over because they were for others
- * @holes: positions without a message that were read over
+ * @filtered: messages skipped because they were for others
+ * @holes: positions without a message that were skipped
  * @lags: times overtaken
  * @lost: positions lost by that
  * @reserved0: zero, and the end of the subscriber's cache line
- * @messages_for: messages by how many subscribers each was for; [0] are those that nobody wanted
- *	and that were not written
+ * @messages_for: messages by how many subscribers each was for; [0] are those that no subscriber
+ *	wanted and that were not written
  * @dropped: messages given up
  * @interest_skips: subscribers spared a message by their choice of topics
  * @flushes: flushes of per-thread counters

@@ -5,15 +5,15 @@
  * The memory begins with a generation for each block, which only the owner of the memory writes:
  * the kernel, or the embedded transport. Odd: the block holds what the message of that generation
  * says. Even: nothing that anybody may read. Blocks are used in turn; the oldest one is next,
- * whether it has been read or not: like the ring, blocks are lossy, and nobody waits. What keeps a
- * block is a pin, a word in the page of a subscriber:
+ * whether it has been read or not: like the ring, blocks are lossy, and a publisher never waits.
+ * What keeps a block is a pin, a word in the page of a subscriber:
  *
  *	reader	stores the pin; barrier P; is the generation still that of the message?
  *	owner	moves the generation on; barrier P'; is there a pin?
  *
  * At least one of them sees the other. A reader that finds another generation was overtaken, and
  * takes its pin back. An owner that finds a pin takes another block, and comes back to this one;
- * meanwhile nobody else can pin it, since its generation has moved on. So what is pinned is not
+ * meanwhile no other reader can pin it, since its generation has moved on. So what is pinned is not
  * written, and all that an owner believes of a page that others write is that one of its own blocks
  * is to be left alone. Pins go with the page: nothing is left to undo when a subscriber dies.
  *
@@ -101,7 +101,7 @@ static inline int ronbus_blocks_named(const struct ronbus_blocks *blocks,
  * @pin: a word of the subscriber's page that is 0
  * @ref: what the message says, ronbus_blocks_named()
  *
- * Return: 1 if it is pinned; 0 if it is somebody else's by now.
+ * Return: 1 if it is pinned; 0 if it holds other data by now.
  */
 static inline int ronbus_blocks_pin(const struct ronbus_blocks *blocks, __u64 *pin,
 				    const struct ronbus_block_ref *ref)
@@ -129,7 +129,7 @@ static inline void ronbus_blocks_unpin(__u64 *pin)
 }
 
 /**
- * ronbus_blocks_close() - from now on nobody can pin this block; for its owner
+ * ronbus_blocks_close() - from now on this block cannot be pinned; for its owner
  * @blocks: the blocks
  * @block: which
  */
@@ -159,11 +159,12 @@ static inline int ronbus_blocks_pinned(const struct ronbus_self *self, __u32 blo
 }
 
 /**
- * ronbus_blocks_open() - let a written block be pinned, by who knows its generation; for its owner
+ * ronbus_blocks_open() - let a written block be pinned by a reader that knows its generation; for
+ * its owner
  * @blocks: the blocks
  * @block: which, closed
  *
- * The READY of the message that tells it comes behind it.
+ * The message that tells readers its generation becomes READY after this.
  *
  * Return: its generation.
  */

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: (GPL-2.0 WITH Linux-syscall-note) OR MIT */
 /*
- * ronbus_counters.h - the names of the counters, one list for all who print them
+ * ronbus_counters.h - the names of the counters, one list for every program that prints them
  *
  * RONBUS_COUNTERS(plain, labelled) expands to plain(NAME, OF, HELP) for each member NAME of struct
  * ronbus_counters that is one word, and to labelled(NAME, OF, HELP, KEY, LABEL...) for each that is
  * an array: KEY is what its elements differ in ("from": they are buckets, each from its LABEL up),
  * and there is a LABEL for each of them. OF is BOTH if a subscriber has a share of its own, else
- * BUS. HELP says in a line what is counted. The full name of a counter is NAME behind "bus_".
+ * BUS. HELP says in a line what is counted. The full name of a counter is "bus_" and NAME.
  *
  * A new counter takes a member and a line here; fdinfo, the library, tracepoints, BPF programs,
  * /metrics and ronbus-top follow. ronbus(7) says what it means.
@@ -17,13 +17,13 @@
 /* clang-format off */
 #define RONBUS_COUNTERS(plain, labelled)							\
 	plain(published_total, BUS, "Messages written for at least one subscriber.")		\
-	plain(no_receivers_total, BUS, "Messages that nobody wanted and that were not written.")	\
+	plain(no_receivers_total, BUS, "Messages that no subscriber wanted and that were not written.")	\
 	plain(receiver_lag_total, BOTH, "Times a subscriber found itself overtaken.")		\
 	plain(overflow_dropped_total, BOTH, "Positions that subscribers lost by being overtaken.")	\
 	plain(dropped_total, BUS, "Messages given up by publishers, every slot being held.")	\
 	plain(delivered_total, BOTH, "Messages read.")						\
-	plain(filtered_total, BOTH, "Messages read over because they were for others.")		\
-	plain(holes_total, BOTH, "Positions without a message that were read over.")		\
+	plain(filtered_total, BOTH, "Messages skipped because they were for others.")		\
+	plain(holes_total, BOTH, "Positions without a message that were skipped.")		\
 	plain(addressed_total, BUS, "Sum over the messages of the subscribers each was for.")	\
 	plain(notify_calls_total, BUS, "Notifications that mapped publishers asked for.")	\
 	plain(notify_sends_total, BOTH, "Subscribers woken for a message.")			\

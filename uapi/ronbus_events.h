@@ -2,7 +2,7 @@
 /*
  * ronbus_events.h - what the common events of a supervised system look like on a bus
  *
- * A bus carries bytes. This header is a convention for those who publish and those who read: an
+ * A bus carries bytes. This header is a convention for publishers and subscribers: an
  * event is one message; its first byte, the tag, says which of the bodies below it is. Bodies are
  * fixed and small (each fits one cache line together with the head of its slot). Numbers in them
  * are little-endian, at fixed places and of any alignment: a message can be recorded, and read
@@ -11,7 +11,7 @@
  *
  * How the schema may change, so that old and new programs can share a bus:
  *
- *  - A reader ignores events whose tag it does not know, and bytes behind those it knows.
+ *  - A reader ignores events whose tag it does not know, and bytes after those it knows.
  *  - A body grows only at its end, and says by its length of which version it is. A reader takes
  *    what an older writer did not send as zero, and a length between two versions as the older.
  *  - What is shorter than the first version of its body is no event.
@@ -33,7 +33,9 @@
 #include <assert.h>
 #endif
 
-/* BPF is built by who has these checked elsewhere, and C99 has no static_assert(). */
+/*
+ * C99 has no static_assert(). For BPF the same is checked where the program is built for the host.
+ */
 #if defined(__KERNEL__) || defined(__cplusplus) || \
 	(!defined(__bpf__) && defined(__STDC_VERSION__) && __STDC_VERSION__ >= 201112L)
 #define RONBUS_EVENTS_CHECKED 1
@@ -94,7 +96,7 @@ enum ronbus_crash_reason {
 /**
  * enum ronbus_shutdown_reason - why the system goes down
  * @RONBUS_SHUTDOWN_UNSAID: not said, as in the first version of the event
- * @RONBUS_SHUTDOWN_REQUESTED: somebody asked for it
+ * @RONBUS_SHUTDOWN_REQUESTED: a user or a program asked for it
  * @RONBUS_SHUTDOWN_UPGRADE: to come up again with another version
  * @RONBUS_SHUTDOWN_FAILURE: it cannot go on
  */
@@ -145,7 +147,7 @@ struct ronbus_event_config_updated {
  * @tag: the tag
  * @reason: one of &enum ronbus_crash_reason
  * @service: number of the service
- * @code: exit status, number of the signal, or milliseconds waited in vain
+ * @code: exit status, number of the signal, or milliseconds that were waited for an answer
  */
 struct ronbus_event_service_crashed {
 	__u8 tag;
@@ -159,7 +161,7 @@ struct ronbus_event_service_crashed {
  * @tag: the tag; all there was in the first version
  * @reason: one of &enum ronbus_shutdown_reason
  * @reserved: zero
- * @grace_ms: milliseconds until who has not ended is killed, 0 if that is not said
+ * @grace_ms: milliseconds until a service that has not ended is killed; 0 if not known
  */
 struct ronbus_event_shutdown {
 	__u8 tag;
@@ -368,7 +370,7 @@ static inline __u32 ronbus_event_encode(void *to, __u32 size, const union ronbus
  * @data: the message, of any alignment
  * @len: its bytes
  *
- * What a newer version has behind the body that this one knows is passed over.
+ * What a newer version has after the body that this version knows is ignored.
  *
  * Return: the tag; 0 if it is not of this schema, or the message is too short for it, and then
  * @event is all zero.

@@ -2,8 +2,8 @@
 /*
  * autotune.c - a capacity for a number of subscribers, or for a rate
  *
- * The ring is read by everybody and should stay in the cache they share: no larger than the
- * subscribers' differences in speed ask for.
+ * All subscribers read the ring, and it should stay in the cache that they share: it is no larger
+ * than their differences in speed require.
  */
 #include "internal.h"
 

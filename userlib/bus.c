@@ -144,7 +144,7 @@ int ronbus_attach_last(const char *where, const char *name, unsigned int access,
 	return attach(where, name, &req, bus);
 }
 
-/* Each turn somebody else has made the bus, or ended it. */
+/* In each turn another process has made the bus, or ended it. */
 #define OPEN_TRIES 100
 
 int ronbus_open(const char *where, const struct ronbus_options *opts, unsigned int access,

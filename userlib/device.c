@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-only OR MIT
 /*
- * device.c - a bus in the kernel, behind /dev/ronbus
+ * device.c - a bus in the kernel, reached through /dev/ronbus
  *
  * The kernel's mappings do not pass to a child of fork(). A handle the child inherited has an fd
  * to close, but of the addresses it says nothing: others may live there by now. So each handle
@@ -165,7 +165,7 @@ static int map_ring(struct member *member, bool writable)
 	return err;
 }
 
-/* What a new member maps: all can look who is there. */
+/* What a new member maps: every member can see which subscribers there are. */
 enum mapping {
 	MAP_INFO,
 	MAP_TO_READ,
@@ -470,7 +470,7 @@ static bool canceled(const struct ronbus_subscriber_handle *sub, __u32 cancels)
 	return RB_READ(&sub->cancels) != cancels;
 }
 
-/* Whoever is cancelled in it leaves nothing: the kernel has ended the wait by then. */
+/* A thread that is cancelled in here leaves nothing: the kernel has ended the wait by then. */
 static int sleep_in_kernel(int fd, struct ronbus_wait *req)
 {
 	int was = ronbus_cancel_asleep();
@@ -530,7 +530,7 @@ static int device_coalesce(struct ronbus_subscriber_handle *sub, const struct ro
 
 static int device_cancel(struct ronbus_subscriber_handle *sub)
 {
-	RB_MB(); /* behind the new count: barrier W', with W in device_wait(): call.pml */
+	RB_MB(); /* after the new count: barrier W', with W in device_wait(): call.pml */
 	RB_WRITE(&((struct device_sub *)sub)->wait.deadline, 0);
 	return call(device_sub_fd(sub), RONBUS_IOC_CANCEL, NULL);
 }

@@ -26,7 +26,7 @@
  * @sub: its reading end
  * @next: where the next message goes
  * @fresh: messages written that the worker has not been told of
- * @position: on the bus they come from, behind the last message read
+ * @position: on the bus they come from, after the last message read
  * @buffer: where ronbus_worker_drain() puts messages
  */
 struct ronbus_worker {
@@ -48,7 +48,7 @@ struct ronbus_worker {
  * @arg: for @route
  * @batch: messages before workers are woken
  * @until: position to stop at: NEVER, or 0 for now
- * @thread: who runs it, if @started, of this process
+ * @thread: the thread that runs it, if @started, of this process
  * @pid: the process
  * @started: whether ronbus_dispatch_start() has been called, and @thread not been joined
  * @buffer: a message on its way
@@ -107,7 +107,7 @@ static void hand_on(struct ronbus_dispatch *dispatch, int what, const struct ron
 	}
 }
 
-/* Whoever sleeps on what is there now is woken, once. */
+/* Workers that sleep, and have something to read now, are woken once. */
 static void tell(struct ronbus_dispatch *dispatch)
 {
 	unsigned int i;
@@ -171,7 +171,7 @@ int ronbus_dispatch_run(struct ronbus_dispatch *dispatch, int64_t timeout_ns)
 		ret = hand_on_some(dispatch);
 		if (ret > 0)
 			return ret;
-		/* Nothing left: who was asked to stop does not wait for what somebody is writing. */
+		/* Nothing is left. A message that is still being written is not waited for. */
 		if (ret == RONBUS_CLOSED || RB_READ(&dispatch->until) != NEVER)
 			return finish(dispatch);
 		if (ret != -EAGAIN || !timeout_ns)

@@ -2,14 +2,14 @@
 /*
  * fork.c - what becomes of handles in a child of fork()
  *
- * Of the device the child has the fds, but not the mappings; of an embedded bus it has a copy, in which
- * a lock may be held for ever by a thread that it does not have. So in the child members of any bus,
- * and handles of embedded ones, are good for closing only; all else is -EOWNERDEAD. That is seen to
- * here, when the child begins, by making those handles what the inlines leave to the library: so it
- * costs nothing where they are used.
+ * The child has the fds of the device, but not the mappings. Of an embedded bus it has a copy, in
+ * which a lock may be held for ever by a thread that the child does not have. So in the child,
+ * members of any bus and handles of embedded buses can only be closed; everything else returns
+ * -EOWNERDEAD. When the child begins, this file changes those handles so that the inlines call the
+ * library for them, which refuses. It costs nothing where a handle is used.
  *
  * All handles are in a list. fork() takes its lock, and those of the transport and of the counters,
- * which then are nobody else's in the child.
+ * so that no other thread holds them at that moment, and the child can use them.
  */
 #include "internal.h"
 

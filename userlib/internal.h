@@ -2,8 +2,9 @@
 /*
  * internal.h - what the files of the library share
  *
- * The API (bus.c, publish.c, subscribe.c) knows two transports (device.c, embedded.c) through a
- * table each. Both speak in the structures of the ABI, so that they refuse the same things.
+ * The API (bus.c, publish.c, subscribe.c, receive.c) knows two transports (device.c, embedded.c)
+ * through a table each. Both speak in the structures of the ABI, so that they refuse the same
+ * things.
  */
 #ifndef RONBUS_INTERNAL_H
 #define RONBUS_INTERNAL_H
@@ -162,7 +163,9 @@ static inline bool ronbus_is_dead(const struct ronbus_sub *sub)
 bool ronbus_enroll(struct ronbus_enrolled *handle, enum ronbus_handle_kind kind);
 void ronbus_strike_off(struct ronbus_enrolled *handle);
 
-/* What a fork finds locked in the child is nobody's: these hold it meanwhile. */
+/*
+ * A lock that is held by another thread during fork() stays locked in the child: so these take all.
+ */
 void ronbus_embedded_before_fork(void);
 void ronbus_embedded_after_fork(bool child);
 void ronbus_metrics_before_fork(void);
@@ -190,7 +193,7 @@ static inline void ronbus_peeked_nothing(struct ronbus_sub *sub)
 	sub->peek_state = ~never;
 }
 
-/* Of a message that was peeked at, for who reads more of it before ronbus_release(). */
+/* Of a message that was peeked at, to read more of it before ronbus_release(). */
 static inline struct ronbus_seen ronbus_peeked(const struct ronbus_sub *sub)
 {
 	return (struct ronbus_seen){ sub->peek_state };
@@ -200,8 +203,8 @@ static inline struct ronbus_seen ronbus_peeked(const struct ronbus_sub *sub)
 void *ronbus_zalloc(size_t size);
 
 /*
- * What a thread was doing when a call failed, for ronbus_why(): the same error has different reasons.
- * Functions that are called rarely say what they do, and then which error they return.
+ * What a thread was doing when a call failed, for ronbus_why(): the same error has different
+ * reasons. Functions that are called rarely say what they do, and then which error they return.
  */
 enum ronbus_doing {
 	RONBUS_AT_NOTHING, /* it is not known */
@@ -231,9 +234,9 @@ int ronbus_failed(int ret); /* returns @ret, which is an error if it is negative
 const char *ronbus_unreachable(const char *where, int err);
 
 /*
- * A thread can be cancelled (pthread_cancel()) where it sleeps for messages, and nowhere else in the
- * library: not with a lock, nor between what belongs together. No cleanup is needed around
- * a sleep but for what the sleeper itself has changed.
+ * A thread can be cancelled (pthread_cancel()) where it sleeps for messages, and nowhere else in
+ * the library: not with a lock, nor between what belongs together. No cleanup is needed around a
+ * sleep but for what the sleeper itself has changed.
  */
 static inline int ronbus_cancel_asleep(void)
 {
@@ -280,7 +283,7 @@ static inline struct timespec ronbus_timespec(__u64 ns)
 /* The transport or device that is meant: NULL has a default. */
 const char *ronbus_where(const char *where);
 
-/* The time after which nobody waits: now and @timeout_ns, which is negative for never. */
+/* The deadline of a wait: now and @timeout_ns, which is negative for no deadline. */
 __u64 ronbus_deadline(int64_t timeout_ns);
 __u64 ronbus_now(void);
 __u64 ronbus_clock(clockid_t clock); /* the same of another clock, in nanoseconds */
@@ -290,15 +293,18 @@ __u32 ronbus_cancels(const struct ronbus_sub *sub);
 /* Sleep until there is something to look at, or another cancel than those. */
 int ronbus_wait_until(struct ronbus_sub *sub, __u64 deadline, __u32 cancels);
 
-/* Give it a serial number. One without would share the key of a thread's entry that is nobody's. */
+/* Give it a serial number. One without would have the key of a thread's free entry. */
 void ronbus_pub_number(struct ronbus_pub *pub);
 
-/* For a publisher that buffers: what must not be done in publishing, which may be in a signal handler. */
+/*
+ * For a publisher that buffers: what must not be done in publishing, which may be in a signal
+ * handler.
+ */
 int ronbus_metrics_prepare(__u32 *threshold);
 
 /*
- * The key of a thread's entry. Where the inlines leave counting to the library it is another one than
- * theirs, and says of how many subscribers too the messages are not for.
+ * The key of a thread's entry. Where the inlines leave counting to the library it is another one
+ * than theirs, and says of how many subscribers too the messages are not for.
  */
 #define RONBUS_METRICS_SKIPS 56
 
@@ -317,6 +323,11 @@ void ronbus_metrics_forget(struct ronbus_publisher_handle *pub);
 /* When what this thread has counted is to be flushed, or RONBUS_WAIT_FOREVER; and to do it. */
 __u64 ronbus_metrics_due(void);
 void ronbus_metrics_flush(void);
-void ronbus_metrics_flush_if_due(void);
+/*
+ * If so many messages have been counted, or the last flush is an interval ago, as far as is known.
+ */
+void ronbus_metrics_flush_if_due(const struct ronbus_publisher_handle *pub);
+/* If the last flush is an interval ago. */
+void ronbus_metrics_flush_if_old(void);
 
 #endif /* RONBUS_INTERNAL_H */

@@ -3,20 +3,21 @@
  * metrics.c - RONBUS_F_METRICS_BUF: counters per thread, flushed now and then
  *
  * A thread has a few entries, each for the messages of one publisher handle for one number of
- * receivers, and with INTEREST of subscribers that they are not for. The inlines count into them with
- * plain stores. Their values only grow; what has been flushed of them, or was another handle's, is kept
- * beside, under the thread's lock, so that whoever flushes (the thread itself, one that closes the
- * handle, the end of the process) adds just what is new, and nobody has to stop the thread for it.
+ * receivers, and with INTEREST of subscribers that they are not for. The inlines count into them
+ * with plain stores. Their values only grow. How much of a value has been flushed, or belonged to
+ * another handle, is kept beside it under the thread's lock. So a flush, by the thread itself, by
+ * one that closes the handle or at the end of the process, adds just what is new, without stopping
+ * the thread.
  *
  * A flush is due every so many messages of the thread, and when the last one is an interval ago.
  * The clock costs more than all the counting, so the inlines do not look at it: they come here
  * every few messages, every one if messages are rare. A thread that sleeps for messages wakes up
  * once for what it has not flushed; one that wakes a subscriber has a system call to make anyway.
  *
- * A thread may publish in a signal handler, which may have interrupted the thread anywhere, also here.
- * So publishing only tries the locks, and counts in the publisher's page at once if one is taken,
- * perhaps by the same thread. While a thread counts it is marked (__RONBUS_COUNTING), and a handler that
- * finds the mark gives no entry to another handle.
+ * A thread may publish in a signal handler, which may have interrupted the thread anywhere, also
+ * here. So publishing only tries the locks, and counts in the publisher's page at once if one is
+ * taken, perhaps by the same thread. While a thread counts it is marked (__RONBUS_COUNTING), and a
+ * handler that finds the mark gives no entry to another handle.
  *
  * Locks: all_threads.lock, then a thread's. To forget a handle takes both, so an entry never
  * outlives its handle; to forget a thread too, so the list never outlives a thread's memory.
@@ -62,8 +63,8 @@ struct thread {
 };
 
 /*
- * Not of the memory that threads have from their beginning: a library that is loaded later gets of that
- * what is left, or nothing on musl, and could not be loaded then.
+ * Not of the memory that threads have from their beginning: a library that is loaded later gets of
+ * that what is left, or nothing on musl, and could not be loaded then.
  */
 __thread struct ronbus_thread_counters __ronbus_thread_counters;
 
@@ -163,7 +164,7 @@ static void flush_thread(struct thread *thread)
 	}
 }
 
-/* First nobody counts there any more, then what has been counted is flushed. */
+/* First the thread no longer counts there, then what has been counted is flushed. */
 static void unbind(struct thread *thread, unsigned int i)
 {
 	struct flushed *flushed = &thread->flushed[i];
@@ -249,8 +250,8 @@ void ronbus_metrics_after_fork(bool child)
 #pragma weak dladdr
 
 /*
- * Threads that count come here when they end, perhaps just when a plugin that the library is part of
- * is unloaded. So it is kept from now on: a plugin that is loaded again finds it as it was.
+ * Threads that count come here when they end, perhaps just when a plugin that the library is part
+ * of is unloaded. So it is kept from now on: a plugin that is loaded again finds it as it was.
  */
 static void stay_loaded(void)
 {
@@ -260,7 +261,7 @@ static void stay_loaded(void)
 
 	if (!dlsym || !dladdr || !dladdr(&all_threads, &where) || !where.dli_fname)
 		return;
-	/* By name: to mention it is enough for the linker to warn whoever links statically. */
+	/* By name: if it were mentioned, the linker would warn about static linking. */
 	*(void **)&open = dlsym(RTLD_DEFAULT, "dlopen");
 	if (!open)
 		return;
@@ -310,7 +311,9 @@ static bool enlist(struct thread *thread)
 	return thread->enlisted;
 }
 
-/* Not if the lock is taken: by a thread that flushes, or by the code that this handler interrupted. */
+/*
+ * Not if the lock is taken: by a thread that flushes, or by the code that this handler interrupted.
+ */
 static bool flush_own(struct thread *thread, __u64 now)
 {
 	if (pthread_mutex_trylock(&thread->lock))
@@ -364,7 +367,9 @@ static bool have_entry(struct thread *thread, unsigned int i, struct ronbus_publ
 	return true;
 }
 
-/* As __ronbus_count_thread() does; but the entry may still be another handle's, and a flush be due. */
+/*
+ * As __ronbus_count_thread() does; but the entry may still be another handle's, and a flush be due.
+ */
 void ronbus_metrics_count(struct ronbus_publisher_handle *pub, __u32 messages, __u32 receivers,
 			  __u32 skips)
 {
@@ -386,11 +391,20 @@ void ronbus_metrics_count(struct ronbus_publisher_handle *pub, __u32 messages, _
 	else
 		count_at_once(pub, messages, receivers, skips);
 	__ronbus_add_own(left, counter, -(__RONBUS_COUNTING + (__u64)messages));
-	if (!interrupted && (__s64)RB_READ(left) <= 0)
+}
+
+/* Not in a handler that has interrupted the counting: then the mark is in @left. */
+void ronbus_metrics_flush_if_due(const struct ronbus_publisher_handle *pub)
+{
+	struct thread *thread = &this_thread;
+
+	if (!thread->enlisted || thread->exiting)
+		return;
+	if ((__s64)RB_READ(&thread->counters->left) <= 0)
 		look(thread, pub->flush_threshold);
 }
 
-void ronbus_metrics_flush_if_due(void)
+void ronbus_metrics_flush_if_old(void)
 {
 	struct thread *thread = &this_thread;
 	__u64 now;
@@ -439,8 +453,9 @@ void ronbus_metrics_forget(struct ronbus_publisher_handle *pub)
 }
 
 /*
- * Handles that a program leaves open at its end are closed by the kernel, after this. And whoever
- * unloads a library that could not be kept gets the key back: no thread that ends comes here then.
+ * Handles that a program leaves open at its end are closed by the kernel, after this. And if a
+ * library that could not be kept is unloaded, the key is given back: then no thread that ends comes
+ * here.
  */
 static __attribute__((destructor)) void flush_at_exit(void)
 {

@@ -117,7 +117,7 @@ __u64 __ronbus_claim(struct ronbus_pub *pub, __u64 pos)
 	struct ronbus_claim claim = { .pos = pos };
 	__u32 looks = claim_budget(&pub->ring);
 
-	/* Who looks one by one never catches up with many that publish: the hint does. */
+	/* One look after the other does not catch up with many publishers: the hint does. */
 	for (; looks > CLAIM_CHUNK && claim.stalls <= pub->ring.mask; looks -= CLAIM_CHUNK) {
 		__u64 hint = ronbus_ring_hint(&pub->ring);
 
@@ -127,7 +127,7 @@ __u64 __ronbus_claim(struct ronbus_pub *pub, __u64 pos)
 			return claim.pos;
 	}
 	__atomic_fetch_add(&pub->self->dropped, 1, __ATOMIC_RELAXED);
-	/* On its way it may have made holes, and somebody sleep in front of one. */
+	/* It may have made holes on its way, and a subscriber may sleep in front of one. */
 	RB_MB(); /* barrier D, with D' where the kernel arms: ring.pml, wake.pml */
 	if (__ronbus_sleepers(pub, pub->how))
 		handle->transport->notify(handle, ~0ULL);
@@ -151,28 +151,30 @@ __RONBUS_PART __u32 skips_of(const struct ronbus_pub *pub, __u64 audience)
 	return __ronbus_popcount(pub->how, RB_READ(&pub->info->members) & ~audience);
 }
 
-static void count(struct ronbus_pub *pub, __u32 messages, __u32 receivers, __u64 audience)
+/* Returns whether the thread's counters may have to be flushed. */
+__RONBUS_PART bool count(struct ronbus_pub *pub, __u32 messages, __u32 receivers, __u64 audience)
 {
-	__u32 skips = skips_of(pub, audience);
+	__u32 skips = skips_of(pub, audience), i = __ronbus_thread_entry(pub, receivers);
 
 	if (pub->how & RONBUS_F_METRICS_BUF) {
+		if (RB_LIKELY(__ronbus_count_thread(i, ronbus_metrics_key(pub, receivers, skips),
+						    messages)))
+			return false;
 		ronbus_metrics_count(ronbus_publisher_of(pub), messages, receivers, skips);
-		return;
+		return true;
 	}
 	add(pub, &pub->self->messages_for[receivers], messages);
 	if (skips)
 		add(pub, &pub->self->interest_skips, (__u64)messages * skips);
+	return false;
 }
 
-/* With COALESCE it may be for nobody that is armed, but be @due for somebody that was deferred. */
-static int wake_those(struct ronbus_pub *pub, unsigned int topic, int ret, __u64 audience, bool due)
+/* With COALESCE no armed subscriber may want the message, but a deferred one may be @due. */
+static void notify_sleepers(struct ronbus_pub *pub, unsigned int topic, __u64 audience, bool due)
 {
 	struct ronbus_publisher_handle *handle = ronbus_publisher_of(pub);
 	__u64 sleepers = ~0ULL;
 
-	/* Beside waking somebody the clock costs little. Without EDGE every message comes here. */
-	if (pub->how & RONBUS_F_METRICS_BUF && pub->how & RONBUS_F_EDGE_NOTIFY)
-		ronbus_metrics_flush_if_due();
 	/*
 	 * The audience is looked at again: a subscriber that joined after the first look can read
 	 * the message too, and may have looked for it, found nothing and armed in between. The
@@ -185,50 +187,45 @@ static int wake_those(struct ronbus_pub *pub, unsigned int topic, int ret, __u64
 	sleepers &= audience | RB_READ(&pub->info->audience[topic]) | RB_READ(&pub->info->blocked);
 	if (sleepers || due)
 		handle->transport->notify(handle, sleepers);
-	return ret;
-}
-
-/* For the inlines, which do not know whether it is due. */
-int __ronbus_wake(struct ronbus_pub *pub, unsigned int topic, int ret, __u64 audience)
-{
-	return wake_those(pub, topic, ret, audience, pub->how & RONBUS_F_COALESCE);
 }
 
 /*
- * Behind the last message and a full barrier: may somebody have to be woken, or have all the
- * messages he waits for? Returns @ret.
+ * The end of publishing, after the last message and a full barrier: wake, then flush. A
+ * sleeper does not wait for counters. Reading the clock for a flush costs little beside the system
+ * call; but without EDGE, every message would read it. @next is the position after the last
+ * message.
  */
-static inline int wake_behind(struct ronbus_pub *pub, unsigned int topic, int ret, __u64 audience,
-			      __u64 next)
+__RONBUS_PART void wake_and_flush(struct ronbus_pub *pub, unsigned int topic, __u64 audience,
+				  __u64 next, bool flush)
 {
 	bool due = pub->how & RONBUS_F_COALESCE && next >= RB_READ(&pub->info->wake_next);
+	bool woken = RB_UNLIKELY(__ronbus_sleepers(pub, pub->how) || due);
 
-	if (RB_UNLIKELY(__ronbus_sleepers(pub, pub->how) || due))
-		return wake_those(pub, topic, ret, audience, due);
-	return ret;
+	if (woken)
+		notify_sleepers(pub, topic, audience, due);
+	if (RB_UNLIKELY(flush))
+		ronbus_metrics_flush_if_due(ronbus_publisher_of(pub));
+	if (woken && pub->how & RONBUS_F_METRICS_BUF && pub->how & RONBUS_F_EDGE_NOTIFY)
+		ronbus_metrics_flush_if_old();
 }
 
-/* @next is the position after the message, which is no more than 1 if none was written. */
-static __attribute__((noinline)) int count_rest(struct ronbus_pub *pub, unsigned int topic,
-						__u32 receivers, __u64 audience, __u64 next)
-{
-	count(pub, 1, receivers, audience);
-	return next > 1 ? wake_behind(pub, topic, (int)receivers, audience, next) : 0;
-}
-
-/* With INTEREST or COALESCE every message comes here; so the rest is left to others, as it is there. */
+/*
+ * Step 3 of a message, and step 2 again: the inlines have found that a subscriber sleeps, or could
+ * not count. @next is the position after the message, 1 or less if none was written.
+ */
 int __ronbus_count(struct ronbus_pub *pub, unsigned int topic, __u32 receivers, __u64 audience,
 		   __u64 next)
 {
-	__u32 i = __ronbus_thread_entry(pub, receivers);
-	__u64 key = ronbus_metrics_key(pub, receivers, skips_of(pub, audience));
+	bool flush = count(pub, 1, receivers, audience);
 
-	if (!(pub->how & RONBUS_F_METRICS_BUF) || RB_UNLIKELY(!__ronbus_count_thread(i, key, 1)))
-		return count_rest(pub, topic, receivers, audience, next);
-	return next > 1 ? wake_behind(pub, topic, (int)receivers, audience, next) : 0;
+	if (next > 1)
+		wake_and_flush(pub, topic, audience, next, flush);
+	else if (flush)
+		ronbus_metrics_flush_if_due(ronbus_publisher_of(pub));
+	return (int)receivers;
 }
 
-/* When a message is published: asked when its slot is claimed, and nobody can see it yet. */
+/* The time of a message is read after its slot is claimed, before a reader can see it. */
 __u64 __ronbus_clock(__u32 how)
 {
 	return ronbus_clock(how & RONBUS_HOW_COARSE ? CLOCK_MONOTONIC_COARSE : CLOCK_MONOTONIC);
@@ -240,27 +237,30 @@ static int publish_by_system_call(struct ronbus_pub *pub, unsigned int topic, co
 	struct ronbus_publisher_handle *handle = ronbus_publisher_of(pub);
 	struct iovec vec = { .iov_base = (void *)data, .iov_len = len };
 	__u32 receivers = 0;
-	int ret = handle->transport->publish(handle, topic, &vec, 1, &receivers);
+	int ret;
 
+	if (topic >= RONBUS_TOPICS_MAX)
+		return -EINVAL;
+	if (len > pub->ring.payload)
+		return -EMSGSIZE;
+	ret = handle->transport->publish(handle, topic, &vec, 1, &receivers);
 	if (ret < 0)
 		return ret;
 	__RONBUS_PROBE(4, publish, pub, topic, 1, receivers);
 	return (int)receivers;
 }
 
-static int publish_rest(struct ronbus_pub *pub, unsigned int topic, const void *data, size_t len)
+/* Steps 1 to 3 again, where a position is not free at once, or an argument is wrong. */
+int __ronbus_publish_slow(struct ronbus_pub *pub, unsigned int topic, const void *data, size_t len)
 {
 	const struct ronbus_ring *ring = &pub->ring;
-	__u32 receivers;
 	__u64 audience, pos = 0;
+	__u32 receivers;
 
 	if (topic >= RONBUS_TOPICS_MAX)
 		return -EINVAL;
 	if (len > ring->payload)
 		return -EMSGSIZE;
-	if (pub->how & RONBUS_HOW_SYSCALL)
-		return publish_by_system_call(pub, topic, data, len);
-
 	/* barrier I', with I in set_audience(): interest.pml */
 	audience = RB_LOAD_ACQUIRE(&pub->info->audience[topic]);
 	receivers = __ronbus_popcount(pub->how, audience);
@@ -280,27 +280,26 @@ static int publish_rest(struct ronbus_pub *pub, unsigned int topic, const void *
 
 int __ronbus_publish(struct ronbus_pub *pub, unsigned int topic, const void *data, size_t len)
 {
+	if (pub->how & RONBUS_HOW_SYSCALL)
+		return publish_by_system_call(pub, topic, data, len);
 	if (pub->how & RONBUS_F_TIME)
-		return __ronbus_publish_in(pub, topic, data, len, pub->ring.layout, 1,
-					   publish_rest);
-	if (!(pub->how & RONBUS_F_SOA))
-		return publish_rest(pub, topic, data, len);
+		return __ronbus_publish_to(pub, topic, data, len, pub->ring.layout, 1);
 	/* Lengths that most programs know when they are compiled. */
 	switch (len) {
 	case 8:
-		return __ronbus_publish_in(pub, topic, data, 8, RONBUS_LAYOUT_ARRAYS, 0,
-					   publish_rest);
+		return __ronbus_publish_to(pub, topic, data, 8, RONBUS_LAYOUT_ARRAYS, 0);
 	case 32:
-		return __ronbus_publish_in(pub, topic, data, 32, RONBUS_LAYOUT_ARRAYS, 0,
-					   publish_rest);
+		return __ronbus_publish_to(pub, topic, data, 32, RONBUS_LAYOUT_ARRAYS, 0);
 	default:
-		return __ronbus_publish_in(pub, topic, data, len, RONBUS_LAYOUT_ARRAYS, 0,
-					   publish_rest);
+		return __ronbus_publish_to(pub, topic, data, len, RONBUS_LAYOUT_ARRAYS, 0);
 	}
 }
 
-static int publish_many_by_system_call(struct ronbus_pub *pub, unsigned int topic,
-				       const struct iovec *vec, unsigned int count)
+/* Apart, so that the loop over a batch has the registers to itself. */
+static __attribute__((noinline)) int publish_many_by_system_call(struct ronbus_pub *pub,
+								 unsigned int topic,
+								 const struct iovec *vec,
+								 unsigned int count)
 {
 	struct ronbus_publisher_handle *handle = ronbus_publisher_of(pub);
 	unsigned int done = 0;
@@ -323,8 +322,8 @@ static int publish_many_by_system_call(struct ronbus_pub *pub, unsigned int topi
 	return (int)done;
 }
 
-static int publish_one_by_one(struct ronbus_pub *pub, unsigned int topic, const struct iovec *vec,
-			      unsigned int count)
+static __attribute__((noinline)) int publish_one_by_one(struct ronbus_pub *pub, unsigned int topic,
+							const struct iovec *vec, unsigned int count)
 {
 	unsigned int done;
 	int ret;
@@ -337,24 +336,26 @@ static int publish_one_by_one(struct ronbus_pub *pub, unsigned int topic, const 
 	return (int)done;
 }
 
-/* A batch that nobody wants. */
-static int publish_to_nobody(struct ronbus_pub *pub, unsigned int topic, const struct iovec *vec,
-			     unsigned int messages)
+/* A batch that no subscriber wants. */
+int __ronbus_publish_to_nobody(struct ronbus_pub *pub, unsigned int topic, const struct iovec *vec,
+			       unsigned int messages)
 {
 	unsigned int done = 0;
 
-	(void)topic; /* only a probe asks, where there are probes */
+	if (topic >= RONBUS_TOPICS_MAX)
+		return -EINVAL;
 	while (done < messages && vec[done].iov_len <= pub->ring.payload)
 		done++;
 	if (messages && !done)
 		return -EMSGSIZE;
 	__RONBUS_PROBE(4, publish, pub, topic, done, 0);
-	count(pub, done, 0, 0);
+	if (count(pub, done, 0, 0))
+		ronbus_metrics_flush_if_due(ronbus_publisher_of(pub));
 	return (int)done;
 }
 
-static int publish_many_rest(struct ronbus_pub *pub, unsigned int topic, const struct iovec *vec,
-			     unsigned int count)
+int __ronbus_publish_many(struct ronbus_pub *pub, unsigned int topic, const struct iovec *vec,
+			  unsigned int count)
 {
 	if (topic >= RONBUS_TOPICS_MAX)
 		return -EINVAL;
@@ -362,19 +363,9 @@ static int publish_many_rest(struct ronbus_pub *pub, unsigned int topic, const s
 		return publish_many_by_system_call(pub, topic, vec, count);
 	if (!(pub->how & RONBUS_F_BATCH))
 		return publish_one_by_one(pub, topic, vec, count);
-	return publish_to_nobody(pub, topic, vec, count);
-}
-
-int __ronbus_publish_many(struct ronbus_pub *pub, unsigned int topic, const struct iovec *vec,
-			  unsigned int count)
-{
 	if (pub->how & RONBUS_F_TIME)
-		return __ronbus_publish_many_in(pub, topic, vec, count, pub->ring.layout, 1,
-						publish_many_rest);
-	if (pub->how & RONBUS_F_SOA)
-		return __ronbus_publish_many_in(pub, topic, vec, count, RONBUS_LAYOUT_ARRAYS, 0,
-						publish_many_rest);
-	return publish_many_rest(pub, topic, vec, count);
+		return __ronbus_publish_many_to(pub, topic, vec, count, pub->ring.layout, 1);
+	return __ronbus_publish_many_to(pub, topic, vec, count, RONBUS_LAYOUT_ARRAYS, 0);
 }
 
 int __ronbus_published_many(struct ronbus_pub *pub, unsigned int topic, __u64 audience,
@@ -390,6 +381,6 @@ int __ronbus_published_many(struct ronbus_pub *pub, unsigned int topic, __u64 au
 	if (done > 1 || pub->id)
 		add(pub, bucket, 1);
 	__RONBUS_PROBE(4, publish, pub, topic, done, receivers);
-	count(pub, done, receivers, audience);
-	return wake_behind(pub, topic, (int)done, audience, next);
+	wake_and_flush(pub, topic, audience, next, count(pub, done, receivers, audience));
+	return (int)done;
 }

@@ -53,7 +53,7 @@ static const char *nothing_behind(void)
 	if (module_loaded())
 		return "%s is a left-over: the module ronbus is loaded, and has another number; "
 		       "remove the file and let udev make it, or name the right one";
-	return "nothing stands behind %s: load the module with \"modprobe ronbus\", and remove the "
+	return "there is no module for %s: load the module with \"modprobe ronbus\", and remove the "
 	       "file if it is a left-over";
 }
 

@@ -2,9 +2,9 @@
 /*
  * why.c - errors in words: what is at fault, and the way out
  *
- * An error is a number, and the same number has different reasons. So a thread notes what it was doing
- * when the last call failed, and if it then asks about that error the text is about that; otherwise the
- * text names what the error can mean.
+ * An error is a number, and the same number has different reasons. So a thread notes what it was
+ * doing when the last call failed, and if it then asks about that error the text is about that;
+ * otherwise the text names what the error can mean.
  */
 #include "internal.h"
 
@@ -73,7 +73,7 @@ static const struct reason reasons[] = {
 	  "a bus of that name exists on %s, and has not ended: attach to it (ronbus_open() attaches or "
 	  "creates, as need be), or choose another name" },
 	{ EPROTO, 0, ANYWHERE,
-	  "the module behind %s and this library speak different versions of the ABI: install both "
+	  "the module of %s and this library speak different versions of the ABI: install both "
 	  "from the same release, and reload the module" },
 	{ EOPNOTSUPP, RONBUS_AT_FD, EMBEDDED,
 	  "a bus on %s has no fd, and cannot be passed on: it lives in the memory of this process; " ACROSS },
@@ -81,7 +81,7 @@ static const struct reason reasons[] = {
 	  "the bus on %s was made without topics to choose from: its creator must ask for "
 	  "RONBUS_F_INTEREST" },
 	{ EOPNOTSUPP, RONBUS_AT_COALESCE, ANYWHERE,
-	  "on the bus on %s nobody can wait for several messages: its creator must ask for "
+	  "on the bus on %s a subscriber cannot wait for several messages: its creator must ask for "
 	  "RONBUS_F_COALESCE" },
 	{ EOPNOTSUPP, RONBUS_AT_BLOCKS, ANYWHERE,
 	  "the bus on %s was made without blocks: its creator must ask for RONBUS_F_BLOCKS" },
@@ -113,8 +113,8 @@ static const struct reason reasons[] = {
 	  "%s was asked for something that cannot be: check the capacity (a power of two), the payload "
 	  "(a multiple of 8), the name (letters, digits, \"._-\"), flags and topic" },
 	{ EPERM, RONBUS_AT_SEAL, ANYWHERE,
-	  "the bus on %s is not yours to seal: its owner can, and whoever has the fd that its creator "
-	  "got" },
+	  "the bus on %s is not yours to seal: its owner can, and a process with the fd that its "
+	  "creator got" },
 	{ EPERM, RONBUS_AT_URING, ANYWHERE,
 	  "io_uring is switched off here (kernel.io_uring_disabled, or a sandbox); with a bus on %s use "
 	  "ronbus_wait(), or poll ronbus_sub_fd()" },
@@ -140,7 +140,7 @@ static const struct reason reasons[] = {
 	  "be, or a subscriber has pinned as many blocks as it may" },
 	{ ERANGE, 0, ANYWHERE, "the bus on %s has no such position yet, or never had" },
 	{ E2BIG, 0, ANYWHERE,
-	  "the module behind %s is older than this library and does not know what it was asked for: "
+	  "the module of %s is older than this library and does not know what it was asked for: "
 	  "install both from the same release" },
 	{ ENOBUFS, 0, ANYWHERE,
 	  "every block of the bus on %s is pinned: readers keep them too long, or it needs more "
@@ -213,8 +213,8 @@ static bool cannot_reach(const char *where, enum ronbus_doing step, int err)
 }
 
 /*
- * Texts that have been told, and stay: so they need neither memory of each thread nor somebody who
- * frees it. There are few different ones, unless a program makes up paths.
+ * Texts that have been returned stay, so that they need no memory of each thread, and no caller has
+ * to free them. There are few different ones, unless a program makes up paths.
  */
 #define TEXTS_MAX 128U
 #define TEXT_SIZE 512

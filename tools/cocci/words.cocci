@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 //
-// The words of a slot are read by the functions of ronbus_ring.h only: between an acquire of its state
+// The words of a slot are read by the functions of ronbus_ring*.h only: between an acquire of its state
 // and another look at it. Nothing here takes one by its name or its address, says by itself that it
 // has seen a state, or forgets the other look.
 
@@ -66,12 +66,12 @@ f@p(...)
 @script:python@
 p << by_name.p;
 @@
-print("%s:%s: a word of a slot, not by a function of ronbus_ring.h" % (p[0].file, p[0].line))
+print("%s:%s: a word of a slot, not by a function of ronbus_ring*.h" % (p[0].file, p[0].line))
 
 @script:python@
 p << by_address.p;
 @@
-print("%s:%s: a word of a slot, not by a function of ronbus_ring.h" % (p[0].file, p[0].line))
+print("%s:%s: a word of a slot, not by a function of ronbus_ring*.h" % (p[0].file, p[0].line))
 
 @script:python@
 p << made.p;

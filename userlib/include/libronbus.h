@@ -15,19 +15,19 @@
  * handle serves one thread at a time. No handle may be in use when it is closed.
  *
  * Signal handlers. ronbus_publish() and ronbus_publish_many() may be called in one, whatever it has
- * interrupted, unless that was publishing on the same handle and only one thread at a time may use the
- * handle. ronbus_try_recv(), ronbus_recv_many(), ronbus_peek() and ronbus_release() may be called for
- * a subscriber that is not in use where it has interrupted. They leave errno alone.
+ * interrupted. The exception is a handle for one thread at a time that was publishing just then.
+ * ronbus_try_recv(), ronbus_recv_many(), ronbus_peek() and ronbus_release() may be called for a
+ * subscriber that is not in use where it has interrupted. They leave errno alone.
  *
- * fork(). The child does not have the mappings. Publishers and subscribers that it inherited it
- * can close, and everything else they are used for returns -EOWNERDEAD, even if another thread was
- * in the middle of using them; so do handles of embedded buses. The bus handle of a device is its
- * fd, with which the child joins as itself. This does not go for children of vfork(), or of
- * a clone(2) that the C library knows nothing of: they must not use any handle.
+ * fork(). The child does not have the mappings. It can close inherited publishers and subscribers,
+ * and handles of embedded buses; every other use of them returns -EOWNERDEAD, even if another
+ * thread was using them during fork(). The bus handle of a device is its fd, and the child can join
+ * with it. Children of vfork(), or of a clone(2) that the C library does not know of, must not use
+ * any handle.
  *
- * The paths that matter for speed are inline here, and enter the library only when somebody has
- * to be woken, something has been lost, or the bus has ended. The same functions are exported
- * symbols as well, for languages that cannot use a C header.
+ * The paths that matter for speed are inline (libronbus_inline.h), and call the library only when a
+ * subscriber has to be woken, something has been lost, or the bus has ended. The same functions are
+ * exported symbols as well, for languages that cannot use a C header.
  */
 #ifndef LIBRONBUS_H
 #define LIBRONBUS_H
@@ -53,26 +53,12 @@ extern "C" {
 #define RONBUS_VERSION_MINOR 1
 #define RONBUS_VERSION_PATCH 0
 
-/* One file of the library defines this to nothing, which makes symbols of the inlines. */
+/*
+ * Functions that are declared so are defined in libronbus_inline.h. One file of the library defines
+ * this to nothing, which makes symbols of them.
+ */
 #ifndef RONBUS_INLINE
 #define RONBUS_INLINE static inline __attribute__((always_inline))
-#endif
-
-/*
- * Probes for debuggers and tracers (USDT): a nop each, and a note in the file where it is. The
- * library has them, if it was built where <sys/sdt.h> is; so have the inlines in a program that
- * defines RONBUS_USDT, where that header is.
- */
-#if defined(RONBUS_USDT) && defined(__has_include)
-#if !__has_include(<sys/sdt.h>)
-#undef RONBUS_USDT
-#endif
-#endif
-#ifdef RONBUS_USDT
-#include <sys/sdt.h>
-#define __RONBUS_PROBE(n, name, ...) DTRACE_PROBE##n(libronbus, name, __VA_ARGS__)
-#else
-#define __RONBUS_PROBE(n, name, ...) ((void)0)
 #endif
 
 #define RONBUS_DEVICE "/dev/ronbus"
@@ -85,11 +71,11 @@ struct ronbus_sub; /* a subscriber handle */
 /* ---- the bus -------------------------------------------------------------------------- */
 
 /**
- * struct ronbus_options - what a new bus shall be; all zero is a bus of defaults
+ * struct ronbus_options - properties of a new bus; all zero selects the defaults
  * @name: name to attach by, or NULL for a bus without one
  * @features: set of &enum ronbus_feature
  * @flags: set of &enum ronbus_bus_flag
- * @mode: who else may attach, as for a file; 0 stands for 0600
+ * @mode: which users may attach, as for a file; 0 stands for 0600
  * @capacity: slots, a power of two; 0 for the default
  * @payload: bytes a message can have, a multiple of 8; 0 for the default
  * @subscribers: expected number of subscribers, with RONBUS_F_AUTOTUNE_CAP
@@ -114,7 +100,7 @@ struct ronbus_options {
  * ronbus_create() - make a bus
  * @where: path of the device, or "embedded:"; NULL takes $RONBUS_TRANSPORT, or else
  *	"/dev/ronbus"
- * @opts: what the bus shall be; NULL for defaults
+ * @opts: properties of the bus; NULL for defaults
  * @bus: receives the handle
  *
  * Return: 0; -EEXIST: the name is in use; -EINVAL: no such bus can be; -EOPNOTSUPP: a feature is
@@ -131,7 +117,7 @@ int ronbus_create(const char *where, const struct ronbus_options *opts, struct r
  * @access: set of &enum ronbus_access
  * @bus: receives the handle
  *
- * Return: 0; -ENOENT: no bus of that name (or no device: ronbus_why() tells which);
+ * Return: 0; -ENOENT: no bus of that name, or no device (ronbus_why() says which);
  * -EACCES: its mode does not allow that; or as ronbus_create().
  */
 int ronbus_attach(const char *where, const char *name, unsigned int access, struct ronbus **bus);
@@ -144,8 +130,8 @@ int ronbus_attach(const char *where, const char *name, unsigned int access, stru
  * @timeout_ns: nanoseconds to wait at most; negative for no limit; 0 to look only
  * @bus: receives the handle
  *
- * So that either side may start first, and again. What is waited for is the bus: a device that is
- * not there is an error at once.
+ * With this, publishers and subscribers may start, and start again, in any order. Only a missing
+ * bus is waited for: a missing device is an error at once.
  *
  * Return: 0; -ETIMEDOUT; -EINTR: a signal; or as ronbus_attach().
  */
@@ -159,8 +145,8 @@ int ronbus_attach_wait(const char *where, const char *name, unsigned int access,
  * @access: set of &enum ronbus_access
  * @bus: receives the handle
  *
- * A bus gives up its name when it is sealed or ends, and is there as long as anybody has it open:
- * this is how to read what is left in it.
+ * A bus gives up its name when it is sealed or ends, but exists as long as any process has it open.
+ * This function opens such a bus, to read what is left in it.
  *
  * Return: as ronbus_attach().
  */
@@ -170,15 +156,16 @@ int ronbus_attach_last(const char *where, const char *name, unsigned int access,
 /**
  * ronbus_open() - find a bus by its name, or make it
  * @where: as in ronbus_create()
- * @opts: what the bus shall be if it is to be made; its name is not NULL
- * @access: set of &enum ronbus_access, if it is there; its maker may do everything
+ * @opts: properties of the bus if it is made; its name is not NULL
+ * @access: set of &enum ronbus_access, if the bus exists; its creator has all access
  * @bus: receives the handle
  *
- * In one step: of several that call this at the same time one makes the bus, and the others have
- * it. A bus that was there may be unlike @opts: ronbus_bus_info() tells.
+ * This is one step: of several processes that call it at the same time, one makes the bus, and the
+ * others attach to it. A bus that existed may have other properties than @opts: see
+ * ronbus_bus_info().
  *
- * Return: 1: it was made; 0: it was there; -EAGAIN: others made and ended one again and again; or
- * as ronbus_create() and ronbus_attach().
+ * Return: 1: it was made; 0: it existed; -EAGAIN: other processes made and ended one again and
+ * again; or as ronbus_create() and ronbus_attach().
  */
 int ronbus_open(const char *where, const struct ronbus_options *opts, unsigned int access,
 		struct ronbus **bus);
@@ -193,7 +180,7 @@ int ronbus_open(const char *where, const struct ronbus_options *opts, unsigned i
 int ronbus_adopt(int fd, struct ronbus **bus);
 
 /**
- * ronbus_bus_fd() - the fd behind a bus handle, to be sent to another process
+ * ronbus_bus_fd() - the fd of a bus handle, to be sent to another process
  * @bus: the bus
  *
  * Return: the fd, still owned by the handle; -EOPNOTSUPP: embedded buses have none.
@@ -201,7 +188,7 @@ int ronbus_adopt(int fd, struct ronbus **bus);
 int ronbus_bus_fd(const struct ronbus *bus);
 
 /**
- * ronbus_share() - make an fd of a bus that can do less, to be sent to another process
+ * ronbus_share() - make an fd of a bus with less access, to be sent to another process
  * @bus: the bus
  * @access: set of &enum ronbus_access: to subscribe, to publish or both, with publishing also to
  *	end the bus; no more than the handle has
@@ -228,9 +215,9 @@ int ronbus_query(const char *where, struct ronbus_query *query);
 
 /**
  * ronbus_seal() - let no further publisher join
- * @bus: the bus, with publish access, in the hands of its owner or made by its creator
+ * @bus: the bus, with publish access, of its owner or of its creator
  *
- * The bus ends when those who are there have left.
+ * The bus ends when the present publishers have left.
  */
 int ronbus_seal(struct ronbus *bus);
 
@@ -248,7 +235,7 @@ int ronbus_stats(struct ronbus *bus, unsigned int which, struct ronbus_stats *st
  * ronbus_close() - close a bus handle
  * @bus: the bus, or NULL
  *
- * The bus itself lives on as long as anybody has a handle of any kind.
+ * The bus itself lives as long as any process has a handle of any kind.
  */
 void ronbus_close(struct ronbus *bus);
 
@@ -274,7 +261,7 @@ struct ronbus_counter {
 typedef void (*ronbus_counter_fn)(void *arg, const struct ronbus_counter *counter);
 
 /**
- * ronbus_counters_each() - name all that ronbus_stats() read
+ * ronbus_counters_each() - call a function for each counter that ronbus_stats() read
  * @stats: what it read
  * @fn: called for each of @stats->counters, and for the gauges bus_cap_selected and, of a
  *	subscriber, bus_sub_pending
@@ -311,7 +298,39 @@ enum ronbus_pub_flag {
 int ronbus_publisher(struct ronbus *bus, unsigned int flags, struct ronbus_pub **pub);
 
 /**
- * ronbus_pub_fd() - the fd behind a publisher handle
+ * ronbus_publish() - publish a message
+ * @pub: the publisher
+ * @topic: its topic, below RONBUS_TOPICS_MAX
+ * @data: its bytes; may be NULL if there are none
+ * @len: how many, up to the payload of the bus
+ *
+ * Never waits.
+ *
+ * Return: how many subscribers the message is for, 0 meaning that nothing was written, but with
+ * RONBUS_BUS_RETAIN; -EMSGSIZE: too long; -EINVAL: no such topic; -EAGAIN: dropped, since every
+ * slot is held by a publisher that is not getting on.
+ */
+RONBUS_INLINE int ronbus_publish(struct ronbus_pub *pub, unsigned int topic, const void *data,
+				 size_t len);
+
+/**
+ * ronbus_publish_many() - publish messages of one topic
+ * @pub: the publisher
+ * @topic: their topic
+ * @vec: their bytes
+ * @count: how many
+ *
+ * With RONBUS_F_BATCH this costs one look at the audience, one full barrier and at most one
+ * notification.
+ *
+ * Return: how many were accepted, in order from the first; an error, as of ronbus_publish(), only
+ * if none was.
+ */
+RONBUS_INLINE int ronbus_publish_many(struct ronbus_pub *pub, unsigned int topic,
+				      const struct iovec *vec, unsigned int count);
+
+/**
+ * ronbus_pub_fd() - the fd of a publisher handle
  * @pub: the publisher
  *
  * Return: the fd; -EOPNOTSUPP: embedded.
@@ -338,7 +357,7 @@ int ronbus_pub_mapped(const struct ronbus_pub *pub);
 int ronbus_pub_receivers(const struct ronbus_pub *pub, unsigned int topic);
 
 /**
- * ronbus_pub_wait() - wait until somebody subscribes
+ * ronbus_pub_wait() - wait until there is a subscriber
  * @pub: the publisher
  * @timeout_ns: nanoseconds to wait at most; negative for no limit; 0 to look only
  *
@@ -374,7 +393,7 @@ struct ronbus_sub_options {
 };
 
 /**
- * struct ronbus_msg - a message as received, or word of a loss
+ * struct ronbus_msg - a message as received, or the report of a loss
  * @data: its bytes: the caller's buffer, or the ring (ronbus_peek()), or NULL with
  *	RONBUS_LAGGED. Where it is not the caller's buffer it is a multiple of 8; and of 64, if the
  *	payload of the bus is one and the bus has RONBUS_F_SOA
@@ -383,10 +402,10 @@ struct ronbus_sub_options {
  * @len: bytes
  * @topic: its topic
  * @publisher: id of the publisher that wrote it; 0 for one that publishes by system call
- * @time: with RONBUS_F_TIME when it was published, in nanoseconds of this process's CLOCK_MONOTONIC;
- *	else, and with RONBUS_LAGGED, 0
+ * @time: with RONBUS_F_TIME when it was published, in nanoseconds of this process's
+ *	CLOCK_MONOTONIC; else, and with RONBUS_LAGGED, 0
  *
- * On a bus with mapped publishers @topic, @publisher and @time are their word.
+ * On a bus with mapped publishers, @topic, @publisher and @time are what the publisher says.
  */
 struct ronbus_msg {
 	const void *data;
@@ -399,7 +418,7 @@ struct ronbus_msg {
 };
 
 /**
- * enum ronbus_received - what a receiving function found
+ * enum ronbus_received - what a receiving function returns
  * @RONBUS_CLOSED: the end: every publisher has left, everything has been read
  * @RONBUS_MESSAGE: a message
  * @RONBUS_LAGGED: the subscriber was overtaken; the next call reads the oldest message that is
@@ -429,7 +448,8 @@ int ronbus_subscribe(struct ronbus *bus, const struct ronbus_sub_options *opts,
  * @topics: set of topics wanted from now on, not empty
  *
  * What is published after this has returned is addressed by the new choice; what was addressed to
- * the subscriber before is still delivered. Messages of a new topic that were there already are not.
+ * the subscriber before is still delivered. Messages of a new topic that were there already are
+ * not.
  *
  * Return: 0; -EINVAL: no topics; -EOPNOTSUPP: the bus does not have the feature.
  */
@@ -443,12 +463,65 @@ int ronbus_set_topics(struct ronbus_sub *sub, __u64 topics);
  * @delay_ns: but no later than so many nanoseconds after the first, RONBUS_COALESCE_DELAY_MIN to
  *	RONBUS_COALESCE_DELAY_MAX
  *
- * For every way to sleep and to be signalled. Receiving does not wait for more than there is.
+ * This applies to every way to sleep and to be signalled. Receiving returns what there is.
  *
  * Return: 0; -EINVAL: too many, or no such delay; -EOPNOTSUPP: the bus does not have the feature;
  * on "embedded:" also -EAGAIN: no thread for it, -ENOMEM.
  */
 int ronbus_coalesce(struct ronbus_sub *sub, unsigned int messages, __u64 delay_ns);
+
+/**
+ * ronbus_try_recv() - receive a message if there is one
+ * @sub: the subscriber
+ * @buf: where to put it
+ * @size: bytes there
+ * @msg: filled
+ *
+ * Return: RONBUS_MESSAGE; RONBUS_LAGGED: msg->lost messages were lost, call again for the next;
+ * RONBUS_CLOSED: that was all; -EAGAIN: nothing now; -EMSGSIZE: the buffer is too small for
+ * msg->len bytes, the message stays.
+ */
+RONBUS_INLINE int ronbus_try_recv(struct ronbus_sub *sub, void *buf, size_t size,
+				  struct ronbus_msg *msg);
+
+/**
+ * ronbus_recv_many() - receive several messages if they are there
+ * @sub: the subscriber
+ * @buf: where to put them: message i at i * @size
+ * @size: bytes there for each
+ * @msgs: filled, in order
+ * @count: how many there is room for, at most INT_MAX
+ *
+ * The same as several calls of ronbus_try_recv(), but the subscriber's own page is written once,
+ * after the last message: if the thread is killed in here, nothing counts as received. A loss is an
+ * entry like a message, with lost not 0 and no data.
+ *
+ * Return: how many entries, at least 1; RONBUS_CLOSED: that was all; -EAGAIN: nothing now;
+ * -EMSGSIZE: the first one has msgs->len bytes, and does not fit; it stays; -EINVAL: @count is 0.
+ */
+RONBUS_INLINE int ronbus_recv_many(struct ronbus_sub *sub, void *buf, size_t size,
+				   struct ronbus_msg *msgs, unsigned int count);
+
+/**
+ * ronbus_peek() - look at the next message where it is
+ * @sub: the subscriber
+ * @msg: filled; @data points into the ring, where the message may be overwritten at any time
+ *
+ * What was read there is not valid until ronbus_release() has returned 0. Until then, the next call
+ * returns the same message.
+ *
+ * Return: as ronbus_try_recv().
+ */
+RONBUS_INLINE int ronbus_peek(struct ronbus_sub *sub, struct ronbus_msg *msg);
+
+/**
+ * ronbus_release() - end the use of a message that was peeked at
+ * @sub: the subscriber
+ *
+ * Return: 0: it was whole all the time, and counts as received; -ESTALE: it was overwritten, and
+ * the next call reports the loss; -EINVAL: there was no ronbus_peek() before.
+ */
+RONBUS_INLINE int ronbus_release(struct ronbus_sub *sub);
 
 /**
  * ronbus_wait() - sleep until there is something to look at, or the bus has ended
@@ -483,16 +556,16 @@ int ronbus_recv(struct ronbus_sub *sub, void *buf, size_t size, struct ronbus_ms
 typedef int (*ronbus_drain_fn)(void *arg, int what, const struct ronbus_msg *msg);
 
 /**
- * ronbus_drain() - receive all there is, up to a budget; sleep only if there is nothing
+ * ronbus_drain() - receive all messages, up to a budget; sleep only if there are none
  * @sub: the subscriber; @fn must not use it, but for ronbus_block_pin() and ronbus_block_unpin()
  * @fn: called for each message and each loss
  * @arg: passed on
  * @budget: how many at most, not 0
  * @timeout_ns: how long to sleep if there is nothing; 0 not to, negative for no limit
  *
- * The loop of a subscriber is to call this again and again: it drains; when it finds nothing it
- * arms, looks once more, and only then sleeps. The budget is what a thread with other things to do
- * spends on this subscriber before it turns to them.
+ * A subscriber calls this in a loop. It receives what there is; when it finds nothing, it arms,
+ * looks once more, and only then sleeps. The budget limits what a thread with other work spends on
+ * this subscriber at a time.
  *
  * Return: how often @fn was called; if it was not: 0 (RONBUS_CLOSED), -EAGAIN with a timeout of 0,
  * else -ETIMEDOUT, -EINTR or -ECANCELED, as ronbus_recv(); -EINVAL: no budget.
@@ -536,10 +609,10 @@ int ronbus_set_eventfd(struct ronbus_sub *sub, int fd);
  * ronbus_cancel() - end the sleep of a thread in ronbus_wait(), ronbus_recv() or ronbus_drain()
  * @sub: its subscriber; the one function that another thread may call for it meanwhile
  *
- * It returns -ECANCELED, unless there is something to read. So do waits in io_uring, on the
- * device. A call that has begun ends, also if it is between two sleeps at that moment; one that
- * begins later does not. To stop a thread, set what it looks at between two calls, and call this
- * until it has stopped, or let it sleep with a limit.
+ * That call returns -ECANCELED, unless there is something to read. So do waits in io_uring, on the
+ * device. A call that has begun ends, even if it is between two sleeps at that moment; a call that
+ * begins later does not. To stop a thread, set a flag that it reads between two calls, and call
+ * this until it has stopped, or let it sleep with a limit.
  *
  * Return: 0.
  */
@@ -558,12 +631,12 @@ __u64 ronbus_sub_position(const struct ronbus_sub *sub);
 unsigned int ronbus_sub_index(const struct ronbus_sub *sub);
 
 /**
- * ronbus_sub_behind() - how far behind is a subscriber
+ * ronbus_sub_behind() - how many positions a subscriber has not read
  * @sub: the subscriber
  *
- * Positions between what it reads next and what has been published last, holes and messages for
- * others among them; more than the capacity of the bus if some are lost already. Without a system
- * call. Where others write the ring, as they say.
+ * Positions from what it reads next to what has been published last, with holes and messages for
+ * others; more than the capacity of the bus if some are lost already. Needs no system call. Where
+ * publishers map the ring, the number is what they say.
  */
 __u64 ronbus_sub_behind(const struct ronbus_sub *sub);
 
@@ -576,11 +649,11 @@ void ronbus_sub_close(struct ronbus_sub *sub);
 /* ---- blocks --------------------------------------------------------------------------- */
 
 /*
- * Large or rare data on a bus with RONBUS_F_BLOCKS. It is copied once, into a block, and the message
- * says where it is; readers pin the block and read it in place. Blocks are used in turn, so that a
- * message that is old enough has lost its block, as it loses its slot; what is pinned stays. A bus
- * that has as many blocks as slots, and as many more as are pinned or being written at a time, has
- * the block of every message that is in the ring.
+ * Large or rare data on a bus with RONBUS_F_BLOCKS. It is copied once, into a block, and the
+ * message says where it is; readers pin the block and read it in place. Blocks are used in turn, so
+ * that a message that is old enough has lost its block, as it loses its slot; what is pinned stays.
+ * A bus that has as many blocks as slots, and as many more as are pinned or being written at a
+ * time, has the block of every message that is in the ring.
  */
 
 /**
@@ -604,8 +677,8 @@ struct ronbus_block {
  * @data: the data
  * @len: bytes of it, 1 to the block size
  *
- * A system call on the device, whoever publishes. Never waits. Readers receive @event with a
- * &struct ronbus_block_ref behind it.
+ * On the device this is a system call, also for a mapped publisher. Never waits. Readers receive
+ * @event and after it a &struct ronbus_block_ref.
  *
  * Return: how many subscribers the message is for, 0 meaning that nothing was written; -ENOBUFS:
  * dropped, since every block is pinned or being written; -EMSGSIZE: one of them is too long;
@@ -618,13 +691,13 @@ int ronbus_publish_block(struct ronbus_pub *pub, unsigned int topic, const void 
 /**
  * ronbus_block_pin() - keep the data of a message
  * @sub: the subscriber that received it
- * @msg: the message, with a block by what its publisher and its reader agreed on
+ * @msg: the message; its publisher and its reader have agreed that it has a block
  * @block: filled
  *
- * Until ronbus_block_unpin() the data stays as it is, whatever happens to the message. A subscriber
- * can have RONBUS_PINS_MAX blocks pinned; what is pinned cannot be published in, so do not keep it
- * longer than it takes. Of a message that was peeked at, the block is the right one once
- * ronbus_release() has returned 0.
+ * Until ronbus_block_unpin() the data stays as it is, even if the message is overwritten. A
+ * subscriber can have RONBUS_PINS_MAX blocks pinned. Publishers cannot use a pinned block, so do
+ * not keep it longer than necessary. After ronbus_peek(), the block is known to be the right one
+ * once ronbus_release() has returned 0.
  *
  * Return: 0; -ESTALE: the block was needed for a newer message, and this data is lost; -EINVAL: the
  * message names no block; -ENOSPC: all pins are in use; -EOPNOTSUPP: the bus has no blocks.
@@ -633,7 +706,7 @@ int ronbus_block_pin(struct ronbus_sub *sub, const struct ronbus_msg *msg,
 		     struct ronbus_block *block);
 
 /**
- * ronbus_block_unpin() - done with the data of a message
+ * ronbus_block_unpin() - release the data of a message
  * @sub: the subscriber
  * @block: what was pinned, or has been unpinned already
  *
@@ -644,9 +717,10 @@ void ronbus_block_unpin(struct ronbus_sub *sub, struct ronbus_block *block);
 /* ---- io_uring -------------------------------------------------------------------------- */
 
 /*
- * For programs that have a ring: liburing's, or their own. These fill a submission queue entry and
- * say what a completion means; user_data and flags of the entry are the program's, to be set behind
- * them. Nothing here needs a thread of its own. ronbus_uring(3) has an example.
+ * For programs that have an io_uring, by liburing or by their own code. These functions fill a
+ * submission queue entry and say what a completion means; user_data and flags of the entry are the
+ * program's, to be set after them. Nothing here needs a thread of its own. ronbus_uring(3) has an
+ * example.
  */
 struct io_uring_sqe;
 
@@ -665,8 +739,8 @@ int ronbus_uring_check(const struct ronbus *bus);
  * @sub: the subscriber, which is not to be closed before the completion
  * @timeout_ns: nanoseconds from now; negative for no limit
  *
- * One completion each. Receive until -EAGAIN, then give the next one. To end it early:
- * ronbus_uring_prep_cancel() or ronbus_cancel(); a ring that is closed takes its waits along.
+ * It completes once. Receive until -EAGAIN, then submit the next one. To end it early, use
+ * ronbus_uring_prep_cancel() or ronbus_cancel(); closing the io_uring ends its waits, too.
  *
  * Return: 0; on "embedded:" also -EOPNOTSUPP for a limit, -EMFILE, -ENFILE or -ENOMEM.
  */
@@ -687,7 +761,7 @@ int ronbus_uring_waited(struct ronbus_sub *sub, int res);
  * @sub: the subscriber
  *
  * A multishot poll of ronbus_sub_fd(). It completes once each time the subscriber is armed and
- * then woken, so the order is, at the beginning and behind each completion: receive until -EAGAIN;
+ * then woken, so the order is, at the beginning and after each completion: receive until -EAGAIN;
  * ronbus_arm(); if that returned 1, receive again. It ends with a completion without
  * IORING_CQE_F_MORE.
  *
@@ -727,12 +801,12 @@ int ronbus_uring_prep_publish(struct io_uring_sqe *sqe, struct ronbus_pub *pub, 
 /*
  * One subscription for many workers of one process. A bus has 64 subscribers, and a publisher may
  * have to wake each of them; a program that reads the same stream in several threads subscribes
- * once, and has what it reads handed on to its workers through a queue each. Whoever runs the
- * dispatch copies a message once for each worker it is for, and wakes a worker once for all that it
- * handed on at a time.
+ * once, and has what it reads handed on to its workers through a queue each. The thread that
+ * runs the dispatch copies a message once for each worker it is for, and wakes a worker once for
+ * all that it handed on at a time.
  *
- * A queue loses what its worker is too slow for, and says so, as the bus does. No worker slows
- * down another, or the dispatch.
+ * If a worker is too slow, its queue loses messages and reports the loss, as the bus does. No
+ * worker slows down another, or the dispatch.
  *
  * Threads. One thread at a time runs a dispatch, another may stop or drain it, and each worker is
  * used by one thread at a time.
@@ -767,7 +841,7 @@ struct ronbus_dispatch_options {
 
 /**
  * ronbus_dispatch_open() - share a subscription among workers
- * @sub: the subscription; nobody else may use it before ronbus_dispatch_close(), which leaves it
+ * @sub: the subscription, not to be used otherwise before ronbus_dispatch_close(), which leaves it
  *	open
  * @opts: how
  * @dispatch: receives the handle
@@ -787,7 +861,7 @@ int ronbus_dispatch_open(struct ronbus_sub *sub, const struct ronbus_dispatch_op
 struct ronbus_worker *ronbus_dispatch_worker(struct ronbus_dispatch *dispatch, unsigned int number);
 
 /**
- * ronbus_dispatch_run() - hand on what there is, sleeping if there is nothing
+ * ronbus_dispatch_run() - hand on the messages there are; sleep if there are none
  * @dispatch: the dispatch, not started
  * @timeout_ns: how long to sleep; 0 not to, negative for no limit
  *
@@ -827,7 +901,7 @@ void ronbus_dispatch_stop(struct ronbus_dispatch *dispatch);
 void ronbus_dispatch_drain(struct ronbus_dispatch *dispatch);
 
 /**
- * ronbus_dispatch_close() - take a dispatch and its workers away
+ * ronbus_dispatch_close() - free a dispatch and its workers
  * @dispatch: the dispatch, or NULL; no worker may be in use
  */
 void ronbus_dispatch_close(struct ronbus_dispatch *dispatch);
@@ -840,9 +914,9 @@ void ronbus_dispatch_close(struct ronbus_dispatch *dispatch);
  * @msg: filled, with position, topic and publisher as on the bus
  * @timeout_ns: nanoseconds; 0 not to sleep, negative for no limit
  *
- * Return: as ronbus_recv(), and -EAGAIN with a timeout of 0. RONBUS_LAGGED tells either of losses of
- * the subscription, in positions of the bus, with msg->position where it goes on; or of losses of
- * this worker's queue, in messages that were for it, with msg->position the one behind the last
+ * Return: as ronbus_recv(), and -EAGAIN with a timeout of 0. RONBUS_LAGGED tells either of losses
+ * of the subscription, in positions of the bus, with msg->position where it goes on; or of losses
+ * of this worker's queue, in messages that were for it, with msg->position the one after the last
  * message it got.
  */
 int ronbus_worker_recv(struct ronbus_worker *worker, void *buf, size_t size, struct ronbus_msg *msg,
@@ -887,7 +961,7 @@ int ronbus_worker_stats(struct ronbus_worker *worker, struct ronbus_stats *stats
  * @where: as given to the function that failed
  * @err: what it returned
  *
- * Return: a sentence or two for a person, which stay.
+ * Return: a sentence or two for a person. The text is never freed.
  */
 const char *ronbus_why(const char *where, int err);
 
@@ -910,576 +984,15 @@ unsigned int ronbus_autotune_capacity(unsigned int subscribers, unsigned int ove
 /**
  * ronbus_capacity_for() - how many slots a bus needs for its subscribers to miss nothing
  * @rate: messages a second, of all publishers and topics together
- * @pause_ns: nanoseconds that the slowest subscriber may not read, at the most: its longest piece of
- *	work, and what the scheduler adds to that
+ * @pause_ns: nanoseconds that the slowest subscriber may not read, at the most: its longest piece
+ *	of work, and what the scheduler adds to that
  *
- * What is published in that time, rounded up to a power of two: RONBUS_CAPACITY_MIN at least. A
- * result of more than RONBUS_CAPACITY_MAX no bus can have: RONBUS_CAPACITY_MAX then.
+ * As many as are published in that time, rounded up to a power of two, within RONBUS_CAPACITY_MIN
+ * and RONBUS_CAPACITY_MAX.
  *
  * Return: slots.
  */
 unsigned int ronbus_capacity_for(__u64 rate, __u64 pause_ns);
-
-/* ---- inside --------------------------------------------------------------------------- */
-
-/*
- * What the inlines below need to know. None of it is for programs: it may change with the
- * soname.
- */
-
-/*
- * How a publisher handle works, decided when it is opened: the features of the bus, and these above them.
- * Without RONBUS_F_METRICS_BUF if one thread counts.
- */
-enum ronbus_pub_how {
-	RONBUS_HOW_SYSCALL = 1 << 24, /* no mapping */
-	RONBUS_HOW_EXCLUSIVE = 1 << 25, /* no other publisher, no claim */
-	RONBUS_HOW_SINGLE = 1 << 26, /* one thread counts */
-	RONBUS_HOW_POPCNT = 1 << 27, /* the CPU has the instruction */
-	RONBUS_HOW_RETAIN = 1 << 28, /* RONBUS_BUS_RETAIN: written, even for nobody */
-	RONBUS_HOW_COARSE = 1 << 29, /* RONBUS_BUS_COARSE_TIME */
-};
-
-struct ronbus_pub {
-	struct ronbus_ring ring;
-	const struct ronbus_info_page *info;
-	struct ronbus_self *self;
-	__u32 how;
-	__u32 id;
-	__u64 serial; /* of the handle, never used twice in a process */
-	__u64 pos; /* exclusive: where the next message goes */
-};
-
-struct ronbus_sub {
-	struct ronbus_ring ring;
-	const struct ronbus_info_page *info;
-	struct ronbus_self *self;
-	struct ronbus_interest interest;
-	__u64 library; /* not 0: the inlines leave everything to it */
-	__u64 peek_position;
-	__u64 peek_state;
-	const __u64 *peek_word; /* where that state is */
-};
-
-#define RONBUS_THREAD_ENTRIES 8U /* a power of two */
-
-/*
- * Added to @left while the thread counts. It is far more than can be left; a signal handler that counts
- * meanwhile adds it once more.
- */
-#define __RONBUS_COUNTING (1ULL << 30)
-
-/*
- * What this thread has counted and not all flushed yet. Only this thread and the signal handlers that
- * it runs write here; other threads may look. An entry is for the messages of one publisher handle for
- * one number of receivers.
- */
-struct ronbus_thread_counters {
-	__u64 left; /* messages to count before it is time for __ronbus_count(); and __RONBUS_COUNTING */
-	struct {
-		__u64 key; /* __ronbus_thread_key(), or the library's own; 0 for nobody's */
-		__u64 messages;
-	} entry[RONBUS_THREAD_ENTRIES];
-};
-
-/* How it is found is left to the compiler: in a program at once, in a plugin by a function. */
-extern __thread struct ronbus_thread_counters __ronbus_thread_counters;
-
-int __ronbus_publish(struct ronbus_pub *pub, unsigned int topic, const void *data, size_t len);
-int __ronbus_publish_many(struct ronbus_pub *pub, unsigned int topic, const struct iovec *vec,
-			  unsigned int count);
-int __ronbus_published_many(struct ronbus_pub *pub, unsigned int topic, __u64 audience,
-			    unsigned int done, __u64 next);
-__u64 __ronbus_claim(struct ronbus_pub *pub, __u64 pos);
-__u64 __ronbus_clock(__u32 how);
-int __ronbus_count(struct ronbus_pub *pub, unsigned int topic, __u32 receivers, __u64 audience,
-		   __u64 next);
-int __ronbus_wake(struct ronbus_pub *pub, unsigned int topic, int receivers, __u64 audience);
-int __ronbus_try_recv(struct ronbus_sub *sub, void *buf, size_t size, struct ronbus_msg *msg);
-int __ronbus_recv_many(struct ronbus_sub *sub, void *buf, size_t size, struct ronbus_msg *msgs,
-		       unsigned int count);
-int __ronbus_peek(struct ronbus_sub *sub, struct ronbus_msg *msg);
-
-/*
- * Helpers of the inlines are parts of them, not functions: a call would cost as much as what it
- * does. The inlines copy the view of the ring first, for then the compiler knows that no store
- * changes it, and leave every rare case to a function of the library as the last thing they do,
- * for then it need not save registers on the way there.
- *
- * What is inline in a program knows slots without a time. A bus with RONBUS_F_SOA or RONBUS_F_TIME
- * is served by the same parts, made for it in the library: so neither costs the others anything.
- */
-#define __RONBUS_PART static inline __attribute__((always_inline))
-
-/*
- * The compiler shall not connect a message with the variable it lies in: it would warn of copies
- * longer than that, which a length in a variable never asks for.
- */
-#define __RONBUS_HIDE(pointer) __asm__("" : "+r"(pointer))
-
-/* Without the instruction, the compiler's own would be a call and a table. */
-__RONBUS_PART __u32 __ronbus_popcount(__u32 how, __u64 set)
-{
-#if defined(__x86_64__) && !defined(__POPCNT__)
-	if (RB_LIKELY(how & RONBUS_HOW_POPCNT)) {
-		__u64 count;
-
-		__asm__("popcnt %1, %0" : "=r"(count) : "rm"(set) : "cc");
-		return (__u32)count;
-	}
-#endif
-	(void)how;
-#ifdef __POPCNT__
-	return (__u32)__builtin_popcountll(set);
-#else
-	if (!(set & (set - 1)))
-		return set != 0;
-	set -= set >> 1 & 0x5555555555555555ULL;
-	set = (set & 0x3333333333333333ULL) + (set >> 2 & 0x3333333333333333ULL);
-	set = (set + (set >> 4)) & 0x0f0f0f0f0f0f0f0fULL;
-	return (__u32)(set * 0x0101010101010101ULL >> 56);
-#endif
-}
-
-/* A counter with one writer: others see it whole, and it costs no locked instruction. */
-__RONBUS_PART void __ronbus_bump(__u64 *counter, __u64 by)
-{
-	RB_WRITE(counter, RB_READ(counter) + by);
-}
-
-/* Where a thread counts messages of a handle for so many receivers, up to 64. */
-__RONBUS_PART __u64 __ronbus_thread_key(const struct ronbus_pub *pub, __u32 receivers)
-{
-	return pub->serial << 7 | receivers;
-}
-
-__RONBUS_PART __u32 __ronbus_thread_entry(const struct ronbus_pub *pub, __u32 receivers)
-{
-	return (__u32)(pub->serial + receivers) & (RONBUS_THREAD_ENTRIES - 1);
-}
-
-/*
- * Add to a counter that this thread alone writes, in one step as far as its signal handlers can see,
- * and in order with what is done to @other.
- */
-__RONBUS_PART void __ronbus_add_own(__u64 *counter, __u64 *other, __u64 by)
-{
-#if defined(__x86_64__) && !defined(RB_TSAN)
-	__asm__ __volatile__("addq %2, %0" : "+m"(*counter), "+m"(*other) : "er"(by) : "cc");
-#else
-	/* It has no partner: only handlers of this thread need to see them in order. */
-	__atomic_signal_fence(__ATOMIC_SEQ_CST);
-	__atomic_fetch_add(counter, by, __ATOMIC_RELAXED);
-	/* It has no partner, as above. */
-	__atomic_signal_fence(__ATOMIC_SEQ_CST);
-	(void)other;
-#endif
-}
-
-/*
- * Counting in the thread's own entry @i. Returns whether that could be done: not if the entry is not
- * that of @key, or it is time to flush or to look at the clock. A signal handler that publishes
- * meanwhile finds __RONBUS_COUNTING, and gives no entry to another handle.
- */
-__RONBUS_PART int __ronbus_count_thread(__u32 i, __u64 key, __u32 messages)
-{
-	struct ronbus_thread_counters *mine = &__ronbus_thread_counters;
-	__u64 *left = &mine->left, *counter = &mine->entry[i].messages;
-
-	if (RB_UNLIKELY((__s64)RB_READ(left) <= (__s64)messages))
-		return 0;
-	__ronbus_add_own(left, &mine->entry[i].key, __RONBUS_COUNTING);
-	if (RB_UNLIKELY(RB_READ(&mine->entry[i].key) != key)) {
-		__ronbus_add_own(left, counter, -(__u64)__RONBUS_COUNTING);
-		return 0;
-	}
-	__ronbus_add_own(counter, left, messages);
-	__ronbus_add_own(left, counter, -(__RONBUS_COUNTING + (__u64)messages));
-	return 1;
-}
-
-/*
- * Count messages that were written for @receivers each, or not written because there is nobody.
- * Returns whether that has been done, or is left to __ronbus_count().
- */
-__RONBUS_PART int __ronbus_count_inline(const struct ronbus_pub *pub, __u32 how, __u32 messages,
-					__u32 receivers)
-{
-	__u64 *counter = &pub->self->messages_for[receivers];
-
-	/* With INTEREST or COALESCE no entry has this key: the library counts, and does the rest. */
-	if (how & (RONBUS_F_METRICS_BUF | RONBUS_F_INTEREST | RONBUS_F_COALESCE))
-		return __ronbus_count_thread(__ronbus_thread_entry(pub, receivers),
-					     __ronbus_thread_key(pub, receivers), messages);
-	if (how & RONBUS_HOW_SINGLE)
-		__ronbus_bump(counter, messages);
-	else
-		__atomic_fetch_add(counter, messages, __ATOMIC_RELAXED);
-	return 1;
-}
-
-/*
- * Behind the last message of a call and a full barrier (D, with D' where the kernel arms): may
- * somebody have to be woken?
- */
-__RONBUS_PART int __ronbus_sleepers(const struct ronbus_pub *pub, __u32 how)
-{
-	if (how & RONBUS_F_EDGE_NOTIFY && RB_LIKELY(!RB_READ(&pub->info->armed)))
-		return 0;
-	RB_STEP(RONBUS_STEP_NOTIFYING);
-	return 1;
-}
-
-/* ---- publishing, inline --------------------------------------------------------------- */
-
-/* The view of a ring, of which the compiler knows the layout, and whether it is timed. */
-__RONBUS_PART struct ronbus_ring __ronbus_view(const struct ronbus_ring *ring, __u32 layout,
-					       __u32 timed)
-{
-	struct ronbus_ring view = *ring;
-
-	view.layout = layout;
-	view.timed = timed;
-	return view;
-}
-
-/* What is left to others by who knows a layout, and whether there is a time. */
-__RONBUS_PART __u32 __ronbus_others(__u32 layout, __u32 timed)
-{
-	return (__u32)RONBUS_HOW_SYSCALL |
-	       (layout == RONBUS_LAYOUT_SLOTS ? (__u32)RONBUS_F_SOA : 0) |
-	       (timed ? 0 : (__u32)RONBUS_F_TIME);
-}
-
-typedef int __ronbus_publish_fn(struct ronbus_pub *pub, unsigned int topic, const void *data,
-				size_t len);
-
-/* ronbus_publish(), for a layout, with or without a time, and with what does the rest. */
-__RONBUS_PART int __ronbus_publish_in(struct ronbus_pub *pub, unsigned int topic, const void *data,
-				      size_t len, __u32 layout, __u32 timed,
-				      __ronbus_publish_fn *rest)
-{
-	const struct ronbus_ring ring = __ronbus_view(&pub->ring, layout, timed);
-	const __u32 how = pub->how, id = pub->id;
-	struct ronbus_claim claim = { 0, 0 };
-	__u32 receivers = 0;
-	__u64 audience;
-
-	if (RB_UNLIKELY(how & __ronbus_others(layout, timed) || topic >= RONBUS_TOPICS_MAX ||
-			len > ring.payload))
-		return rest(pub, topic, data, len);
-
-	/* barrier I', with I in set_audience(): interest.pml */
-	audience = RB_LOAD_ACQUIRE(&pub->info->audience[topic]);
-	if (RB_LIKELY(audience) || how & RONBUS_HOW_RETAIN) {
-		if (how & RONBUS_HOW_EXCLUSIVE) {
-			claim.pos = pub->pos;
-			ronbus_ring_begin(&ring, claim.pos, id);
-			pub->pos = claim.pos + 1;
-		} else {
-			claim.pos = ronbus_ring_hint(&ring);
-			if (RB_UNLIKELY(ronbus_ring_claim(&ring, &claim, id, 1)))
-				return rest(pub, topic, data, len);
-		}
-		__RONBUS_HIDE(data);
-		ronbus_ring_write(&ring, claim.pos, audience, topic, data, (__u32)len);
-		if (timed)
-			ronbus_ring_stamp(&ring, claim.pos, __ronbus_clock(how));
-		ronbus_ring_commit_last(&ring, claim.pos, id);
-		ronbus_ring_advance(&ring, claim.pos + 1);
-		receivers = __ronbus_popcount(how, audience);
-	}
-	__RONBUS_PROBE(4, publish, pub, topic, 1, receivers);
-	if (RB_UNLIKELY(!__ronbus_count_inline(pub, how, 1, receivers)))
-		return __ronbus_count(pub, topic, receivers, audience, claim.pos + 1);
-	/* Of no position where nothing was written. */
-	if (claim.pos && RB_UNLIKELY(__ronbus_sleepers(pub, how)))
-		return __ronbus_wake(pub, topic, (int)receivers, audience);
-	return (int)receivers;
-}
-
-/**
- * ronbus_publish() - publish a message
- * @pub: the publisher
- * @topic: its topic, below RONBUS_TOPICS_MAX
- * @data: its bytes; may be NULL if there are none
- * @len: how many, up to the payload of the bus
- *
- * Never waits.
- *
- * Return: how many subscribers the message is for, 0 meaning that nothing was written, but with
- * RONBUS_BUS_RETAIN; -EMSGSIZE: too long; -EINVAL: no such topic; -EAGAIN: dropped, since every
- * slot is held by a publisher that is not getting on.
- */
-RONBUS_INLINE int ronbus_publish(struct ronbus_pub *pub, unsigned int topic, const void *data,
-				 size_t len)
-{
-	return __ronbus_publish_in(pub, topic, data, len, RONBUS_LAYOUT_SLOTS, 0, __ronbus_publish);
-}
-
-typedef int __ronbus_publish_many_fn(struct ronbus_pub *pub, unsigned int topic,
-				     const struct iovec *vec, unsigned int count);
-
-__RONBUS_PART int __ronbus_publish_many_in(struct ronbus_pub *pub, unsigned int topic,
-					   const struct iovec *vec, unsigned int count,
-					   __u32 layout, __u32 timed,
-					   __ronbus_publish_many_fn *rest)
-{
-	const struct ronbus_ring ring = __ronbus_view(&pub->ring, layout, timed);
-	const __u32 how = pub->how, id = pub->id;
-	struct ronbus_claim claim = { 0, 0 };
-	unsigned int done;
-	const void *data;
-	__u64 audience;
-	__u64 next;
-	int err = 0;
-
-	if (RB_UNLIKELY(!(how & RONBUS_F_BATCH) || how & __ronbus_others(layout, timed) ||
-			topic >= RONBUS_TOPICS_MAX))
-		return rest(pub, topic, vec, count);
-	/* barrier I', with I in set_audience(): interest.pml */
-	audience = RB_LOAD_ACQUIRE(&pub->info->audience[topic]);
-	if (RB_UNLIKELY(!audience) && !(how & RONBUS_HOW_RETAIN))
-		return rest(pub, topic, vec, count);
-
-	next = how & RONBUS_HOW_EXCLUSIVE ? pub->pos : ronbus_ring_hint(&ring);
-	for (done = 0; done < count; done++) {
-		if (RB_UNLIKELY(vec[done].iov_len > ring.payload)) {
-			err = -EMSGSIZE;
-			break;
-		}
-		claim.pos = next;
-		claim.stalls = 0;
-		if (how & RONBUS_HOW_EXCLUSIVE) {
-			ronbus_ring_begin(&ring, claim.pos, id);
-		} else if (RB_UNLIKELY(ronbus_ring_claim(&ring, &claim, id, 1))) {
-			claim.pos = __ronbus_claim(pub, next);
-			if (RB_UNLIKELY(!claim.pos)) {
-				err = -EAGAIN;
-				break;
-			}
-		}
-		data = vec[done].iov_base;
-		__RONBUS_HIDE(data);
-		ronbus_ring_write(&ring, claim.pos, audience, topic, data,
-				  (__u32)vec[done].iov_len);
-		if (timed)
-			ronbus_ring_stamp(&ring, claim.pos, __ronbus_clock(how));
-		ronbus_ring_commit(&ring, claim.pos, id);
-		next = claim.pos + 1;
-	}
-	if (RB_UNLIKELY(!done))
-		return err;
-	RB_MB(); /* barrier D, with D' where the kernel arms: wake.pml */
-	RB_STEP(RONBUS_STEP_COMMITTED);
-	return __ronbus_published_many(pub, topic, audience, done, next);
-}
-
-/**
- * ronbus_publish_many() - publish messages of one topic
- * @pub: the publisher
- * @topic: their topic
- * @vec: their bytes
- * @count: how many
- *
- * With RONBUS_F_BATCH this costs one look at the audience, one full barrier and at most one
- * notification.
- *
- * Return: how many were accepted, in order from the first; an error, as of ronbus_publish(), only
- * if none was.
- */
-RONBUS_INLINE int ronbus_publish_many(struct ronbus_pub *pub, unsigned int topic,
-				      const struct iovec *vec, unsigned int count)
-{
-	return __ronbus_publish_many_in(pub, topic, vec, count, RONBUS_LAYOUT_SLOTS, 0,
-					__ronbus_publish_many);
-}
-
-/* ---- receiving, inline ---------------------------------------------------------------- */
-
-/*
- * The inlines receive a message that is there, and leave everything else to the library: the same
- * functions, but complete.
- */
-
-/* Describe a message. A ring that others write may say anything of its length and topic. */
-__RONBUS_PART __u32 __ronbus_describe(const struct ronbus_ring *ring, const struct ronbus_words *at,
-				      __u64 pos, struct ronbus_seen seen, struct ronbus_msg *msg)
-{
-	__u32 len = ronbus_words_len(at, seen);
-
-	if (RB_UNLIKELY(len > ring->payload))
-		len = ring->payload;
-	msg->position = pos;
-	msg->lost = 0;
-	msg->len = len;
-	msg->topic = ronbus_words_topic(at, seen) % RONBUS_TOPICS_MAX;
-	msg->publisher = (__u16)ronbus_state_owner(seen.state);
-	msg->time = ronbus_words_time(ring, at, seen);
-	return len;
-}
-
-/*
- * Copy and describe the message at a position where one is. Returns whether it fits; whether it was
- * whole is another question, to be asked behind it. Most programs know the length of their messages when
- * they are compiled: one comparison then is all that a length needs.
- */
-__RONBUS_PART int __ronbus_copy(const struct ronbus_ring *ring, const struct ronbus_words at,
-				__u64 pos, struct ronbus_seen seen, void *buf, size_t size,
-				struct ronbus_msg *msg)
-{
-	void *to = buf;
-	__u32 len;
-
-	if (__builtin_constant_p(size) && RB_LIKELY(size <= ring->payload) &&
-	    RB_LIKELY(ronbus_words_len(&at, seen) == size)) {
-		ronbus_copy_out(to, ronbus_words_payload(&at, seen), (__u32)size);
-		msg->position = pos;
-		msg->lost = 0;
-		msg->len = (__u32)size;
-		msg->topic = ronbus_words_topic(&at, seen) % RONBUS_TOPICS_MAX;
-		msg->publisher = (__u16)ronbus_state_owner(seen.state);
-		msg->time = ronbus_words_time(ring, &at, seen);
-	} else {
-		len = __ronbus_describe(ring, &at, pos, seen, msg);
-		if (RB_UNLIKELY(len > size))
-			return 0;
-		__RONBUS_HIDE(to);
-		ronbus_copy_out(to, ronbus_words_payload(&at, seen), len);
-	}
-	msg->data = buf;
-	return 1;
-}
-
-/* Returns whether that could be done, and the message was whole. */
-__RONBUS_PART int __ronbus_take(const struct ronbus_ring *ring, __u64 pos, struct ronbus_seen seen,
-				void *buf, size_t size, struct ronbus_msg *msg)
-{
-	return __ronbus_copy(ring, ronbus_ring_at(ring, pos), pos, seen, buf, size, msg) &&
-	       ronbus_ring_unchanged(ring, pos, seen);
-}
-
-/* Positions from @pos up to before @next were received. */
-__RONBUS_PART void __ronbus_delivered(struct ronbus_sub *sub, __u64 pos, __u64 next)
-{
-	struct ronbus_self *self = sub->self;
-
-	RB_WRITE(&self->cursor, next);
-	__ronbus_bump(&self->delivered, next - pos);
-#ifdef RONBUS_USDT
-	for (; pos < next; pos++)
-		__RONBUS_PROBE(2, recv, sub, pos);
-#endif
-}
-
-/**
- * ronbus_try_recv() - receive a message if there is one
- * @sub: the subscriber
- * @buf: where to put it
- * @size: bytes there
- * @msg: filled
- *
- * Return: RONBUS_MESSAGE; RONBUS_LAGGED: msg->lost messages were lost, call again for the next;
- * RONBUS_CLOSED: that was all; -EAGAIN: nothing now; -EMSGSIZE: the buffer is too small for
- * msg->len bytes, the message stays.
- */
-RONBUS_INLINE int ronbus_try_recv(struct ronbus_sub *sub, void *buf, size_t size,
-				  struct ronbus_msg *msg)
-{
-	const struct ronbus_ring ring = __ronbus_view(&sub->ring, RONBUS_LAYOUT_SLOTS, 0);
-	__u64 pos = RB_READ(&sub->self->cursor);
-	struct ronbus_seen seen;
-
-	if (RB_UNLIKELY(!ronbus_ring_ready(&ring, pos, &seen) || sub->library ||
-			!__ronbus_take(&ring, pos, seen, buf, size, msg)))
-		return __ronbus_try_recv(sub, buf, size, msg);
-	__ronbus_delivered(sub, pos, pos + 1);
-	return RONBUS_MESSAGE;
-}
-
-/**
- * ronbus_recv_many() - receive several messages if they are there
- * @sub: the subscriber
- * @buf: where to put them: message i at i * @size
- * @size: bytes there for each
- * @msgs: filled, in order
- * @count: how many there is room for, at most INT_MAX
- *
- * As ronbus_try_recv() again and again, but the subscriber's own page is written once, behind the
- * last message: what a thread had received when it is killed in here does not count. Word of a
- * loss is an entry like a message, with lost not 0 and no data.
- *
- * Return: how many entries, at least 1; RONBUS_CLOSED: that was all; -EAGAIN: nothing now;
- * -EMSGSIZE: the first one has msgs->len bytes, and does not fit; it stays; -EINVAL: @count is 0.
- */
-RONBUS_INLINE int ronbus_recv_many(struct ronbus_sub *sub, void *buf, size_t size,
-				   struct ronbus_msg *msgs, unsigned int count)
-{
-	const struct ronbus_ring ring = __ronbus_view(&sub->ring, RONBUS_LAYOUT_SLOTS, 0);
-	__u64 pos = RB_READ(&sub->self->cursor);
-	const __u64 first = pos;
-	struct ronbus_seen seen;
-	char *to = (char *)buf;
-
-	if (RB_UNLIKELY(sub->library))
-		return __ronbus_recv_many(sub, buf, size, msgs, count);
-	for (; pos - first < count; pos++, msgs++, to += size)
-		if (RB_UNLIKELY(!ronbus_ring_ready(&ring, pos, &seen) ||
-				!__ronbus_take(&ring, pos, seen, to, size, msgs)))
-			break;
-	if (RB_UNLIKELY(pos == first)) /* @msgs and @buf are where they were */
-		return __ronbus_recv_many(sub, buf, size, msgs, count);
-	__ronbus_delivered(sub, first, pos);
-	return (int)(pos - first);
-}
-
-/**
- * ronbus_peek() - look at the next message where it is
- * @sub: the subscriber
- * @msg: filled; @data points into the ring, where the message may be overwritten at any time
- *
- * Nothing that was read there is worth anything before ronbus_release() has returned 0. Until then
- * the same message is peeked at again.
- *
- * Return: as ronbus_try_recv().
- */
-RONBUS_INLINE int ronbus_peek(struct ronbus_sub *sub, struct ronbus_msg *msg)
-{
-	const struct ronbus_ring ring = __ronbus_view(&sub->ring, RONBUS_LAYOUT_SLOTS, 0);
-	__u64 pos = RB_READ(&sub->self->cursor);
-	const struct ronbus_words at = ronbus_ring_at(&ring, pos);
-	struct ronbus_seen seen;
-
-	if (RB_UNLIKELY(!ronbus_ring_ready(&ring, pos, &seen) || sub->library))
-		return __ronbus_peek(sub, msg);
-	__ronbus_describe(&ring, &at, pos, seen, msg);
-	if (RB_UNLIKELY(!ronbus_ring_unchanged(&ring, pos, seen)))
-		return __ronbus_peek(sub, msg);
-	msg->data = ronbus_words_payload(&at, seen);
-	sub->peek_position = pos;
-	sub->peek_state = seen.state;
-	sub->peek_word = at.state;
-	return RONBUS_MESSAGE;
-}
-
-/**
- * ronbus_release() - done with a message that was peeked at
- * @sub: the subscriber
- *
- * Return: 0: it was whole all the time, and counts as received; -ESTALE: it was overwritten, and
- * the next call reports the loss; -EINVAL: there was no ronbus_peek() before.
- */
-RONBUS_INLINE int ronbus_release(struct ronbus_sub *sub)
-{
-	__u64 pos = RB_READ(&sub->self->cursor);
-
-	if (RB_UNLIKELY(sub->peek_position != pos))
-		return -EINVAL;
-	if (RB_UNLIKELY(!ronbus_state_unchanged(sub->peek_word, sub->peek_state)))
-		return -ESTALE;
-	__ronbus_delivered(sub, pos, pos + 1);
-	return 0;
-}
 
 #ifdef __cplusplus
 #ifndef __clang__
@@ -1487,5 +1000,7 @@ RONBUS_INLINE int ronbus_release(struct ronbus_sub *sub)
 #endif
 }
 #endif
+
+#include <libronbus_inline.h>
 
 #endif /* LIBRONBUS_H */

@@ -248,8 +248,7 @@ static void coalesce_behind(struct coalesce_case *c)
 	COALESCE_EXPECT(c, woken, COALESCE_WAKES(c, DATA), 0);
 	ronbus_ring_write(&late->ring, claim.pos, audience, 0, "late", 4);
 	ronbus_ring_commit_last(&late->ring, claim.pos, late->id);
-	if (RB_READ(&late->info->armed) || claim.pos + 1 >= RB_READ(&late->info->wake_next))
-		__ronbus_wake(late, 0, 0, audience);
+	__ronbus_count(late, 0, 1, audience, claim.pos + 1);
 	COALESCE_EXPECT(c, woken, COALESCE_WAKES(c, DATA), 1);
 	COALESCE_EXPECT(c, read, coalesce_read(c, 99), 6);
 }
@@ -283,7 +282,7 @@ static void coalesce_blocked(struct coalesce_case *c)
 						&c->sub),
 					0);
 		}
-		__ronbus_wake(late, 0, 0, audience);
+		__ronbus_count(late, 0, 1, audience, claim.pos + 1);
 		COALESCE_EXPECT(c, arm, ronbus_arm(c->sub), 0);
 		COALESCE_EXPECT(c, armed, coalesce_armed(c), true);
 		calls = COALESCE_STAT(c, notify_calls_total);

@@ -600,8 +600,7 @@ static void interest_commit(struct ronbus_pub *pub, __u64 pos, unsigned int topi
 	ronbus_ring_write(&pub->ring, pos, audience, topic, "late", 4);
 	ronbus_ring_commit_last(&pub->ring, pos, pub->id);
 	ronbus_ring_advance(&pub->ring, pos + 1);
-	if (RB_READ(&pub->info->armed))
-		__ronbus_wake(pub, topic, 0, audience);
+	__ronbus_count(pub, topic, (__u32)__builtin_popcountll(audience), audience, pos + 1);
 }
 
 /* A message for others is being written when one for the sleeper is published after it. */

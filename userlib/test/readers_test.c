@@ -34,6 +34,7 @@ static void on_fence(void) __attribute__((unused));
 
 #undef skip /* cmocka.h has one */
 #include "../subscribe.c"
+#include "../receive.c"
 #include "../embedded.c"
 #include "../publish.c"
 

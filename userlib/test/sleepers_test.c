@@ -42,6 +42,7 @@ static int played_join(pthread_t thread);
 
 #undef skip /* cmocka.h has one */
 #include "../subscribe.c"
+#include "../receive.c"
 #include "../embedded.c"
 #include "../publish.c"
 

@@ -209,7 +209,7 @@ static void no_devices(void)
 	says("/dev/null", ronbus_create("/dev/null", NULL, &bus), ENOTTY, "not a ronbus device");
 	ok(mkdir("/tmp/closed", 0755));
 	ok(mknod(device, S_IFCHR | 0600, makedev(10, 255)));
-	says(device, ronbus_create(device, NULL, &bus), ENODEV, "nothing stands behind",
+	says(device, ronbus_create(device, NULL, &bus), ENODEV, "there is no module for",
 	     "modprobe");
 	assert_true(show_module());
 	says(RONBUS_DEVICE, ronbus_create(RONBUS_DEVICE, NULL, &bus), ENOENT,
