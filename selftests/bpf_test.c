@@ -600,22 +600,6 @@ TEST_F(collect, other_version)
 
 /* ---- the module ------------------------------------------------------------------------------ */
 
-static int module_unload(void)
-{
-	return syscall(SYS_delete_module, "ronbus", O_NONBLOCK) ? -errno : 0;
-}
-
-static int module_load(const char *path)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC), ret;
-
-	if (fd < 0)
-		return -errno;
-	ret = syscall(SYS_finit_module, fd, "", 0) ? -errno : 0;
-	close(fd);
-	return ret;
-}
-
 /* It stays as long as programs use it, and goes and comes back when they are gone. */
 TEST(module_stays_while_attached)
 {

@@ -50,13 +50,6 @@ static int fd_cancel(int fd)
 	return do_ioctl(fd, RONBUS_IOC_CANCEL, NULL);
 }
 
-static u64 waits_total(const struct subscriber *s)
-{
-	struct ronbus_stats stats;
-
-	return fd_stats(s->m.fd, s->index, &stats) ? ~0ULL : stats.counters.waits_total;
-}
-
 /**
  * struct sleeper - a thread that sleeps in a system call
  * @how: which one

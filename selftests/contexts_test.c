@@ -395,13 +395,6 @@ TEST_F(contexts, a_topic_for_a_sleeper)
 
 /* ---- one reads, another cancels ------------------------------------------------------------ */
 
-static u64 waits_total(const struct subscriber *s)
-{
-	struct ronbus_stats stats;
-
-	return fd_stats(s->m.fd, s->index, &stats) ? 0 : stats.counters.waits_total;
-}
-
 struct reader {
 	int fd;
 	bool stop, reading, over;

@@ -3,7 +3,7 @@
  * Topics: what is delivered is what was addressed, through a mapping and by system call; and no
  * subscriber is woken for what only others want, in every way there is to wait.
  */
-#include "../userlib/test/interest.h"
+#include "../userlib/test/interest_cases.h"
 
 #include <poll.h>
 #include <sys/epoll.h>

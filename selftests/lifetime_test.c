@@ -379,22 +379,6 @@ TEST_F(life, killed_in_the_kernel)
 
 /* ---- the module ------------------------------------------------------------------------- */
 
-static int module_unload(void)
-{
-	return syscall(SYS_delete_module, "ronbus", O_NONBLOCK) ? -errno : 0;
-}
-
-static int module_load(const char *path)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC), ret;
-
-	if (fd < 0)
-		return -errno;
-	ret = syscall(SYS_finit_module, fd, "", 0) ? -errno : 0;
-	close(fd);
-	return ret;
-}
-
 static bool in_use(int err)
 {
 	return err == -EAGAIN || err == -EBUSY || err == -EWOULDBLOCK;

@@ -180,13 +180,6 @@ static inline bool quiet(struct io_uring *ring)
 		}                                                                                 \
 	} while (0)
 
-static inline u64 waits_total(const struct subscriber *s)
-{
-	struct ronbus_stats stats;
-
-	return fd_stats(s->m.fd, s->index, &stats) ? ~0ULL : stats.counters.waits_total;
-}
-
 /* It sleeps for the message, and has not completed. */
 #define EXPECT_PENDS(s, ring)                                 \
 	do {                                                  \

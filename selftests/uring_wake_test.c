@@ -2,6 +2,7 @@
 /*
  * io_uring: every wait is woken, however waits and messages meet.
  */
+#include "race.h"
 #include "uring.h"
 
 /* ---- nobody is forgotten ---------------------------------------------------------------- */
@@ -165,24 +166,6 @@ struct racer {
 	bool stop;
 	int failed;
 };
-
-static void stagger(long steps)
-{
-	volatile long i;
-
-	for (i = steps; i > 0; i--)
-		;
-}
-
-/* To a CPU of its own, if there are two. */
-static void settle(unsigned int cpu)
-{
-	cpu_set_t set;
-
-	CPU_ZERO(&set);
-	CPU_SET(cpu, &set);
-	sched_setaffinity(0, sizeof(set), &set);
-}
 
 static void *racer_main(void *arg)
 {

@@ -2,7 +2,7 @@
 /*
  * interest_test.c - topics, on the embedded transport
  */
-#include "interest.h"
+#include "interest_cases.h"
 
 #include "test.h"
 
