@@ -21,7 +21,7 @@ enum {
 
 /* What every ioctl has in common: the table is made from the description that the fuzzers read. */
 #include "../tools/fuzz/describe.h"
-#include "calls.h"
+#include "ioctls.h"
 
 #define OPS ((int)ARRAY_SIZE(ioctls))
 /* Each that has a structure. */
