@@ -37,6 +37,7 @@
 #include "../uapi/ronbus.h"
 #include "../uapi/ronbus_blocks.h"
 #include "../uapi/ronbus_ring.h"
+#include "../common/arm.h"
 #include "../common/backlog.h"
 #include "../common/blocks_queue.h"
 #include "../common/limits.h"
@@ -204,24 +205,13 @@ struct ronbus_pub {
 };
 
 /**
- * struct ronbus_coalescing - for how many messages a subscriber is woken; under the lock of it
- * @backlog: what is there; how many are enough is read without the lock as well
- * @delay: how long after the first, in nanoseconds
- * @wake_at: once the position before this one is reached there may be enough; changes under
- *	bus->wake_lock as well, and is read without either
- * @changes: how often the topics have changed that it was counted for
- * @timed: the message that the timer was started for
+ * struct ronbus_coalescing - for how many messages a subscriber is woken
+ * @backlog: what waits for it, under the lock of the subscriber; and whether it is deferred
  * @timer: from the first message
- * @deferred: notifications that did not wake it
  */
 struct ronbus_coalescing {
 	struct ronbus_backlog backlog;
-	u64 delay;
-	u64 wake_at;
-	u32 changes;
-	u64 timed;
 	struct hrtimer timer;
-	atomic64_t deferred;
 };
 
 /**
@@ -380,14 +370,7 @@ long ronbus_publish_block_ioctl(struct ronbus_pub *pub, unsigned int cmd, void _
 struct file *ronbus_sub_join(struct ronbus_bus *bus, u32 access, struct ronbus_subscribe *args);
 
 /* wake.c */
-enum ronbus_ready {
-	RONBUS_READY_DATA = 1 << 0,
-	RONBUS_READY_ENDED = 1 << 1,
-};
-
 unsigned int ronbus_sub_ready(struct ronbus_sub *sub);
-bool ronbus_sub_set_armed(struct ronbus_sub *sub, bool busy);
-bool ronbus_sub_take_armed(struct ronbus_sub *sub);
 void ronbus_sub_look_again(struct ronbus_sub *sub);
 void ronbus_wake(struct ronbus_sub *sub, enum ronbus_wake_cause cause);
 unsigned int ronbus_sub_arm(struct ronbus_sub *sub);
@@ -403,23 +386,17 @@ unsigned int ronbus_notify(struct ronbus_bus *bus, u64 mask, enum ronbus_wake_ca
 
 /* coalesce.c */
 void ronbus_coalesce_init(struct ronbus_sub *sub);
-void ronbus_coalesce_end(struct ronbus_sub *sub);
 bool ronbus_coalesce_ready(struct ronbus_sub *sub);
 bool ronbus_coalesce_arm(struct ronbus_sub *sub, bool *relied);
 bool ronbus_coalesce_undefer(struct ronbus_sub *sub);
 void ronbus_coalesce_recount(struct ronbus_sub *sub);
-bool ronbus_coalesce_put_off(struct ronbus_sub *sub, u32 *looks);
+bool ronbus_coalesce_wakes(struct ronbus_sub *sub, bool armed, enum ronbus_wake_cause cause,
+			   u32 *looks);
 unsigned int ronbus_coalesce_notify(struct ronbus_bus *bus, enum ronbus_wake_cause cause,
 				    u32 *looks);
 long ronbus_coalesce_ioctl(struct ronbus_sub *sub, unsigned int cmd, void __user *arg);
 
-/* Is a subscriber woken for more than one message at a time? */
-static inline bool ronbus_coalesces(const struct ronbus_sub *sub)
-{
-	return READ_ONCE(sub->coalesce.backlog.messages) > 1;
-}
-
-/* Behind commit_last(): is somebody to be asked whether he has enough? */
+/* After commit_last(): may a deferred subscriber have enough? */
 static inline bool ronbus_coalesce_due(const struct ronbus_bus *bus)
 {
 	return bus->features & RONBUS_F_COALESCE &&

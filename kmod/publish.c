@@ -120,24 +120,15 @@ int ronbus_put_now(struct ronbus_bus *bus, u64 audience, u32 topic, const void *
 }
 
 /**
- * ronbus_sleepers() - who has to be woken for a message
+ * ronbus_sleepers() - which subscribers have to be woken for a message
  * @bus: the bus
- * @topic: of the message
- * @audience: whom it is for
- *
- * Behind commit_last(). The audience is asked for again, since whoever joined after it was asked
- * first can read the message too, and may have gone to sleep before it was there. Armed goes first:
- * who is in it has been in the audience before. Who no longer wants the topic has the message to
- * read all the same: interest.pml.
+ * @topic: of the message, a program's, and below RONBUS_TOPICS_MAX
+ * @audience: the subscribers that it was addressed to
  */
 u64 ronbus_sleepers(const struct ronbus_bus *bus, u32 topic, u64 audience)
 {
-	u64 mask = ~0ULL;
-
-	if (bus->features & RONBUS_F_EDGE_NOTIFY)
-		/* barrier J', with J in enrol(): join.pml */
-		mask = smp_load_acquire(&bus->page->armed);
-	return mask & (audience | ronbus_bus_audience(bus, topic) | READ_ONCE(bus->page->blocked));
+	return ronbus_armed_for(bus->page, bus->features & RONBUS_F_EDGE_NOTIFY, audience,
+				&bus->page->audience[array_index_nospec(topic, RONBUS_TOPICS_MAX)]);
 }
 
 static void notify_audience(struct ronbus_bus *bus, u32 topic, u64 audience)

@@ -34,50 +34,6 @@ static unsigned long *blocked_word(const struct ronbus_bus *bus)
 }
 
 /**
- * struct seen - what a look that goes on has seen
- * @end: nothing is to be read up to this position, where nothing is yet
- * @looks: what may still be looked at
- */
-struct seen {
-	u64 end;
-	u32 looks;
-};
-
-static struct seen nothing_seen(const struct ronbus_sub *sub)
-{
-	return (struct seen){ READ_ONCE(sub->self->cursor), RONBUS_READY_LOOKS - 1 };
-}
-
-/*
- * A subscriber that chooses topics is not to be woken for every few messages of others, so that
- * many are stepped over; to say that there is something is never wrong.
- */
-static __always_inline bool has_data(const struct ronbus_sub *sub, struct seen *seen)
-{
-	const struct ronbus_ring *ring = &sub->bus->ring;
-	struct ronbus_ahead ahead = { .end = seen->end };
-	union ronbus_found found;
-
-	if (!sub->interest.bit)
-		return ronbus_ring_look(ring, seen->end, &found) != RONBUS_LOOK_EMPTY;
-	seen->looks = ronbus_ring_ahead_more(ring, &ahead, &sub->interest, 1, seen->looks);
-	seen->end = ahead.end;
-	return ahead.messages || ahead.more;
-}
-
-static __always_inline unsigned int look(const struct ronbus_sub *sub, struct seen *seen)
-{
-	unsigned int ready = 0;
-
-	/* Before the ring: barrier E', with E in ronbus_bus_end_if_due(): end.pml */
-	if (smp_load_acquire(&sub->bus->page->status) & RONBUS_STATUS_ENDED)
-		ready |= RONBUS_READY_ENDED;
-	if (has_data(sub, seen))
-		ready |= RONBUS_READY_DATA;
-	return ready;
-}
-
-/**
  * ronbus_sub_ready() - is there something for a subscriber to see
  * @sub: the subscriber; where it reads is what its own page says, right or wrong
  *
@@ -87,27 +43,22 @@ static __always_inline unsigned int look(const struct ronbus_sub *sub, struct se
  */
 unsigned int ronbus_sub_ready(struct ronbus_sub *sub)
 {
-	struct seen seen = nothing_seen(sub);
+	const struct ronbus_backlog *backlog = &sub->coalesce.backlog;
+	struct ronbus_scan scan = ronbus_backlog_scan(backlog);
 
-	if (unlikely(ronbus_coalesces(sub)) && !ronbus_coalesce_ready(sub))
+	if (unlikely(ronbus_backlog_coalesces(backlog)) && !ronbus_coalesce_ready(sub))
 		return 0;
-	return look(sub, &seen);
+	return ronbus_backlog_look(backlog, &scan);
 }
 
-/**
- * ronbus_sub_set_armed() - set the bit of a subscriber that has nothing to read
- * @sub: the subscriber, its lock held
- * @busy: the next message is being written
- *
- * If it is, it may be for others, whose publisher would wake only them, and there may be one for
- * this subscriber after it, whose publisher has woken it in vain: then any publisher is to wake it.
- *
- * A full barrier. Another look must follow.
- *
- * Return: whether the bit was set already: somebody else relies on it.
- */
-bool ronbus_sub_set_armed(struct ronbus_sub *sub, bool busy)
+static struct ronbus_sub *sub_of(struct ronbus_backlog *backlog)
 {
+	return container_of(backlog, struct ronbus_sub, coalesce.backlog);
+}
+
+bool ronbus_backlog_set_armed(struct ronbus_backlog *backlog, bool busy)
+{
+	struct ronbus_sub *sub = sub_of(backlog);
 	unsigned long *blocked = blocked_word(sub->bus);
 
 	lockdep_assert_held(&sub->lock);
@@ -118,16 +69,15 @@ bool ronbus_sub_set_armed(struct ronbus_sub *sub, bool busy)
 	return test_and_set_bit(sub->index, armed_word(sub->bus));
 }
 
-/**
- * ronbus_sub_take_armed() - take the bit of a subscriber away
- * @sub: the subscriber
- *
- * Return: whether it was set.
- */
-bool ronbus_sub_take_armed(struct ronbus_sub *sub)
+static bool take_armed(struct ronbus_sub *sub)
 {
 	/* Callers wake, or look: barrier Q, with Q' where sleepers enter the queue: wake.pml */
 	return test_and_clear_bit(sub->index, armed_word(sub->bus));
+}
+
+bool ronbus_backlog_take_armed(struct ronbus_backlog *backlog)
+{
+	return take_armed(sub_of(backlog));
 }
 
 static noinline bool count_crowd(wait_queue_head_t *queue)
@@ -230,62 +180,36 @@ static void wake_waiters(struct ronbus_sub *sub, __poll_t events, bool all)
  * Arm a subscriber that reads everything and has seen nothing. Returns what there is after all;
  * then the bit may be one that another context relies on by now (@relied).
  */
-static unsigned int arm_for_any(struct ronbus_sub *sub, struct seen *seen, bool *relied)
+static unsigned int arm_for_any(struct ronbus_sub *sub, struct ronbus_scan *scan, bool *relied)
 {
 	unsigned int ready;
 
 	set_bit(sub->index, armed_word(sub->bus));
 	smp_mb__after_atomic(); /* barrier D', with D in ronbus_ring_commit_last(): wake.pml */
-	ready = look(sub, seen);
+	ready = ronbus_backlog_look(&sub->coalesce.backlog, scan);
 	if (ready)
-		*relied = ronbus_sub_take_armed(sub);
+		*relied = take_armed(sub);
 	return ready;
 }
 
-/* The next message, which nothing is to be read of yet, is being written. */
-static bool next_is_busy(const struct ronbus_sub *sub, const struct seen *seen)
+static unsigned int arm_for_topics(struct ronbus_sub *sub, struct ronbus_scan *scan, bool *relied)
 {
-	return ronbus_ring_claimed(&sub->bus->ring, seen->end);
-}
-
-/*
- * The same for one that chooses topics. Under its lock, since another context that arms at the same
- * time may find the next message being written that this one found unclaimed, and must not lose the
- * bit in blocked that it set.
- */
-static unsigned int arm_for_topics(struct ronbus_sub *sub, struct seen *seen, bool *relied)
-{
-	unsigned int tries, ready = 0;
 	unsigned long flags;
-	bool busy;
-	u64 end;
+	unsigned int ready;
 
 	spin_lock_irqsave(&sub->lock, flags);
-	for (tries = 0; tries < RONBUS_ARM_TRIES && !ready; tries++) {
-		end = seen->end;
-		busy = next_is_busy(sub, seen);
-		/* barrier D', with D in ronbus_ring_commit_last(): wake.pml, interest.pml */
-		if (ronbus_sub_set_armed(sub, busy) && !tries)
-			*relied = true;
-		ready = look(sub, seen);
-		if (!ready && seen->end == end && next_is_busy(sub, seen) == busy)
-			goto armed;
-	}
-	/* If the bit has been taken, whoever did so wakes those that relied on it. */
-	*relied &= ronbus_sub_take_armed(sub);
-	ready = ready ?: RONBUS_READY_DATA;
-armed:
+	ready = ronbus_backlog_arm(&sub->coalesce.backlog, scan, relied);
 	spin_unlock_irqrestore(&sub->lock, flags);
 	return ready;
 }
 
-static unsigned int arm_coalescing(struct ronbus_sub *sub, struct seen *seen, bool *relied)
+static unsigned int arm_coalescing(struct ronbus_sub *sub, struct ronbus_scan *scan, bool *relied)
 {
 	unsigned int ready;
 
 	if (!ronbus_coalesce_arm(sub, relied))
 		return 0;
-	ready = look(sub, seen);
+	ready = ronbus_backlog_look(&sub->coalesce.backlog, scan);
 	return ready ?: RONBUS_READY_DATA; /* another thread may have read it by now */
 }
 
@@ -299,22 +223,23 @@ static unsigned int arm_coalescing(struct ronbus_sub *sub, struct seen *seen, bo
  */
 unsigned int ronbus_sub_arm(struct ronbus_sub *sub)
 {
-	bool coalescing = ronbus_coalesces(sub), relied = false;
-	struct seen seen = nothing_seen(sub);
+	const struct ronbus_backlog *backlog = &sub->coalesce.backlog;
+	bool coalescing = ronbus_backlog_coalesces(backlog), relied = false;
+	struct ronbus_scan scan = ronbus_backlog_scan(backlog);
 	unsigned int ready;
 
 	ronbus_trace_sub(sub);
-	ready = unlikely(coalescing) ? ronbus_sub_ready(sub) : look(sub, &seen);
+	ready = unlikely(coalescing) ? ronbus_sub_ready(sub) : ronbus_backlog_look(backlog, &scan);
 	if (!ready) {
 		atomic64_inc(&sub->waits);
 		if (ronbus_traced())
 			atomic64_set(&sub->armed_at, ktime_get_ns());
 		if (unlikely(coalescing))
-			ready = arm_coalescing(sub, &seen, &relied);
+			ready = arm_coalescing(sub, &scan, &relied);
 		else if (sub->interest.bit)
-			ready = arm_for_topics(sub, &seen, &relied);
+			ready = arm_for_topics(sub, &scan, &relied);
 		else
-			ready = arm_for_any(sub, &seen, &relied);
+			ready = arm_for_any(sub, &scan, &relied);
 		if (!ready) {
 			trace_ronbus_arm(sub);
 			return 0;
@@ -431,7 +356,7 @@ void ronbus_sub_end(struct ronbus_sub *sub)
 
 	spin_lock_irq(&sub->lock);
 	sub->dead = true;
-	ronbus_coalesce_end(sub);
+	ronbus_backlog_defer(&sub->coalesce.backlog, RONBUS_NOT_DEFERRED);
 	spin_unlock_irq(&sub->lock);
 	hrtimer_cancel(&sub->coalesce.timer);
 	/* They stay clear, for the next subscriber with this index. */
@@ -500,7 +425,10 @@ unsigned int ronbus_notify(struct ronbus_bus *bus, u64 mask, enum ronbus_wake_ca
 		 * used again, and the new owner must be woken. join.pml, MUT_LOOKUP.
 		 */
 		sub = rcu_dereference(bus->subs[i]);
-		if (!sub || (cause == RONBUS_WAKE_DATA && ronbus_coalesce_put_off(sub, &looks)))
+		if (!sub)
+			continue;
+		if (cause == RONBUS_WAKE_DATA && ronbus_backlog_coalesces(&sub->coalesce.backlog) &&
+		    !ronbus_coalesce_wakes(sub, true, cause, &looks))
 			continue;
 		ronbus_wake(sub, cause);
 		woken++;
@@ -517,7 +445,7 @@ unsigned int ronbus_notify(struct ronbus_bus *bus, u64 mask, enum ronbus_wake_ca
  */
 void ronbus_sub_look_again(struct ronbus_sub *sub)
 {
-	bool armed = ronbus_sub_take_armed(sub);
+	bool armed = take_armed(sub);
 
 	if (ronbus_coalesce_undefer(sub) || armed)
 		ronbus_wake(sub, RONBUS_WAKE_DATA);

@@ -9,7 +9,7 @@
  */
 #include "internal.h"
 
-#include "../common/backlog.h"
+#include "../common/arm.h"
 #include "../common/blocks_queue.h"
 #include "../common/counters.h"
 #include "../common/create.h"
@@ -109,11 +109,8 @@ struct embedded_pub {
 
 /**
  * struct coalescing - for how many messages a subscriber is woken, under the lock of its bus
- * @backlog: what is there; its own thread reads without the lock how many are enough
- * @delay: how long after the first
- * @wake_at: once this is claimed there may be enough
- * @timed: the first message when the timer was started
- * @expires: when the timer goes off, or 0
+ * @backlog: what waits for it
+ * @expires: when the timer expires, or 0
  * @alarm: when @thread looks at @expires next
  * @thread: the timer, if @started, of this process
  * @pid: the process
@@ -122,9 +119,6 @@ struct embedded_pub {
  */
 struct coalescing {
 	struct ronbus_backlog backlog;
-	__u64 delay;
-	__u64 wake_at;
-	__u64 timed;
 	__u64 expires;
 	__u64 alarm;
 	pthread_t thread;
@@ -626,58 +620,33 @@ static __u64 take_armed(struct embedded_bus *bus, __u64 set)
 	return __atomic_fetch_and(&bus->info.armed, ~set, __ATOMIC_SEQ_CST) & set;
 }
 
-/* ---- looking and arming: as kmod/wake.c ------------------------------------------------- */
+/* ---- arming and coalescing: the mechanisms of common/arm.h ------------------------------- */
 
-/* What a look that goes on has seen: nothing up to @end, with so many looks left. */
-struct seen {
-	__u64 end;
-	__u32 looks;
-};
-
-static struct seen nothing_seen(const struct embedded_sub *sub)
+static struct embedded_sub *sub_of(struct ronbus_backlog *backlog)
 {
-	return (struct seen){ RB_READ(&sub->self.cursor), RONBUS_READY_LOOKS - 1 };
-}
-
-static bool ended(const struct embedded_sub *sub)
-{
-	/* barrier E', with E in set_status(): end.pml */
-	return RB_LOAD_ACQUIRE(&sub->bus->info.status) & RONBUS_STATUS_ENDED;
-}
-
-/* Is there anything to see at the cursor, or the end? To say that there is is never wrong. */
-static bool look(const struct embedded_sub *sub, struct seen *seen)
-{
-	const struct ronbus_ring *ring = &sub->base.sub.ring;
-	const struct ronbus_interest *interest = &sub->base.sub.interest;
-	struct ronbus_ahead ahead = { .end = seen->end };
-	union ronbus_found found;
-
-	if (ended(sub))
-		return true;
-	if (!interest->bit)
-		return ronbus_ring_look(ring, seen->end, &found) != RONBUS_LOOK_EMPTY;
-	seen->looks = ronbus_ring_ahead_more(ring, &ahead, interest, 1, seen->looks);
-	seen->end = ahead.end;
-	return ahead.messages || ahead.more;
+	return (struct embedded_sub *)(void *)((char *)backlog -
+					       offsetof(struct embedded_sub, coalesce.backlog));
 }
 
 static bool take_own(struct embedded_sub *sub)
 {
 	__u64 mine = bit(sub->base.index);
 
-	/* Behind it somebody is woken, or it is looked again: barrier Q, with Q' in set_own(): wake.pml */
+	/*
+	 * Then a sleeper is woken, or the caller looks again: barrier Q, with Q' in
+	 * ronbus_backlog_set_armed(): wake.pml
+	 */
 	return __atomic_fetch_and(&sub->bus->info.armed, ~mine, __ATOMIC_SEQ_CST) & mine;
 }
 
-/*
- * Set the bit of a subscriber that has nothing to read. With the lock that serialises that. If the
- * next message is being written (@busy), it may be for others, whose publisher would wake only
- * them, and there may be one for this subscriber after it, whose publisher has woken it in vain:
- * then any publisher is to wake it. Returns whether it was set. Another look must follow.
- */
-static bool set_own(struct embedded_sub *sub, bool busy)
+bool ronbus_backlog_take_armed(struct ronbus_backlog *backlog)
 {
+	return take_own(sub_of(backlog));
+}
+
+bool ronbus_backlog_set_armed(struct ronbus_backlog *backlog, bool busy)
+{
+	struct embedded_sub *sub = sub_of(backlog);
 	__u64 mine = bit(sub->base.index), *blocked = &sub->bus->info.blocked;
 	bool was;
 
@@ -685,7 +654,7 @@ static bool set_own(struct embedded_sub *sub, bool busy)
 		__atomic_fetch_or(blocked, mine, __ATOMIC_RELAXED);
 	else if (!busy && RB_READ(blocked) & mine)
 		__atomic_fetch_and(blocked, ~mine, __ATOMIC_RELAXED);
-	/* Behind polled: barrier Q', with Q in take_own(): wake.pml */
+	/* After polled: barrier Q', with Q in take_own(): wake.pml */
 	was = __atomic_fetch_or(&sub->bus->info.armed, mine, __ATOMIC_SEQ_CST) & mine;
 	/*
 	 * barriers D' and F', with D in commit_last() or take_armed() and F in wake_sleeper():
@@ -695,69 +664,18 @@ static bool set_own(struct embedded_sub *sub, bool busy)
 	return was;
 }
 
-/* The next message, which nothing is to be read of yet, is being written. */
-static bool next_is_busy(const struct embedded_sub *sub, const struct seen *seen)
+void ronbus_backlog_move_wake_at(struct ronbus_backlog *backlog, __u64 wake_at)
 {
-	return sub->base.sub.interest.bit && ronbus_ring_claimed(&sub->base.sub.ring, seen->end);
-}
-
-/*
- * Arm a subscriber that has seen nothing. @relied: the bit was set before: somebody polls for it.
- * Returns whether there is something after all.
- */
-static bool arm_bit(struct embedded_sub *sub, struct seen *seen, bool *relied)
-{
-	unsigned int tries;
-	bool armed = false;
-
-	__atomic_fetch_add(&sub->kernel.waits_total, 1, __ATOMIC_RELAXED);
-	pthread_mutex_lock(&sub->arming);
-	for (tries = 0; tries < RONBUS_ARM_TRIES && !armed; tries++) {
-		__u64 end = seen->end;
-		bool busy = next_is_busy(sub, seen);
-
-		if (set_own(sub, busy) && !tries)
-			*relied = true;
-		if (look(sub, seen))
-			break;
-		armed = seen->end == end && next_is_busy(sub, seen) == busy;
-	}
-	/* If the bit has been taken, whoever did so wakes those that relied on it. */
-	if (!armed)
-		*relied &= take_own(sub);
-	pthread_mutex_unlock(&sub->arming);
-	return !armed;
-}
-
-/* ---- coalescing: as kmod/coalesce.c, with the lock of the bus --------------------------- */
-
-static bool coalesces(const struct embedded_sub *sub)
-{
-	return RB_READ(&sub->coalesce.backlog.messages) > 1;
-}
-
-static bool deferred(const struct embedded_sub *sub)
-{
-	return sub->coalesce.wake_at != RONBUS_NOT_DEFERRED;
-}
-
-static void set_wake_at(struct embedded_sub *sub, __u64 at)
-{
-	struct embedded_bus *bus = sub->bus;
-	__u64 was = sub->coalesce.wake_at, next = RONBUS_NOT_DEFERRED;
+	struct embedded_bus *bus = sub_of(backlog)->bus;
+	__u64 least = RONBUS_NOT_DEFERRED;
 	int i;
 
-	if (at == was)
+	if (!ronbus_backlog_set_wake_at(backlog, wake_at))
 		return;
-	sub->coalesce.wake_at = at;
-	if (at < bus->info.wake_next) {
-		RB_WRITE(&bus->info.wake_next, at);
-	} else if (was == bus->info.wake_next) {
-		for (i = 0; i < RONBUS_SUBSCRIBERS_MAX; i++)
-			if (bus->subs[i] && bus->subs[i]->coalesce.wake_at < next)
-				next = bus->subs[i]->coalesce.wake_at;
-		RB_WRITE(&bus->info.wake_next, next);
-	}
+	for (i = 0; i < RONBUS_SUBSCRIBERS_MAX; i++)
+		if (bus->subs[i] && bus->subs[i]->coalesce.backlog.wake_at < least)
+			least = bus->subs[i]->coalesce.backlog.wake_at;
+	RB_WRITE(&bus->info.wake_next, least);
 }
 
 static void wake_timer(struct coalescing *c)
@@ -766,142 +684,34 @@ static void wake_timer(struct coalescing *c)
 	futex_wake(&c->changes);
 }
 
-/* From the first message, which stays the first where the subscriber skips those of others. */
-static void start_timer(struct embedded_sub *sub)
+bool ronbus_backlog_timer_runs(struct ronbus_backlog *backlog)
 {
-	struct coalescing *c = &sub->coalesce;
+	return sub_of(backlog)->coalesce.expires;
+}
 
-	if (c->expires && c->timed == c->backlog.ahead.first)
-		return;
-	c->timed = c->backlog.ahead.first;
-	c->expires = ronbus_now() + c->delay;
+void ronbus_backlog_start_timer(struct ronbus_backlog *backlog)
+{
+	struct coalescing *c = &sub_of(backlog)->coalesce;
+
+	c->expires = ronbus_now() + backlog->delay;
 	if (c->expires < c->alarm)
 		wake_timer(c);
 }
 
-/* In the subscriber's own thread, and without the lock: it looks for as long as it takes. */
-static struct ronbus_ahead count_from(const struct embedded_sub *sub, __u64 from, __u32 messages)
+void ronbus_backlog_cancel_timer(struct ronbus_backlog *backlog)
 {
-	return ronbus_ring_ahead(&sub->base.sub.ring, from, &sub->base.sub.interest,
-				 ronbus_backlog_wanted(messages), RONBUS_COALESCE_LOOKS);
+	sub_of(backlog)->coalesce.expires = 0;
 }
 
-/* With the lock of the bus: go on counting, with what is left of a budget. */
-static void count_on(struct embedded_sub *sub, __u32 *looks)
+/* In the subscriber's own thread, and without the lock but for the number of changes. */
+static struct ronbus_backlog_count count_ahead(struct embedded_sub *sub, __u32 messages)
 {
-	*looks = ronbus_backlog_count(&sub->coalesce.backlog, &sub->base.sub.ring,
-				      &sub->base.sub.interest, RB_READ(&sub->self.cursor), *looks);
-}
+	__u32 changes;
 
-/* Take over a count that was made without the lock, unless that is old by now. */
-static void take_count(struct embedded_sub *sub, __u64 from, const struct ronbus_ahead *ahead)
-{
-	__u32 looks = RONBUS_NOTIFY_LOOKS;
-
-	if (!ronbus_backlog_take(&sub->coalesce.backlog, from, ahead, RB_READ(&sub->self.cursor)))
-		count_on(sub, &looks);
-}
-
-static bool enough(struct embedded_sub *sub)
-{
-	return ronbus_backlog_enough(&sub->coalesce.backlog);
-}
-
-/*
- * Somebody relies on being woken, and is not armed. Returns whether there is a reason to do it now;
- * if not, it is armed or deferred.
- */
-static bool settle(struct embedded_sub *sub, __u32 *looks)
-{
-	const struct ronbus_ring *ring = &sub->base.sub.ring;
-	struct coalescing *c = &sub->coalesce;
-	unsigned int tries;
-	bool busy;
-	__u64 end;
-
-	count_on(sub, looks);
-	for (tries = 0; tries < RONBUS_ARM_TRIES && !enough(sub) && !ended(sub); tries++) {
-		end = c->backlog.ahead.end;
-		busy = ronbus_ring_claimed(ring, end);
-		set_wake_at(sub, ronbus_backlog_wake_at(&c->backlog, busy));
-		if (c->backlog.ahead.messages)
-			start_timer(sub);
-		else
-			set_own(sub, busy);
-		/*
-		 * barriers D' and F', with D in commit_last() and F in wake_sleeper(): coalesce.pml,
-		 * cancel.pml
-		 */
-		RB_MB();
-		count_on(sub, looks);
-		if (!enough(sub) && !ended(sub) && c->backlog.ahead.end == end &&
-		    ronbus_ring_claimed(ring, end) == busy)
-			return false;
-		/* If the bit has been taken, whoever did so is waiting for our lock. */
-		if (!deferred(sub) && !take_own(sub))
-			return false;
-	}
-	set_wake_at(sub, RONBUS_NOT_DEFERRED);
-	/* A subscriber that is woken to count may find that there is not enough yet. */
-	if (!c->backlog.ahead.more)
-		c->expires = 0;
-	return true;
-}
-
-/*
- * Whoever took the armed bit of a subscriber, or found it deferred up to a position that has been
- * reached, asks whether it is to be woken. Returns whether it is not to be woken now.
- */
-static bool put_off(struct embedded_sub *sub, __u32 *looks)
-{
-	if (!coalesces(sub) || settle(sub, looks))
-		return false;
-	sub->kernel.coalesce_deferred_total++;
-	return true;
-}
-
-/* Those whose waking was put off. */
-static void wake_deferred(struct embedded_bus *bus, enum ronbus_wake_cause cause, __u32 *looks)
-{
-	int i;
-
-	if (cause == RONBUS_WAKE_DATA && !ronbus_backlog_reached(&bus->ring, bus->info.wake_next))
-		return;
-	for (i = 0; i < RONBUS_SUBSCRIBERS_MAX; i++) {
-		struct embedded_sub *sub = bus->subs[i];
-
-		if (!sub || !deferred(sub))
-			continue;
-		if (cause == RONBUS_WAKE_DATA) {
-			if (!ronbus_backlog_reached(&bus->ring, sub->coalesce.wake_at) ||
-			    put_off(sub, looks))
-				continue;
-		}
-		set_wake_at(sub, RONBUS_NOT_DEFERRED);
-		if (cause != RONBUS_WAKE_CLOSE) /* of that it has been told */
-			wake(sub, cause);
-	}
-}
-
-/*
- * Time is up. What is there by now is due; to count it is left to the subscriber. If it has read
- * all that was counted, the timer was for nothing.
- */
-static void go_off(struct embedded_sub *sub)
-{
-	struct coalescing *c = &sub->coalesce;
-	bool relied = deferred(sub);
-	__u32 looks = RONBUS_NOTIFY_LOOKS;
-
-	c->expires = 0;
-	if (RB_READ(&sub->self.cursor) >= c->backlog.ahead.end) {
-		relied = relied && settle(sub, &looks);
-	} else {
-		ronbus_backlog_expire(&c->backlog, &sub->base.sub.ring);
-		set_wake_at(sub, RONBUS_NOT_DEFERRED);
-	}
-	if (relied)
-		wake(sub, RONBUS_WAKE_TIMER);
+	bus_lock(sub->bus);
+	changes = sub->coalesce.backlog.changes;
+	bus_unlock(sub->bus);
+	return ronbus_backlog_count(&sub->coalesce.backlog, changes, messages);
 }
 
 static void *timer(void *arg)
@@ -918,7 +728,9 @@ static void *timer(void *arg)
 
 		c->alarm = until;
 		if (ronbus_now() >= until) {
-			go_off(sub);
+			c->expires = 0;
+			if (ronbus_backlog_expire(&c->backlog))
+				wake(sub, RONBUS_WAKE_TIMER);
 			continue;
 		}
 		bus_unlock(sub->bus);
@@ -947,27 +759,17 @@ static int embedded_coalesce(struct ronbus_subscriber_handle *base,
 			     const struct ronbus_coalesce *req)
 {
 	struct embedded_sub *sub = (struct embedded_sub *)base;
-	struct coalescing *c = &sub->coalesce;
 	int err = ronbus_coalesce_check(&sub->bus->info, req);
-	__u32 looks = RONBUS_NOTIFY_LOOKS;
-	struct ronbus_ahead ahead;
-	__u64 from;
+	struct ronbus_backlog_count counted;
 
 	if (err)
 		return err;
-	from = RB_READ(&sub->self.cursor);
-	ahead = count_from(sub, from, req->messages);
+	counted = count_ahead(sub, req->messages);
 	bus_lock(sub->bus);
 	if (req->messages > 1)
 		err = have_timer(sub);
-	if (!err) {
-		RB_WRITE(&c->backlog.messages, req->messages);
-		c->delay = req->delay_ns;
-		take_count(sub, from, &ahead);
-		c->expires = 0;
-		if (deferred(sub) && settle(sub, &looks))
-			wake(sub, RONBUS_WAKE_DATA);
-	}
+	if (!err && ronbus_backlog_set(&sub->coalesce.backlog, req, &counted))
+		wake(sub, RONBUS_WAKE_DATA);
 	bus_unlock(sub->bus);
 	return err;
 }
@@ -996,16 +798,24 @@ static void end_timer(struct embedded_sub *sub)
 
 static void wake_set(struct embedded_bus *bus, __u64 set, enum ronbus_wake_cause cause)
 {
-	__u32 looks = RONBUS_NOTIFY_LOOKS;
+	__u32 i, looks = RONBUS_NOTIFY_LOOKS;
+	struct embedded_sub *sub;
 
 	for (; set; set &= set - 1) {
-		struct embedded_sub *sub = bus->subs[__builtin_ctzll(set)];
-
-		if (sub && (cause != RONBUS_WAKE_DATA || !put_off(sub, &looks)))
+		sub = bus->subs[__builtin_ctzll(set)];
+		if (sub && (cause != RONBUS_WAKE_DATA ||
+			    ronbus_backlog_wakes(&sub->coalesce.backlog, true, cause, &looks)))
 			wake(sub, cause);
 	}
-	if (bus->info.features & RONBUS_F_COALESCE)
-		wake_deferred(bus, cause, &looks);
+	if (!(bus->info.features & RONBUS_F_COALESCE) ||
+	    (cause == RONBUS_WAKE_DATA && !ronbus_backlog_reached(&bus->ring, bus->info.wake_next)))
+		return;
+	for (i = 0; i < RONBUS_SUBSCRIBERS_MAX; i++) {
+		sub = bus->subs[i];
+		if (sub && ronbus_backlog_concerns(&sub->coalesce.backlog, cause) &&
+		    ronbus_backlog_wakes(&sub->coalesce.backlog, false, cause, &looks))
+			wake(sub, cause);
+	}
 }
 
 /*
@@ -1078,26 +888,24 @@ static void embedded_notify(struct ronbus_publisher_handle *base, __u64 set)
 /* Is there enough for a subscriber that coalesces? In its own thread. */
 static bool coalesced(struct embedded_sub *sub)
 {
-	struct coalescing *c = &sub->coalesce;
-	__u64 from = RB_READ(&sub->self.cursor);
-	struct ronbus_ahead ahead = count_from(sub, from, c->backlog.messages);
+	struct ronbus_backlog *backlog = &sub->coalesce.backlog;
+	struct ronbus_backlog_count counted = count_ahead(sub, RB_READ(&backlog->messages));
 	bool is;
 
 	bus_lock(sub->bus);
-	take_count(sub, from, &ahead);
-	is = enough(sub) || ended(sub);
-	/* A subscriber that only looks, now and then, shall see it in time too. */
-	if (!is && c->backlog.ahead.messages)
-		start_timer(sub);
+	is = ronbus_backlog_look_for_many(backlog, &counted);
 	bus_unlock(sub->bus);
 	return is;
 }
 
 static bool something(struct embedded_sub *sub)
 {
-	struct seen seen = nothing_seen(sub);
+	const struct ronbus_backlog *backlog = &sub->coalesce.backlog;
+	struct ronbus_scan scan = ronbus_backlog_scan(backlog);
 
-	return coalesces(sub) ? coalesced(sub) : look(sub, &seen);
+	if (ronbus_backlog_coalesces(backlog))
+		return coalesced(sub);
+	return ronbus_backlog_look(backlog, &scan);
 }
 
 /* Whoever polls an fd for the bit that we have taken must hear of it from us. */
@@ -1112,15 +920,13 @@ static void tell_polled(struct embedded_sub *sub)
 /* Arm or defer, unless there is enough. */
 static bool arm_coalescing(struct embedded_sub *sub)
 {
-	__u32 looks = RONBUS_NOTIFY_LOOKS;
 	bool relied, is;
 
 	if (coalesced(sub))
 		return true;
 	__atomic_fetch_add(&sub->kernel.waits_total, 1, __ATOMIC_RELAXED);
 	bus_lock(sub->bus);
-	relied = take_own(sub) || deferred(sub);
-	is = settle(sub, &looks);
+	is = ronbus_backlog_arm_for_many(&sub->coalesce.backlog, &relied);
 	if (is && relied)
 		tell_polled(sub);
 	bus_unlock(sub->bus);
@@ -1130,18 +936,21 @@ static bool arm_coalescing(struct embedded_sub *sub)
 /* Arm, unless there is something. */
 static bool arm(struct embedded_sub *sub)
 {
-	struct seen seen = nothing_seen(sub);
-	bool relied = false;
+	struct ronbus_backlog *backlog = &sub->coalesce.backlog;
+	struct ronbus_scan scan = ronbus_backlog_scan(backlog);
+	bool is, relied = false;
 
-	if (coalesces(sub))
+	if (ronbus_backlog_coalesces(backlog))
 		return arm_coalescing(sub);
-	if (look(sub, &seen))
+	if (ronbus_backlog_look(backlog, &scan))
 		return true;
-	if (!arm_bit(sub, &seen, &relied))
-		return false;
-	if (relied)
+	__atomic_fetch_add(&sub->kernel.waits_total, 1, __ATOMIC_RELAXED);
+	pthread_mutex_lock(&sub->arming);
+	is = ronbus_backlog_arm(backlog, &scan, &relied);
+	pthread_mutex_unlock(&sub->arming);
+	if (is && relied)
 		tell_polled(sub);
-	return true;
+	return is;
 }
 
 /* There is data, or no more patience. */
@@ -1149,9 +958,9 @@ static void disarm(struct embedded_sub *sub, bool data)
 {
 	if (!data && RB_READ(&sub->polled))
 		return;
-	if (coalesces(sub) && !data) {
+	if (!data && ronbus_backlog_coalesces(&sub->coalesce.backlog)) {
 		bus_lock(sub->bus);
-		set_wake_at(sub, RONBUS_NOT_DEFERRED);
+		ronbus_backlog_undefer(&sub->coalesce.backlog);
 		bus_unlock(sub->bus);
 	}
 	if (take_own(sub))
@@ -1338,7 +1147,7 @@ static void add_sub(struct ronbus_counters *to, const struct embedded_sub *sub)
 	ronbus_counters_add_sub(to, &sub->self);
 	to->notify_sends_total += sub->kernel.wakes_total[RONBUS_WAKE_DATA];
 	to->waits_total += RB_READ(&sub->kernel.waits_total);
-	to->coalesce_deferred_total += sub->kernel.coalesce_deferred_total;
+	to->coalesce_deferred_total += sub->coalesce.backlog.deferrals;
 	for (i = 0; i < RONBUS_WAKE_CAUSES; i++)
 		to->wakes_total[i] += sub->kernel.wakes_total[i];
 }
@@ -1776,7 +1585,13 @@ static int embedded_subscribe(struct ronbus *base, const struct ronbus_subscribe
 	sub->bus = bus;
 	sub->own_fd = -1;
 	sub->user_fd = -1;
-	sub->coalesce.wake_at = RONBUS_NOT_DEFERRED;
+	sub->coalesce.backlog = (struct ronbus_backlog){
+		.ring = &sub->base.sub.ring,
+		.page = &bus->info,
+		.self = &sub->self,
+		.interest = &sub->base.sub.interest,
+		.wake_at = RONBUS_NOT_DEFERRED,
+	};
 	pthread_mutex_init(&sub->arming, NULL);
 	sub->base.sub.ring = bus->ring;
 	sub->base.sub.info = &bus->info;
@@ -1811,7 +1626,7 @@ static void embedded_sub_close(struct ronbus_subscriber_handle *base)
 	/* Whoever finds it has the lock of the bus: now nobody will, and its timer has nothing to do. */
 	bus_lock(bus);
 	stop_timer(sub);
-	set_wake_at(sub, RONBUS_NOT_DEFERRED);
+	ronbus_backlog_undefer(&sub->coalesce.backlog);
 	withdraw(sub);
 	add_sub(&bus->past, sub);
 	bus_unlock(bus);
@@ -1837,11 +1652,14 @@ static void embedded_sub_abandon(struct ronbus_subscriber_handle *base)
  */
 static void look_again(struct embedded_sub *sub, bool added)
 {
-	ronbus_backlog_reset(&sub->coalesce.backlog, RB_READ(&sub->self.cursor));
-	if (!added || !(take_own(sub) || deferred(sub)))
+	bool armed;
+
+	ronbus_backlog_recount(&sub->coalesce.backlog);
+	if (!added)
 		return;
-	set_wake_at(sub, RONBUS_NOT_DEFERRED);
-	wake(sub, RONBUS_WAKE_DATA);
+	armed = take_own(sub);
+	if (ronbus_backlog_undefer(&sub->coalesce.backlog) || armed)
+		wake(sub, RONBUS_WAKE_DATA);
 }
 
 static int embedded_set_topics(struct ronbus_subscriber_handle *base, __u64 topics)
