@@ -34,7 +34,7 @@ static void on_fence(void) __attribute__((unused));
 
 #undef skip /* cmocka.h has one */
 #include "../subscribe.c"
-#include "../embedded.c"
+#include "embedded.h"
 #include "../publish.c"
 
 #define PAYLOAD 24U

@@ -42,7 +42,7 @@ static int played_join(pthread_t thread);
 
 #undef skip /* cmocka.h has one */
 #include "../subscribe.c"
-#include "../embedded.c"
+#include "embedded.h"
 #include "../publish.c"
 
 #define ACCESSES_MOST 2000000
