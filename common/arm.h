@@ -191,8 +191,8 @@ static inline bool ronbus_backlog_settle(struct ronbus_backlog *backlog, __u32 *
 		else
 			ronbus_backlog_set_armed(backlog, busy);
 		/*
-		 * barriers D' and F', with D in ronbus_ring_commit_last() and F in wake_sleeper() of
-		 * the embedded transport: coalesce.pml, cancel.pml
+		 * barriers D' and F', with D in ronbus_ring_commit_last() and F in wake_sleeper(),
+		 * which is the embedded transport's: coalesce.pml, cancel.pml
 		 */
 		RB_MB();
 		ronbus_backlog_count_on(backlog, looks);

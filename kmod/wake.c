@@ -5,10 +5,10 @@
  * A subscriber that is about to sleep sets its bit in the armed word, which only the kernel writes,
  * and then looks at the ring once more. A publisher makes its message visible and then looks at
  * armed. Each side has a full barrier between its two steps (D and D' of ronbus_ring.h), so at
- * least one of them sees the other: no message is published behind a sleeper's back.
+ * least one of them sees the other: no subscriber sleeps on a message.
  *
- * Whoever clears the bit does the waking: a publisher that finds it clear has nothing to do, since
- * somebody else's waking is on its way, or the subscriber is awake and has yet to look.
+ * The context that clears the bit does the waking. A publisher that finds it clear has nothing to
+ * do: another context is about to wake the subscriber, or that is awake and has yet to look.
  */
 #include <linux/eventfd.h>
 #include <linux/file.h>
@@ -114,10 +114,10 @@ bool ronbus_sub_crowded(struct ronbus_sub *sub)
 }
 
 /**
- * ronbus_sub_polled() - somebody who polls has entered the queue
+ * ronbus_sub_polled() - a poller has entered the queue
  * @sub: the subscriber
  *
- * It cannot be refused. If it is one too many, publishers no longer wake the queue themselves.
+ * A poller cannot be refused. If it is one too many, publishers no longer wake the queue.
  */
 void ronbus_sub_polled(struct ronbus_sub *sub)
 {
@@ -135,7 +135,7 @@ static void wake_later(struct ronbus_sub *sub)
 	spin_unlock_irqrestore(&sub->lock, flags);
 }
 
-/* Returns whether it is left to the worker, which does it whoever waits. */
+/* Returns whether it is left to the worker, which signals however many wait. */
 static bool signal_eventfd(struct ronbus_sub *sub, bool worker)
 {
 	unsigned long flags;
@@ -284,7 +284,7 @@ int ronbus_sub_wait(struct ronbus_sub *sub, u64 deadline, int cancels)
 	DEFINE_WAIT(wait);
 	int err = 0;
 
-	/* Only a look: nobody will sleep, so nobody need be woken. */
+	/* Only a look: the caller will not sleep, so it need not be woken. */
 	if (deadline <= ktime_get_ns())
 		return ronbus_sub_ready(sub) ? 0 : -ETIMEDOUT;
 
@@ -326,14 +326,14 @@ void ronbus_sub_cancel(struct ronbus_sub *sub)
 	smp_mb__before_atomic();
 	atomic_inc(&sub->cancels);
 	/*
-	 * Under the lock that sleepers enter the queue under: who enters it later sees the count,
-	 * who is in it is woken. cancel.pml
+	 * Under the lock that sleepers enter the queue under: a sleeper that enters it later sees
+	 * the count, and one that is in it is woken. cancel.pml
 	 */
 	wake_up_all(&sub->queue);
 }
 
 /**
- * ronbus_sub_init() - nobody waits for a new subscriber yet
+ * ronbus_sub_init() - a new subscriber, which nothing waits for yet
  * @sub: the subscriber, zeroed
  */
 void ronbus_sub_init(struct ronbus_sub *sub)
@@ -346,7 +346,7 @@ void ronbus_sub_init(struct ronbus_sub *sub)
 }
 
 /**
- * ronbus_sub_end() - a subscriber leaves: nobody arms, defers or times it any more
+ * ronbus_sub_end() - a subscriber leaves: it is not armed, deferred or timed any more
  * @sub: the subscriber, no longer found in its bus, whose lock is held; publishers that found it
  *	before may still come
  */
@@ -366,18 +366,18 @@ void ronbus_sub_end(struct ronbus_sub *sub)
 
 static u64 armed_for(struct ronbus_sub *sub)
 {
-	/* As a barrier it has no partner: a time that is off by one wake-up harms nobody. */
+	/* As a barrier it has no partner: a time that is off by one wake-up does no harm. */
 	u64 since = atomic64_xchg(&sub->armed_at, 0);
 
 	return since ? ktime_get_ns() - since : 0;
 }
 
 /**
- * ronbus_wake() - wake those who sleep for a subscriber, or poll it, and signal its eventfd
+ * ronbus_wake() - wake the threads that sleep for a subscriber or poll it, and signal its eventfd
  * @sub: the subscriber
  * @cause: why
  *
- * By the one who took its bit, or ended its being deferred. Of the waiters that want to be woken
+ * The caller took its bit, or ended its being deferred. Of the waiters that want to be woken
  * one at a time (EPOLLEXCLUSIVE) one is told of a message; all are told of the end.
  */
 void ronbus_wake(struct ronbus_sub *sub, enum ronbus_wake_cause cause)
@@ -394,12 +394,12 @@ void ronbus_wake(struct ronbus_sub *sub, enum ronbus_wake_cause cause)
 /**
  * ronbus_notify() - wake subscribers
  * @bus: the bus
- * @mask: whom
+ * @mask: the subscribers
  * @cause: why
  *
- * With EDGE_NOTIFY only those that are armed, and each by one caller. Without it everybody in
- * @mask. The end of the bus is told to everybody, for there is no later occasion. At most 64 steps
- * whatever @mask says, and RONBUS_NOTIFY_LOOKS looks at the ring for all of those that coalesce.
+ * With EDGE_NOTIFY only those that are armed, and each by one caller. Without it all of @mask.
+ * The end of the bus is told to all, for there is no later occasion. At most 64 steps whatever
+ * @mask says, and RONBUS_NOTIFY_LOOKS looks at the ring for all of those that coalesce.
  *
  * Return: how many were woken.
  */

@@ -83,9 +83,8 @@ static int block_take(struct embedded_bus *bus)
 }
 
 /*
- * A block that was published is the newest. One that was not is not needed any more, and is the next
- * to be taken. So neither a publish that fails nor one that takes long costs other messages their
- * blocks.
+ * A block that was published is the newest. One that was not is the next to be taken. So neither a
+ * publish that fails nor one that takes long costs other messages their blocks.
  */
 static void block_done(struct embedded_bus *bus, __u32 block, bool published)
 {

@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* In a child of fork() that has inherited the bus, its lock may be held by a thread of the parent. */
+/* In a child that has inherited the bus, its lock may be held by a thread of the parent. */
 void ronbus_embedded_bus_free(struct embedded_bus *bus, bool inherited)
 {
 	if (!inherited)

@@ -50,7 +50,7 @@ static void *run_timer(void *arg)
 	struct embedded_sub *sub = arg;
 	struct embedded_timer *timer = &sub->timer;
 
-	/* By default the kernel takes 50 us more than it is told: half of the least delay there is. */
+	/* By default a sleep takes 50 us longer than it is told: half of the least delay. */
 	prctl(PR_SET_TIMERSLACK, 1UL, 0, 0, 0);
 	ronbus_embedded_lock(sub->bus);
 	while (!timer->closing) {

@@ -65,8 +65,8 @@ int ronbus_embedded_sub_fd(struct ronbus_subscriber_handle *base)
 	sub->own_fd = fd;
 	ronbus_embedded_unlock(sub->bus);
 	/*
-	 * The subscriber may have been armed, and woken, before there was an fd; perhaps by a message
-	 * that is for others.
+	 * The subscriber may have been armed, and woken, before there was an fd; perhaps by a
+	 * message that is for others.
 	 */
 	if ((sub->relies && !RB_READ(&sub->polled)) || ronbus_embedded_ready(sub))
 		eventfd_signal(fd);

@@ -36,8 +36,8 @@ static void wake_set(struct embedded_bus *bus, __u64 set, enum ronbus_wake_cause
 }
 
 /*
- * With the lock of the bus. Without EDGE_NOTIFY all subscribers in @set are woken, asleep or not: that
- * is the baseline. All are told of the end, too.
+ * With the lock of the bus. Without EDGE_NOTIFY all subscribers in @set are woken, asleep or not:
+ * that is the baseline. All are told of the end, too.
  */
 void ronbus_embedded_notify(struct embedded_bus *bus, __u64 set, enum ronbus_wake_cause cause)
 {
@@ -94,7 +94,8 @@ void ronbus_embedded_pub_notify(struct ronbus_publisher_handle *base, __u64 set)
 	 * barrier N, with N' in ronbus_embedded_unlock(): handover.pml
 	 */
 	__atomic_fetch_add(&bus->notify_calls, (__u64) !!base->pub.id << 32 | 1, __ATOMIC_SEQ_CST);
-	RB_MB(); /* and before the lock: barrier N, with N' in ronbus_embedded_unlock(): handover.pml */
+	/* And before the lock: barrier N, with N' in ronbus_embedded_unlock(): handover.pml */
+	RB_MB();
 	if (!pthread_mutex_trylock(&bus->lock))
 		ronbus_embedded_unlock(bus);
 	errno = saved;

@@ -118,7 +118,7 @@ int ronbus_embedded_pub_wait(struct ronbus_publisher_handle *base, __u64 deadlin
 	int err;
 
 	for (;;) {
-		/* It has no partner in a model: futex(2) compares, and what it compares is read first. */
+		/* It has no partner in a model: what futex(2) is to compare is read first. */
 		joins = RB_LOAD_ACQUIRE(&bus->joins);
 		if (RB_READ(&bus->info.members))
 			return 0;

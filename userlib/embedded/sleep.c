@@ -51,8 +51,8 @@ bool ronbus_backlog_set_armed(struct ronbus_backlog *backlog, bool busy)
 	/* After polled: barrier Q', with Q in ronbus_backlog_take_armed(): wake.pml */
 	was = __atomic_fetch_or(&sub->bus->info.armed, mine, __ATOMIC_SEQ_CST) & mine;
 	/*
-	 * barriers D' and F', with D in ronbus_ring_commit_last() or take_armed() and F in wake_sleeper():
-	 * wake.pml, interest.pml, coalesce.pml, cancel.pml
+	 * barriers D' and F', with D in ronbus_ring_commit_last() or take_armed() and F in
+	 * wake_sleeper(): wake.pml, interest.pml, coalesce.pml, cancel.pml
 	 */
 	RB_MB();
 	return was;

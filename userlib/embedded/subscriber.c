@@ -34,8 +34,8 @@ static void withdraw(struct embedded_sub *sub)
 }
 
 /*
- * The newcomer is entered in the audience first. Then where it begins is chosen: a message published
- * from then on is either for the newcomer or was on its way before.
+ * The newcomer is entered in the audience first. Then where it begins is chosen: a message that is
+ * published from then on is either for the newcomer or was on its way before.
  */
 static int sub_join(struct embedded_sub *sub, const struct ronbus_subscribe *req)
 {
@@ -121,7 +121,7 @@ void ronbus_embedded_sub_close(struct ronbus_subscriber_handle *base)
 	struct embedded_sub *sub = (struct embedded_sub *)base;
 	struct embedded_bus *bus = sub->bus;
 
-	/* It is found under the lock of the bus: from now on it is not, and its timer has nothing to do. */
+	/* Subscribers are found under the lock of the bus: this one no longer is, or timed. */
 	ronbus_embedded_lock(bus);
 	ronbus_embedded_stop_timer(sub);
 	ronbus_backlog_undefer(&sub->backlog);
@@ -145,8 +145,8 @@ void ronbus_embedded_sub_abandon(struct ronbus_subscriber_handle *base)
 }
 
 /*
- * With the lock of the bus. Of a topic that was @added there may be a message already: a thread that
- * polls for the subscriber is to look again.
+ * With the lock of the bus. Of a topic that was @added there may be a message already: a thread
+ * that polls for the subscriber is to look again.
  */
 static void look_again(struct embedded_sub *sub, bool added)
 {
