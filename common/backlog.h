@@ -197,21 +197,15 @@ static inline void ronbus_backlog_recount(struct ronbus_backlog *backlog)
 	ronbus_backlog_reset(backlog, RB_READ(&backlog->self->cursor));
 }
 
-static inline bool ronbus_backlog_enough(struct ronbus_backlog *backlog)
-{
-	if (backlog->ahead.more)
-		return true;
-	if (!backlog->ahead.messages)
-		return false;
-	if (backlog->ahead.messages >= backlog->messages)
-		backlog->due = backlog->ahead.end;
-	return backlog->from < backlog->due;
-}
-
 /* Is there a reason to wake a subscriber that coalesces? */
 static inline bool ronbus_backlog_ready(struct ronbus_backlog *backlog)
 {
-	return ronbus_backlog_enough(backlog) || ronbus_backlog_ended(backlog);
+	const struct ronbus_ahead *ahead = &backlog->ahead;
+
+	if (!ahead->more && ahead->messages >= ronbus_backlog_wanted(backlog->messages))
+		backlog->due = ahead->end;
+	return ahead->more || (ahead->messages && backlog->from < backlog->due) ||
+	       ronbus_backlog_ended(backlog);
 }
 
 /**

@@ -6,16 +6,10 @@
  * ioctl.
  */
 #include <linux/hrtimer.h>
-#include <linux/poll.h>
 #include <linux/rcupdate.h>
 #include <linux/uaccess.h>
 
 #include "internal.h"
-
-static struct ronbus_sub *sub_of(struct ronbus_backlog *backlog)
-{
-	return container_of(backlog, struct ronbus_sub, coalesce.backlog);
-}
 
 static u64 least_wake_at(struct ronbus_bus *bus)
 {
@@ -37,7 +31,7 @@ static u64 least_wake_at(struct ronbus_bus *bus)
 
 void ronbus_backlog_move_wake_at(struct ronbus_backlog *backlog, u64 wake_at)
 {
-	struct ronbus_sub *sub = sub_of(backlog);
+	struct ronbus_sub *sub = ronbus_sub_of(backlog);
 	struct ronbus_bus *bus = sub->bus;
 
 	lockdep_assert_held(&sub->lock);
@@ -50,18 +44,18 @@ void ronbus_backlog_move_wake_at(struct ronbus_backlog *backlog, u64 wake_at)
 
 bool ronbus_backlog_timer_runs(struct ronbus_backlog *backlog)
 {
-	return hrtimer_is_queued(&sub_of(backlog)->coalesce.timer);
+	return hrtimer_is_queued(&ronbus_sub_of(backlog)->coalesce.timer);
 }
 
 void ronbus_backlog_start_timer(struct ronbus_backlog *backlog)
 {
-	hrtimer_start(&sub_of(backlog)->coalesce.timer, ns_to_ktime(backlog->delay),
+	hrtimer_start(&ronbus_sub_of(backlog)->coalesce.timer, ns_to_ktime(backlog->delay),
 		      HRTIMER_MODE_REL_SOFT);
 }
 
 void ronbus_backlog_cancel_timer(struct ronbus_backlog *backlog)
 {
-	hrtimer_try_to_cancel(&sub_of(backlog)->coalesce.timer);
+	hrtimer_try_to_cancel(&ronbus_sub_of(backlog)->coalesce.timer);
 }
 
 /*
@@ -128,24 +122,6 @@ bool ronbus_coalesce_ready(struct ronbus_sub *sub)
 }
 
 /**
- * ronbus_coalesce_arm() - arm or defer a subscriber, unless there is enough
- * @sub: a subscriber that coalesces, just counted by ronbus_coalesce_ready()
- * @relied: returned: another context relied on being woken
- *
- * Return: whether there is enough.
- */
-bool ronbus_coalesce_arm(struct ronbus_sub *sub, bool *relied)
-{
-	unsigned long flags;
-	bool ready;
-
-	spin_lock_irqsave(&sub->lock, flags);
-	ready = ronbus_backlog_arm_for_many(&sub->coalesce.backlog, relied);
-	spin_unlock_irqrestore(&sub->lock, flags);
-	return ready;
-}
-
-/**
  * ronbus_coalesce_wakes() - does a notification wake a subscriber
  * @sub: the subscriber, found under RCU
  * @armed: the caller took its armed bit; if false, it was found deferred
@@ -166,23 +142,6 @@ bool ronbus_coalesce_wakes(struct ronbus_sub *sub, bool armed, enum ronbus_wake_
 	wakes = !sub->dead && ronbus_backlog_wakes(&sub->coalesce.backlog, armed, cause, looks);
 	spin_unlock_irqrestore(&sub->lock, flags);
 	return wakes;
-}
-
-/**
- * ronbus_coalesce_undefer() - end the deferring of a subscriber
- * @sub: the subscriber
- *
- * Return: whether it was deferred: it is to be woken then.
- */
-bool ronbus_coalesce_undefer(struct ronbus_sub *sub)
-{
-	unsigned long flags;
-	bool was;
-
-	spin_lock_irqsave(&sub->lock, flags);
-	was = ronbus_backlog_undefer(&sub->coalesce.backlog);
-	spin_unlock_irqrestore(&sub->lock, flags);
-	return was;
 }
 
 /**
@@ -223,18 +182,6 @@ unsigned int ronbus_coalesce_notify(struct ronbus_bus *bus, enum ronbus_wake_cau
 	return woken;
 }
 
-static void set(struct ronbus_sub *sub, const struct ronbus_coalesce *args)
-{
-	struct ronbus_backlog_count counted = count(sub, args->messages);
-	bool wakes;
-
-	spin_lock_irq(&sub->lock);
-	wakes = ronbus_backlog_set(&sub->coalesce.backlog, args, &counted);
-	spin_unlock_irq(&sub->lock);
-	if (wakes)
-		ronbus_wake(sub, RONBUS_WAKE_DATA);
-}
-
 /**
  * ronbus_coalesce_ioctl() - RONBUS_IOC_COALESCE
  * @sub: the subscriber
@@ -245,14 +192,22 @@ static void set(struct ronbus_sub *sub, const struct ronbus_coalesce *args)
  */
 long ronbus_coalesce_ioctl(struct ronbus_sub *sub, unsigned int cmd, void __user *arg)
 {
+	struct ronbus_backlog_count counted;
 	struct ronbus_coalesce args;
+	bool wakes;
 	int err;
 
 	err = ronbus_get_args(&args, sizeof(args), cmd, arg);
 	if (err)
 		return err;
 	err = ronbus_coalesce_check(sub->bus->page, &args);
-	if (!err)
-		set(sub, &args);
-	return err;
+	if (err)
+		return err;
+	counted = count(sub, args.messages);
+	spin_lock_irq(&sub->lock);
+	wakes = ronbus_backlog_set(&sub->coalesce.backlog, &args, &counted);
+	spin_unlock_irq(&sub->lock);
+	if (wakes)
+		ronbus_wake(sub, RONBUS_WAKE_DATA);
+	return 0;
 }

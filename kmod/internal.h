@@ -281,6 +281,11 @@ struct ronbus_sub {
 	struct rcu_work free_work;
 };
 
+static inline struct ronbus_sub *ronbus_sub_of(struct ronbus_backlog *backlog)
+{
+	return container_of(backlog, struct ronbus_sub, coalesce.backlog);
+}
+
 /* bus.c */
 void ronbus_names_init(void);
 int ronbus_bus_make(struct ronbus_create *args, struct ronbus_bus **busp);
@@ -387,8 +392,6 @@ unsigned int ronbus_notify(struct ronbus_bus *bus, u64 mask, enum ronbus_wake_ca
 /* coalesce.c */
 void ronbus_coalesce_init(struct ronbus_sub *sub);
 bool ronbus_coalesce_ready(struct ronbus_sub *sub);
-bool ronbus_coalesce_arm(struct ronbus_sub *sub, bool *relied);
-bool ronbus_coalesce_undefer(struct ronbus_sub *sub);
 void ronbus_coalesce_recount(struct ronbus_sub *sub);
 bool ronbus_coalesce_wakes(struct ronbus_sub *sub, bool armed, enum ronbus_wake_cause cause,
 			   u32 *looks);

@@ -51,14 +51,9 @@ unsigned int ronbus_sub_ready(struct ronbus_sub *sub)
 	return ronbus_backlog_look(backlog, &scan);
 }
 
-static struct ronbus_sub *sub_of(struct ronbus_backlog *backlog)
-{
-	return container_of(backlog, struct ronbus_sub, coalesce.backlog);
-}
-
 bool ronbus_backlog_set_armed(struct ronbus_backlog *backlog, bool busy)
 {
-	struct ronbus_sub *sub = sub_of(backlog);
+	struct ronbus_sub *sub = ronbus_sub_of(backlog);
 	unsigned long *blocked = blocked_word(sub->bus);
 
 	lockdep_assert_held(&sub->lock);
@@ -77,7 +72,7 @@ static bool take_armed(struct ronbus_sub *sub)
 
 bool ronbus_backlog_take_armed(struct ronbus_backlog *backlog)
 {
-	return take_armed(sub_of(backlog));
+	return take_armed(ronbus_sub_of(backlog));
 }
 
 static noinline bool count_crowd(wait_queue_head_t *queue)
@@ -205,12 +200,15 @@ static unsigned int arm_for_topics(struct ronbus_sub *sub, struct ronbus_scan *s
 
 static unsigned int arm_coalescing(struct ronbus_sub *sub, struct ronbus_scan *scan, bool *relied)
 {
-	unsigned int ready;
+	struct ronbus_backlog *backlog = &sub->coalesce.backlog;
+	unsigned long flags;
+	bool ready;
 
-	if (!ronbus_coalesce_arm(sub, relied))
-		return 0;
-	ready = ronbus_backlog_look(&sub->coalesce.backlog, scan);
-	return ready ?: RONBUS_READY_DATA; /* another thread may have read it by now */
+	spin_lock_irqsave(&sub->lock, flags);
+	ready = ronbus_backlog_arm_for_many(backlog, relied);
+	spin_unlock_irqrestore(&sub->lock, flags);
+	/* Another thread may have read it by now. */
+	return ready ? ronbus_backlog_look(backlog, scan) ?: RONBUS_READY_DATA : 0;
 }
 
 /**
@@ -445,9 +443,14 @@ unsigned int ronbus_notify(struct ronbus_bus *bus, u64 mask, enum ronbus_wake_ca
  */
 void ronbus_sub_look_again(struct ronbus_sub *sub)
 {
-	bool armed = take_armed(sub);
+	unsigned long flags;
+	bool relied;
 
-	if (ronbus_coalesce_undefer(sub) || armed)
+	spin_lock_irqsave(&sub->lock, flags);
+	relied = take_armed(sub);
+	relied |= ronbus_backlog_undefer(&sub->coalesce.backlog);
+	spin_unlock_irqrestore(&sub->lock, flags);
+	if (relied)
 		ronbus_wake(sub, RONBUS_WAKE_DATA);
 }
 

@@ -68,7 +68,7 @@ __u64 ronbus_embedded_members(const struct embedded_bus *bus)
 
 	for (i = 0; i < RONBUS_SUBSCRIBERS_MAX; i++)
 		if (bus->subs[i])
-			set |= embedded_bit(i);
+			set |= 1ULL << i;
 	return set;
 }
 

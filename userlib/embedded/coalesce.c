@@ -89,10 +89,8 @@ static int have_timer(struct embedded_sub *sub)
 /* With the lock of the bus. Its thread is to end, and nothing is timed any more. */
 void ronbus_embedded_stop_timer(struct embedded_sub *sub)
 {
-	struct embedded_timer *timer = &sub->timer;
-
-	timer->closing = true;
-	wake_timer(timer);
+	sub->timer.closing = true;
+	wake_timer(&sub->timer);
 }
 
 /* Without the lock, which the thread needs to end. */

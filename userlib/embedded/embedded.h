@@ -25,9 +25,6 @@
 
 #define EMBEDDED_ALIGN 128UL /* two lines, as the mappings of the device have it */
 
-struct embedded_pub;
-struct embedded_sub;
-
 /**
  * struct embedded_bus - what the kernel has of a bus
  * @info: the info page
@@ -161,11 +158,6 @@ static inline struct embedded_sub *embedded_sub_of(struct ronbus_backlog *backlo
 {
 	return (struct embedded_sub *)(void *)((char *)backlog -
 					       offsetof(struct embedded_sub, backlog));
-}
-
-static inline __u64 embedded_bit(__u32 index)
-{
-	return 1ULL << index;
 }
 
 static inline void *embedded_align(void *memory)

@@ -4,21 +4,22 @@
  */
 #include "embedded.h"
 
-/* With the lock of the bus. Returns the subscribers that were armed, and no longer are. */
-static __u64 take_armed(struct embedded_bus *bus, __u64 set)
+/*
+ * With the lock of the bus. Without EDGE_NOTIFY all subscribers in @set are woken, asleep or not:
+ * that is the baseline. All are told of the end, too.
+ */
+void ronbus_embedded_notify(struct embedded_bus *bus, __u64 set, enum ronbus_wake_cause cause)
 {
+	bool edge = bus->info.features & RONBUS_F_EDGE_NOTIFY && cause != RONBUS_WAKE_CLOSE;
+	__u32 i, looks = RONBUS_NOTIFY_LOOKS;
+	struct embedded_sub *sub;
+	__u64 armed;
+
 	/* For callers that had none: barrier D, with D' in ronbus_backlog_set_armed(): wake.pml */
 	RB_MB();
 	/* For those that had one: barrier D, with D' in ronbus_backlog_set_armed(): wake.pml */
-	return __atomic_fetch_and(&bus->info.armed, ~set, __ATOMIC_SEQ_CST) & set;
-}
-
-static void wake_set(struct embedded_bus *bus, __u64 set, enum ronbus_wake_cause cause)
-{
-	__u32 i, looks = RONBUS_NOTIFY_LOOKS;
-	struct embedded_sub *sub;
-
-	for (; set; set &= set - 1) {
+	armed = __atomic_fetch_and(&bus->info.armed, ~set, __ATOMIC_SEQ_CST);
+	for (set &= edge ? armed : ~0ULL; set; set &= set - 1) {
 		sub = bus->subs[__builtin_ctzll(set)];
 		if (sub && (cause != RONBUS_WAKE_DATA ||
 			    ronbus_backlog_wakes(&sub->backlog, true, cause, &looks)))
@@ -33,18 +34,6 @@ static void wake_set(struct embedded_bus *bus, __u64 set, enum ronbus_wake_cause
 		    ronbus_backlog_wakes(&sub->backlog, false, cause, &looks))
 			ronbus_embedded_wake(sub, cause);
 	}
-}
-
-/*
- * With the lock of the bus. Without EDGE_NOTIFY all subscribers in @set are woken, asleep or not:
- * that is the baseline. All are told of the end, too.
- */
-void ronbus_embedded_notify(struct embedded_bus *bus, __u64 set, enum ronbus_wake_cause cause)
-{
-	__u64 armed = take_armed(bus, set);
-	bool edge = bus->info.features & RONBUS_F_EDGE_NOTIFY && cause != RONBUS_WAKE_CLOSE;
-
-	wake_set(bus, edge ? armed : set, cause);
 }
 
 /* With the lock of the bus, to whose holder publishers have left this. */

@@ -26,8 +26,7 @@ static struct embedded_pub *pub_alloc(struct embedded_bus *bus)
 
 static void pub_free(struct embedded_pub *pub)
 {
-	if (pub)
-		free(pub->inner);
+	free(pub->inner);
 	free(pub);
 }
 
@@ -55,7 +54,7 @@ static int take_id(struct embedded_bus *bus, __u32 *id)
 	*id = ronbus_publisher_id(bus->ids, bus->info.capacity);
 	if (!*id)
 		return -ENOSPC;
-	bus->ids |= embedded_bit(*id);
+	bus->ids |= 1ULL << *id;
 	return 0;
 }
 
@@ -157,7 +156,7 @@ void ronbus_embedded_pub_close(struct ronbus_publisher_handle *base)
 	*link = pub->next;
 	if (id) {
 		repaired = ronbus_ring_repair(&bus->ring, id, 0, bus->info.capacity);
-		bus->ids &= ~embedded_bit(id);
+		bus->ids &= ~(1ULL << id);
 		ronbus_embedded_notify(bus, ~0ULL, RONBUS_WAKE_REPAIR);
 	}
 	bus->past.repairs_total += repaired;

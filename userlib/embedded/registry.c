@@ -82,12 +82,6 @@ static struct embedded_handle *handle_alloc(__u32 access)
 	return handle;
 }
 
-static void handle_bind(struct embedded_handle *handle, struct embedded_bus *bus)
-{
-	handle->bus = bus;
-	handle->base.features = bus->info.features;
-}
-
 int ronbus_embedded_create(const char *where, struct ronbus_create *req, struct ronbus **bus)
 {
 	__u32 tuned_for = ronbus_create_complete(req);
@@ -126,7 +120,8 @@ int ronbus_embedded_create(const char *where, struct ronbus_create *req, struct 
 	pthread_mutex_unlock(&registry.lock);
 	embedded_futex_wake(&registry.buses);
 
-	handle_bind(handle, new);
+	handle->bus = new;
+	handle->base.features = new->info.features;
 	*bus = &handle->base;
 	return 0;
 
@@ -193,7 +188,8 @@ int ronbus_embedded_attach(const char *where, const struct ronbus_attach *req, s
 		free(handle);
 		return err;
 	}
-	handle_bind(handle, found);
+	handle->bus = found;
+	handle->base.features = found->info.features;
 	*bus = &handle->base;
 	return 0;
 }

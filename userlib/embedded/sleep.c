@@ -29,7 +29,7 @@ void ronbus_embedded_wake(struct embedded_sub *sub, enum ronbus_wake_cause cause
 bool ronbus_backlog_take_armed(struct ronbus_backlog *backlog)
 {
 	struct embedded_sub *sub = embedded_sub_of(backlog);
-	__u64 mine = embedded_bit(sub->base.index);
+	__u64 mine = 1ULL << sub->base.index;
 
 	/*
 	 * Then a sleeper is woken, or the caller looks again: barrier Q, with Q' in
@@ -41,7 +41,7 @@ bool ronbus_backlog_take_armed(struct ronbus_backlog *backlog)
 bool ronbus_backlog_set_armed(struct ronbus_backlog *backlog, bool busy)
 {
 	struct embedded_sub *sub = embedded_sub_of(backlog);
-	__u64 mine = embedded_bit(sub->base.index), *blocked = &sub->bus->info.blocked;
+	__u64 mine = 1ULL << sub->base.index, *blocked = &sub->bus->info.blocked;
 	bool was;
 
 	if (busy && !(RB_READ(blocked) & mine))
@@ -51,8 +51,8 @@ bool ronbus_backlog_set_armed(struct ronbus_backlog *backlog, bool busy)
 	/* After polled: barrier Q', with Q in ronbus_backlog_take_armed(): wake.pml */
 	was = __atomic_fetch_or(&sub->bus->info.armed, mine, __ATOMIC_SEQ_CST) & mine;
 	/*
-	 * barriers D' and F', with D in ronbus_ring_commit_last() or take_armed() and F in
-	 * wake_sleeper(): wake.pml, interest.pml, coalesce.pml, cancel.pml
+	 * barriers D' and F', with D in ronbus_ring_commit_last() or ronbus_embedded_notify()
+	 * and F in wake_sleeper(): wake.pml, interest.pml, coalesce.pml, cancel.pml
 	 */
 	RB_MB();
 	return was;

@@ -16,8 +16,8 @@ static void set_audience(struct embedded_bus *bus, __u32 index, __u64 topics)
 	/* After what was asked for: barrier I, with I' in ronbus_publish(): interest.pml */
 	for (i = 0; i < RONBUS_TOPICS_MAX; i++)
 		RB_STORE_RELEASE(&info->audience[i],
-				 topics >> i & 1 ? info->audience[i] | embedded_bit(index)
-						 : info->audience[i] & ~embedded_bit(index));
+				 topics >> i & 1 ? info->audience[i] | 1ULL << index
+						 : info->audience[i] & ~(1ULL << index));
 	/* It has no partner here either. */
 	RB_STORE_RELEASE(&info->generation, info->generation + 1);
 }
@@ -30,7 +30,7 @@ static void withdraw(struct embedded_sub *sub)
 	bus->subs[sub->base.index] = NULL;
 	set_audience(bus, sub->base.index, 0);
 	ronbus_backlog_take_armed(&sub->backlog);
-	__atomic_fetch_and(&bus->info.blocked, ~embedded_bit(sub->base.index), __ATOMIC_RELAXED);
+	__atomic_fetch_and(&bus->info.blocked, ~(1ULL << sub->base.index), __ATOMIC_RELAXED);
 }
 
 /*
