@@ -1,138 +1,215 @@
 /* SPDX-License-Identifier: GPL-2.0 OR MIT */
 /*
- * backlog.h - what waits for a subscriber that coalesces, and whether that is enough to wake it
+ * backlog.h - what waits for a subscriber, and whether that is enough to wake it
  *
- * Counting goes on where it ended, so that each position is looked at once. Where there is not
- * enough a position is chosen: publishers that reach it look again.
+ * To count messages is the work of the subscriber: before it sleeps it counts what is there, for
+ * as long as that takes, without a lock. A publisher goes on from there, and looks at few
+ * positions; where these do not tell whether there is enough, it wakes the subscriber, which
+ * counts again. So a subscriber cannot make a publisher pay more than a wake-up.
+ *
+ * Once there has been enough, or the timer has expired, what was there at that time is due: it is a
+ * reason to wake the subscriber until it has been read.
  */
 #ifndef _RONBUS_BACKLOG_H
 #define _RONBUS_BACKLOG_H
 
 #include "limits.h"
 
-/* The position at which nobody is woken. */
+/* The wake_at of a subscriber that is not deferred. */
 #define RONBUS_NOT_DEFERRED (~0ULL)
 
+enum ronbus_ready {
+	RONBUS_READY_DATA = 1 << 0,
+	RONBUS_READY_ENDED = 1 << 1,
+};
+
 /**
- * struct ronbus_backlog - what has been counted
- * @messages: how many are enough, 0 and 1 being the same
- * @due: what is before this position need not be more
+ * struct ronbus_backlog - what waits for a subscriber; under its lock, but for what is constant
+ * @ring: the ring of the bus
+ * @page: the info page of the bus
+ * @self: the subscriber's own page, which the module does not trust
+ * @interest: which messages the subscriber reads
+ * @messages: how many are enough, 0 and 1 being the same; also read without the lock
+ * @changes: how often the topics have changed that messages are counted for
+ * @delay: how long the subscriber waits for more after the first message, in nanoseconds
+ * @due: messages before this position are a reason to wake the subscriber, however few
  * @from: the cursor that @ahead was counted from
  * @ahead: what was counted
+ * @wake_at: once the position before this one is reached there may be enough; changes under the
+ *	lock of wake_next as well, and is also read without either
+ * @timed: the first message when the timer was started
+ * @deferrals: notifications that did not wake the subscriber; also read without the lock
  */
 struct ronbus_backlog {
+	const struct ronbus_ring *ring;
+	struct ronbus_info_page *page;
+	const struct ronbus_self *self;
+	const struct ronbus_interest *interest;
 	__u32 messages;
+	__u32 changes;
+	__u64 delay;
 	__u64 due;
 	__u64 from;
 	struct ronbus_ahead ahead;
+	__u64 wake_at;
+	__u64 timed;
+	__u64 deferrals;
 };
+
+/**
+ * struct ronbus_scan - a look at the ring that can be continued
+ * @end: nothing is to be read before this position, and nothing was at it
+ * @looks: positions that may still be looked at
+ */
+struct ronbus_scan {
+	__u64 end;
+	__u32 looks;
+};
+
+/**
+ * struct ronbus_backlog_count - a count that was made without the lock
+ * @changes: of the backlog when it began
+ * @from: the cursor that it began at
+ * @ahead: what was counted
+ */
+struct ronbus_backlog_count {
+	__u32 changes;
+	__u64 from;
+	struct ronbus_ahead ahead;
+};
+
+/* A look that begins at the cursor, whatever that is. */
+static inline struct ronbus_scan ronbus_backlog_scan(const struct ronbus_backlog *backlog)
+{
+	return (struct ronbus_scan){ RB_READ(&backlog->self->cursor), RONBUS_READY_LOOKS - 1 };
+}
+
+static inline bool ronbus_backlog_ended(const struct ronbus_backlog *backlog)
+{
+	/*
+	 * Before the ring: barrier E', with E in ronbus_bus_end_if_due() or set_status():
+	 * end.pml
+	 */
+	return RB_LOAD_ACQUIRE(&backlog->page->status) & RONBUS_STATUS_ENDED;
+}
+
+/*
+ * A subscriber that chooses topics is not to be woken for every few messages of other topics, so
+ * many are stepped over. To say that there is something is never wrong.
+ */
+RB_PART bool ronbus_backlog_has_data(const struct ronbus_backlog *backlog, struct ronbus_scan *scan)
+{
+	struct ronbus_ahead ahead = { .end = scan->end };
+	union ronbus_found found;
+
+	if (!backlog->interest->bit)
+		return ronbus_ring_look(backlog->ring, scan->end, &found) != RONBUS_LOOK_EMPTY;
+	scan->looks =
+		ronbus_ring_ahead_more(backlog->ring, &ahead, backlog->interest, 1, scan->looks);
+	scan->end = ahead.end;
+	return ahead.messages || ahead.more;
+}
+
+/* What there is to see for a subscriber, as a set of &enum ronbus_ready. */
+RB_PART unsigned int ronbus_backlog_look(const struct ronbus_backlog *backlog,
+					 struct ronbus_scan *scan)
+{
+	unsigned int ended = ronbus_backlog_ended(backlog) ? RONBUS_READY_ENDED : 0;
+
+	return ended | (ronbus_backlog_has_data(backlog, scan) ? RONBUS_READY_DATA : 0);
+}
+
+/* Is the subscriber woken for more than one message at a time? */
+static inline bool ronbus_backlog_coalesces(const struct ronbus_backlog *backlog)
+{
+	return RB_READ(&backlog->messages) > 1;
+}
 
 static inline __u32 ronbus_backlog_wanted(__u32 messages)
 {
 	return messages ? messages : 1;
 }
 
-/* Forget what was counted. */
+/**
+ * ronbus_backlog_count() - count without the lock, for as long as it takes
+ * @backlog: what waits for the subscriber that calls
+ * @changes: of @backlog, read under the lock, so that the topics are as new
+ * @messages: how many are enough
+ */
+static inline struct ronbus_backlog_count ronbus_backlog_count(const struct ronbus_backlog *backlog,
+							       __u32 changes, __u32 messages)
+{
+	struct ronbus_backlog_count count = {
+		.changes = changes,
+		.from = RB_READ(&backlog->self->cursor),
+	};
+
+	count.ahead = ronbus_ring_ahead(backlog->ring, count.from, backlog->interest,
+					ronbus_backlog_wanted(messages), RONBUS_COALESCE_LOOKS);
+	return count;
+}
+
 static inline void ronbus_backlog_reset(struct ronbus_backlog *backlog, __u64 cursor)
 {
 	backlog->from = cursor;
 	backlog->ahead = (struct ronbus_ahead){ .end = cursor };
 }
 
-/**
- * ronbus_backlog_count() - go on counting
- * @backlog: what has been counted
- * @ring: the ring
- * @interest: what the subscriber reads
- * @cursor: where it reads; if that is another position than before, or nothing is there any more,
- *	counting begins there: what a publisher that lies has taken back does not count
- * @looks: positions that may be looked at
- *
- * Return: what is left of @looks.
+/*
+ * Go on counting where it ended, so that each position is looked at once, with what is left of
+ * @looks. Counting begins again at the cursor if the subscriber has read since, or if nothing is at
+ * its cursor any more: messages that a lying publisher has taken back do not count.
  */
-static inline __u32 ronbus_backlog_count(struct ronbus_backlog *backlog,
-					 const struct ronbus_ring *ring,
-					 const struct ronbus_interest *interest, __u64 cursor,
-					 __u32 looks)
+static inline void ronbus_backlog_count_on(struct ronbus_backlog *backlog, __u32 *looks)
 {
+	const __u64 cursor = RB_READ(&backlog->self->cursor);
+	const bool counted = backlog->ahead.end != cursor || backlog->ahead.more;
 	union ronbus_found found;
 
 	if (cursor != backlog->from ||
-	    ((backlog->ahead.end != cursor || backlog->ahead.more) &&
-	     ronbus_ring_look(ring, cursor, &found) == RONBUS_LOOK_EMPTY))
+	    (counted && ronbus_ring_look(backlog->ring, cursor, &found) == RONBUS_LOOK_EMPTY))
 		ronbus_backlog_reset(backlog, cursor);
-	return ronbus_ring_ahead_more(ring, &backlog->ahead, interest,
-				      ronbus_backlog_wanted(backlog->messages), looks);
-}
-
-/**
- * ronbus_backlog_take() - take over what was counted without the lock
- * @backlog: what has been counted under the lock
- * @from: the cursor it was counted from
- * @ahead: what was counted
- * @cursor: where the subscriber reads now
- *
- * Return: whether it was taken: not if the subscriber has read since, or another context has
- * counted further.
- */
-static inline bool ronbus_backlog_take(struct ronbus_backlog *backlog, __u64 from,
-				       const struct ronbus_ahead *ahead, __u64 cursor)
-{
-	if (from != cursor || (from == backlog->from && ahead->end < backlog->ahead.end))
-		return false;
-	backlog->from = from;
-	backlog->ahead = *ahead;
-	return true;
-}
-
-/* Is the subscriber to be woken for what has been counted? */
-static inline bool ronbus_backlog_enough(struct ronbus_backlog *backlog)
-{
-	if (backlog->ahead.more)
-		return true;
-	if (!backlog->ahead.messages)
-		return false;
-	if (backlog->ahead.messages >= backlog->messages)
-		backlog->due = backlog->ahead.end;
-	return backlog->from < backlog->due;
-}
-
-/**
- * ronbus_backlog_wake_at() - where there may be enough
- * @backlog: what has been counted, which is not enough
- * @busy: the next message is being written: there may be more after it, so whoever writes it is to
- *	look again
- *
- * Return: a position, to be looked at once the one before it is reached; RONBUS_NOT_DEFERRED: there
- * is nothing yet, and the first message will do.
- */
-static inline __u64 ronbus_backlog_wake_at(const struct ronbus_backlog *backlog, bool busy)
-{
-	if (!backlog->ahead.messages)
-		return RONBUS_NOT_DEFERRED;
-	if (busy)
-		return backlog->ahead.end + 1;
-	return backlog->ahead.end + backlog->messages - backlog->ahead.messages;
-}
-
-/* Is it time to look at those that are deferred until @wake_at? */
-static inline bool ronbus_backlog_reached(const struct ronbus_ring *ring, __u64 wake_at)
-{
-	return wake_at != RONBUS_NOT_DEFERRED && ronbus_ring_reached(ring, wake_at - 1);
+	*looks = ronbus_ring_ahead_more(backlog->ring, &backlog->ahead, backlog->interest,
+					ronbus_backlog_wanted(backlog->messages), *looks);
 }
 
 /*
- * Time is up: what is there by now is due; to count it is left to the subscriber. Not later than a
- * lap, whatever the ring says: a publisher's lie is not to last.
+ * Use a count that was made without the lock, unless the topics have changed since, the subscriber
+ * has read since, or another context has counted further.
  */
-static inline void ronbus_backlog_expire(struct ronbus_backlog *backlog,
-					 const struct ronbus_ring *ring)
+static inline void ronbus_backlog_take_count(struct ronbus_backlog *backlog,
+					     const struct ronbus_backlog_count *count)
 {
-	const __u64 tail = ronbus_ring_tail(ring), lap = backlog->from + ring->mask + 1;
+	__u32 looks = RONBUS_NOTIFY_LOOKS;
 
-	backlog->due = tail < lap ? tail : lap;
-	if (backlog->due < backlog->ahead.end)
-		backlog->due = backlog->ahead.end;
+	if (count->changes != backlog->changes || count->from != RB_READ(&backlog->self->cursor) ||
+	    (count->from == backlog->from && count->ahead.end < backlog->ahead.end)) {
+		ronbus_backlog_count_on(backlog, &looks);
+		return;
+	}
+	backlog->from = count->from;
+	backlog->ahead = count->ahead;
+}
+
+/*
+ * Forget what was counted, because the topics have changed: some messages before the cursor were
+ * not for the subscriber and now are, or the other way round.
+ */
+static inline void ronbus_backlog_recount(struct ronbus_backlog *backlog)
+{
+	RB_WRITE(&backlog->changes, backlog->changes + 1);
+	ronbus_backlog_reset(backlog, RB_READ(&backlog->self->cursor));
+}
+
+/* Is there a reason to wake a subscriber that coalesces? */
+static inline bool ronbus_backlog_ready(struct ronbus_backlog *backlog)
+{
+	const struct ronbus_ahead *ahead = &backlog->ahead;
+
+	if (!ahead->more && ahead->messages >= ronbus_backlog_wanted(backlog->messages))
+		backlog->due = ahead->end;
+	return ahead->more || (ahead->messages && backlog->from < backlog->due) ||
+	       ronbus_backlog_ended(backlog);
 }
 
 /**

@@ -3,7 +3,7 @@
  * blocks_queue.h - which block is next
  *
  * Blocks are queued in the order in which they were published: the first is taken, and comes back
- * last. One that was taken is in nobody else's hands.
+ * last. One that was taken belongs to its taker alone.
  */
 #ifndef _RONBUS_BLOCKS_QUEUE_H
 #define _RONBUS_BLOCKS_QUEUE_H
@@ -11,7 +11,7 @@
 #include "limits.h"
 
 /**
- * struct ronbus_blocks_queue - blocks that nobody writes, under the lock of the bus
+ * struct ronbus_blocks_queue - blocks that are not being written, under the lock of the bus
  * @order: their numbers, the longest published first, as a ring of @count places
  * @count: blocks that the bus has
  * @first: where it begins
@@ -41,7 +41,7 @@ static inline __u32 ronbus_blocks_queue_place(const struct ronbus_blocks_queue *
 }
 
 /**
- * ronbus_blocks_queue_take() - the block that has been in nobody's hands for longest
+ * ronbus_blocks_queue_take() - take the block that has been in the queue for longest
  * @queue: the queue
  *
  * Return: its number; -ENOBUFS: there is none.
@@ -59,7 +59,7 @@ static inline int ronbus_blocks_queue_take(struct ronbus_blocks_queue *queue)
 }
 
 /**
- * ronbus_blocks_queue_give_back() - a block that was taken is nobody's again
+ * ronbus_blocks_queue_give_back() - put a block that was taken back
  * @queue: the queue
  * @block: its number
  * @last: it is to be taken after all others, and not before them

@@ -65,7 +65,7 @@
 /* And of one user, unless the administrator sets user_buses. */
 #define RONBUS_USER_BUSES 128
 
-/* Places that names fall in: whoever makes a bus wakes those that wait for a name of its place. */
+/* Places that names fall in: a new bus wakes all that wait for a name of its place. */
 #define RONBUS_NAME_PLACES 256
 
 /* Lines in the kernel's log that users can cause, from the time on that the module was loaded. */

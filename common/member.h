@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 OR MIT */
 /*
- * member.h - who may join a bus, as what, and when it ends
+ * member.h - which members may join a bus, and when it ends
  */
 #ifndef _RONBUS_MEMBER_H
 #define _RONBUS_MEMBER_H
@@ -32,7 +32,7 @@ static inline int ronbus_subscribe_check(__u64 features, const struct ronbus_sub
  * ronbus_start_position() - where a new subscriber begins
  * @args: what was asked for, checked
  * @capacity: slots of the bus
- * @tail: the position behind all that has been published
+ * @tail: the position after all that has been published
  * @start: returned
  *
  * Return: 0 or -ERANGE.
@@ -64,7 +64,7 @@ static inline struct ronbus_interest ronbus_join_interest(const struct ronbus_in
 /**
  * ronbus_joined() - which messages were addressed without a newcomer
  * @flags: flags of the bus
- * @tail: the position behind all that had been published when it joined
+ * @tail: the position after all that had been published when it joined
  *
  * Where messages are retained none is too late for it: its topics decide.
  */
@@ -116,8 +116,8 @@ static inline __u32 ronbus_publisher_id(__u64 ids, __u32 capacity)
  * @publishers: how many there are
  * @abandoned: one that may end the bus has left it
  *
- * When nobody publishes, and nobody can join any more or somebody has left a bus that lives by its
- * publishers. Once ended, a bus stays so: a subscriber may have seen it.
+ * When there is no publisher, and either none can join any more or one has left a bus that lives by
+ * its publishers. Once ended, a bus stays so: a subscriber may have seen it.
  */
 static inline bool ronbus_end_due(const struct ronbus_info_page *page, unsigned int publishers,
 				  bool abandoned)

@@ -14,6 +14,7 @@
 #include <linux/timekeeping.h>
 #include <linux/uaccess.h>
 
+#include "../common/arm.h"
 #include "../common/member.h"
 #include "bus.h"
 #include "coalesce.h"
@@ -116,21 +117,16 @@ int ronbus_put_now(struct ronbus_bus *bus, u64 audience, u32 topic, const void *
 	return try_put(bus, &claim, audience, topic, data, len, true) ? -EAGAIN : 0;
 }
 
-/*
- * Which subscribers have to be woken for a message? After commit_last():
- *  1. armed is read, whose subscribers have all been in the audience before;
- *  2. the audience is read again, since a subscriber that joined after the message was addressed
- *     can read it too, and may have gone to sleep before it was there.
- * A subscriber that no longer wants the topic has the message to read all the same: interest.pml.
+/**
+ * ronbus_sleepers() - which subscribers have to be woken for a message
+ * @bus: the bus
+ * @topic: of the message, a program's, and below RONBUS_TOPICS_MAX
+ * @audience: the subscribers that it was addressed to
  */
 u64 ronbus_sleepers(const struct ronbus_bus *bus, u32 topic, u64 audience)
 {
-	u64 mask = ~0ULL;
-
-	if (bus->features & RONBUS_F_EDGE_NOTIFY)
-		/* barrier J', with J in enrol(): join.pml */
-		mask = smp_load_acquire(&bus->page->armed);
-	return mask & (audience | ronbus_bus_audience(bus, topic) | READ_ONCE(bus->page->blocked));
+	return ronbus_armed_for(bus->page, bus->features & RONBUS_F_EDGE_NOTIFY, audience,
+				&bus->page->audience[array_index_nospec(topic, RONBUS_TOPICS_MAX)]);
 }
 
 static void notify_audience(struct ronbus_bus *bus, u32 topic, u64 audience)

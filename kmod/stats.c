@@ -21,7 +21,7 @@ static void add_sub(struct ronbus_counters *sum, const struct ronbus_sub *sub)
 
 	ronbus_counters_add_sub(sum, sub->self);
 	sum->waits_total += atomic64_read(&sub->waits);
-	sum->coalesce_deferred_total += atomic64_read(&sub->coalesce.deferred);
+	sum->coalesce_deferred_total += READ_ONCE(sub->coalesce.backlog.deferrals);
 	sum->notify_sends_total += atomic64_read(&sub->wakes[RONBUS_WAKE_DATA]);
 	for (i = 0; i < RONBUS_WAKE_CAUSES; i++)
 		sum->wakes_total[i] += atomic64_read(&sub->wakes[i]);

@@ -17,20 +17,10 @@
 struct eventfd_ctx;
 struct io_uring_cmd;
 
-/* For how many messages a subscriber is woken; guarded by the lock of the subscriber. */
+/* For how many messages a subscriber is woken. */
 struct ronbus_coalescing {
-	/* What is there; how many are enough is read without the lock as well. */
-	struct ronbus_backlog backlog;
-	u64 delay; /* how long after the first, in nanoseconds */
-	/*
-	 * Once the position before this one is reached there may be enough; changes under
-	 * bus->wake_lock as well, and is read without either.
-	 */
-	u64 wake_at;
-	u32 changes; /* how often the topics have changed that it was counted for */
-	u64 timed; /* the message that the timer was started for */
+	struct ronbus_backlog backlog; /* what waits for it, under its lock; and whether it is deferred */
 	struct hrtimer timer; /* from the first message */
-	atomic64_t deferred; /* notifications that did not wake it */
 };
 
 /*
@@ -73,6 +63,11 @@ struct ronbus_sub {
 	u64 traced_suppressed; /* suppressed wake-ups, likewise */
 	struct rcu_work free_work; /* frees it, with its page, after a grace period */
 };
+
+static inline struct ronbus_sub *ronbus_sub_of(struct ronbus_backlog *backlog)
+{
+	return container_of(backlog, struct ronbus_sub, coalesce.backlog);
+}
 
 /* uring.c */
 int ronbus_sub_uring_cmd(struct io_uring_cmd *cmd, unsigned int issue_flags);

@@ -469,6 +469,7 @@ struct file *ronbus_sub_join(struct ronbus_bus *bus, u32 access, struct ronbus_s
 	if (err)
 		goto err_sub;
 	sub->self = sub->self_mem.addr;
+	sub->coalesce.backlog.self = sub->self;
 
 	mutex_lock(&bus->lock);
 	err = enrol(sub, args);

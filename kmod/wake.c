@@ -5,10 +5,10 @@
  * A subscriber that is about to sleep sets its bit in the armed word, which only the kernel writes,
  * and then looks at the ring once more. A publisher makes its message visible and then looks at
  * armed. Each side has a full barrier between its two steps (D and D' of ronbus_ring.h), so at
- * least one of them sees the other: no message is published behind a sleeper's back.
+ * least one of them sees the other: no subscriber sleeps on a message.
  *
- * Whoever clears the bit does the waking: a publisher that finds it clear has nothing to do, since
- * somebody else's waking is on its way, or the subscriber is awake and has yet to look.
+ * The context that clears the bit does the waking. A publisher that finds it clear has nothing to
+ * do: another context is about to wake the subscriber, or that is awake and has yet to look.
  */
 #include <linux/eventfd.h>
 #include <linux/file.h>
@@ -34,50 +34,6 @@ static unsigned long *blocked_word(const struct ronbus_bus *bus)
 }
 
 /**
- * struct seen - what a look that goes on has seen
- * @end: nothing is to be read up to this position, where nothing is yet
- * @looks: what may still be looked at
- */
-struct seen {
-	u64 end;
-	u32 looks;
-};
-
-static struct seen nothing_seen(const struct ronbus_sub *sub)
-{
-	return (struct seen){ READ_ONCE(sub->self->cursor), RONBUS_READY_LOOKS - 1 };
-}
-
-/*
- * A subscriber that chooses topics is not to be woken for every few messages of others, so that
- * many are stepped over; to say that there is something is never wrong.
- */
-static __always_inline bool has_data(const struct ronbus_sub *sub, struct seen *seen)
-{
-	const struct ronbus_ring *ring = &sub->bus->ring;
-	struct ronbus_ahead ahead = { .end = seen->end };
-	union ronbus_found found;
-
-	if (!sub->interest.bit)
-		return ronbus_ring_look(ring, seen->end, &found) != RONBUS_LOOK_EMPTY;
-	seen->looks = ronbus_ring_ahead_more(ring, &ahead, &sub->interest, 1, seen->looks);
-	seen->end = ahead.end;
-	return ahead.messages || ahead.more;
-}
-
-static __always_inline unsigned int look(const struct ronbus_sub *sub, struct seen *seen)
-{
-	unsigned int ready = 0;
-
-	/* Before the ring: barrier E', with E in ronbus_bus_end_if_due(): end.pml */
-	if (smp_load_acquire(&sub->bus->page->status) & RONBUS_STATUS_ENDED)
-		ready |= RONBUS_READY_ENDED;
-	if (has_data(sub, seen))
-		ready |= RONBUS_READY_DATA;
-	return ready;
-}
-
-/**
  * ronbus_sub_ready() - is there something for a subscriber to see
  * @sub: the subscriber; where it reads is what its own page says, right or wrong
  *
@@ -87,27 +43,17 @@ static __always_inline unsigned int look(const struct ronbus_sub *sub, struct se
  */
 unsigned int ronbus_sub_ready(struct ronbus_sub *sub)
 {
-	struct seen seen = nothing_seen(sub);
+	const struct ronbus_backlog *backlog = &sub->coalesce.backlog;
+	struct ronbus_scan scan = ronbus_backlog_scan(backlog);
 
-	if (unlikely(ronbus_coalesces(sub)) && !ronbus_coalesce_ready(sub))
+	if (unlikely(ronbus_backlog_coalesces(backlog)) && !ronbus_coalesce_ready(sub))
 		return 0;
-	return look(sub, &seen);
+	return ronbus_backlog_look(backlog, &scan);
 }
 
-/**
- * ronbus_sub_set_armed() - set the bit of a subscriber that has nothing to read
- * @sub: the subscriber, its lock held
- * @busy: the next message is being written
- *
- * If it is, it may be for others, whose publisher would wake only them, and there may be one for
- * this subscriber after it, whose publisher has woken it in vain: then any publisher is to wake it.
- *
- * A full barrier. Another look must follow.
- *
- * Return: whether the bit was set already: somebody else relies on it.
- */
-bool ronbus_sub_set_armed(struct ronbus_sub *sub, bool busy)
+bool ronbus_backlog_set_armed(struct ronbus_backlog *backlog, bool busy)
 {
+	struct ronbus_sub *sub = ronbus_sub_of(backlog);
 	unsigned long *blocked = blocked_word(sub->bus);
 
 	lockdep_assert_held(&sub->lock);
@@ -118,16 +64,15 @@ bool ronbus_sub_set_armed(struct ronbus_sub *sub, bool busy)
 	return test_and_set_bit(sub->index, armed_word(sub->bus));
 }
 
-/**
- * ronbus_sub_take_armed() - take the bit of a subscriber away
- * @sub: the subscriber
- *
- * Return: whether it was set.
- */
-bool ronbus_sub_take_armed(struct ronbus_sub *sub)
+static bool take_armed(struct ronbus_sub *sub)
 {
 	/* Callers wake, or look: barrier Q, with Q' where sleepers enter the queue: wake.pml */
 	return test_and_clear_bit(sub->index, armed_word(sub->bus));
+}
+
+bool ronbus_backlog_take_armed(struct ronbus_backlog *backlog)
+{
+	return take_armed(ronbus_sub_of(backlog));
 }
 
 static noinline bool count_crowd(wait_queue_head_t *queue)
@@ -164,10 +109,10 @@ bool ronbus_sub_crowded(struct ronbus_sub *sub)
 }
 
 /**
- * ronbus_sub_polled() - somebody who polls has entered the queue
+ * ronbus_sub_polled() - a poller has entered the queue
  * @sub: the subscriber
  *
- * It cannot be refused. If it is one too many, publishers no longer wake the queue themselves.
+ * A poller cannot be refused. If it is one too many, publishers no longer wake the queue.
  */
 void ronbus_sub_polled(struct ronbus_sub *sub)
 {
@@ -185,7 +130,7 @@ static void wake_later(struct ronbus_sub *sub)
 	spin_unlock_irqrestore(&sub->lock, flags);
 }
 
-/* Returns whether it is left to the worker, which does it whoever waits. */
+/* Returns whether it is left to the worker, which signals however many wait. */
 static bool signal_eventfd(struct ronbus_sub *sub, bool worker)
 {
 	unsigned long flags;
@@ -230,63 +175,40 @@ static void wake_waiters(struct ronbus_sub *sub, __poll_t events, bool all)
  * Arm a subscriber that reads everything and has seen nothing. Returns what there is after all;
  * then the bit may be one that another context relies on by now (@relied).
  */
-static unsigned int arm_for_any(struct ronbus_sub *sub, struct seen *seen, bool *relied)
+static unsigned int arm_for_any(struct ronbus_sub *sub, struct ronbus_scan *scan, bool *relied)
 {
 	unsigned int ready;
 
 	set_bit(sub->index, armed_word(sub->bus));
 	smp_mb__after_atomic(); /* barrier D', with D in ronbus_ring_commit_last(): wake.pml */
-	ready = look(sub, seen);
+	ready = ronbus_backlog_look(&sub->coalesce.backlog, scan);
 	if (ready)
-		*relied = ronbus_sub_take_armed(sub);
+		*relied = take_armed(sub);
 	return ready;
 }
 
-/* The next message, which nothing is to be read of yet, is being written. */
-static bool next_is_busy(const struct ronbus_sub *sub, const struct seen *seen)
+static unsigned int arm_for_topics(struct ronbus_sub *sub, struct ronbus_scan *scan, bool *relied)
 {
-	return ronbus_ring_claimed(&sub->bus->ring, seen->end);
-}
-
-/*
- * The same for one that chooses topics. Under its lock, since another context that arms at the same
- * time may find the next message being written that this one found unclaimed, and must not lose the
- * bit in blocked that it set.
- */
-static unsigned int arm_for_topics(struct ronbus_sub *sub, struct seen *seen, bool *relied)
-{
-	unsigned int tries, ready = 0;
 	unsigned long flags;
-	bool busy;
-	u64 end;
+	unsigned int ready;
 
 	spin_lock_irqsave(&sub->lock, flags);
-	for (tries = 0; tries < RONBUS_ARM_TRIES && !ready; tries++) {
-		end = seen->end;
-		busy = next_is_busy(sub, seen);
-		/* barrier D', with D in ronbus_ring_commit_last(): wake.pml, interest.pml */
-		if (ronbus_sub_set_armed(sub, busy) && !tries)
-			*relied = true;
-		ready = look(sub, seen);
-		if (!ready && seen->end == end && next_is_busy(sub, seen) == busy)
-			goto armed;
-	}
-	/* If the bit has been taken, whoever did so wakes those that relied on it. */
-	*relied &= ronbus_sub_take_armed(sub);
-	ready = ready ?: RONBUS_READY_DATA;
-armed:
+	ready = ronbus_backlog_arm(&sub->coalesce.backlog, scan, relied);
 	spin_unlock_irqrestore(&sub->lock, flags);
 	return ready;
 }
 
-static unsigned int arm_coalescing(struct ronbus_sub *sub, struct seen *seen, bool *relied)
+static unsigned int arm_coalescing(struct ronbus_sub *sub, struct ronbus_scan *scan, bool *relied)
 {
-	unsigned int ready;
+	struct ronbus_backlog *backlog = &sub->coalesce.backlog;
+	unsigned long flags;
+	bool ready;
 
-	if (!ronbus_coalesce_arm(sub, relied))
-		return 0;
-	ready = look(sub, seen);
-	return ready ?: RONBUS_READY_DATA; /* another thread may have read it by now */
+	spin_lock_irqsave(&sub->lock, flags);
+	ready = ronbus_backlog_arm_for_many(backlog, relied);
+	spin_unlock_irqrestore(&sub->lock, flags);
+	/* Another thread may have read it by now. */
+	return ready ? ronbus_backlog_look(backlog, scan) ?: RONBUS_READY_DATA : 0;
 }
 
 /**
@@ -299,22 +221,23 @@ static unsigned int arm_coalescing(struct ronbus_sub *sub, struct seen *seen, bo
  */
 unsigned int ronbus_sub_arm(struct ronbus_sub *sub)
 {
-	bool coalescing = ronbus_coalesces(sub), relied = false;
-	struct seen seen = nothing_seen(sub);
+	const struct ronbus_backlog *backlog = &sub->coalesce.backlog;
+	bool coalescing = ronbus_backlog_coalesces(backlog), relied = false;
+	struct ronbus_scan scan = ronbus_backlog_scan(backlog);
 	unsigned int ready;
 
 	ronbus_trace_sub(sub);
-	ready = unlikely(coalescing) ? ronbus_sub_ready(sub) : look(sub, &seen);
+	ready = unlikely(coalescing) ? ronbus_sub_ready(sub) : ronbus_backlog_look(backlog, &scan);
 	if (!ready) {
 		atomic64_inc(&sub->waits);
 		if (ronbus_traced())
 			atomic64_set(&sub->armed_at, ktime_get_ns());
 		if (unlikely(coalescing))
-			ready = arm_coalescing(sub, &seen, &relied);
+			ready = arm_coalescing(sub, &scan, &relied);
 		else if (sub->interest.bit)
-			ready = arm_for_topics(sub, &seen, &relied);
+			ready = arm_for_topics(sub, &scan, &relied);
 		else
-			ready = arm_for_any(sub, &seen, &relied);
+			ready = arm_for_any(sub, &scan, &relied);
 		if (!ready) {
 			trace_ronbus_arm(sub);
 			return 0;
@@ -359,7 +282,7 @@ int ronbus_sub_wait(struct ronbus_sub *sub, u64 deadline, int cancels)
 	DEFINE_WAIT(wait);
 	int err = 0;
 
-	/* Only a look: nobody will sleep, so nobody need be woken. */
+	/* Only a look: the caller will not sleep, so it need not be woken. */
 	if (deadline <= ktime_get_ns())
 		return ronbus_sub_ready(sub) ? 0 : -ETIMEDOUT;
 
@@ -401,14 +324,14 @@ void ronbus_sub_cancel(struct ronbus_sub *sub)
 	smp_mb__before_atomic();
 	atomic_inc(&sub->cancels);
 	/*
-	 * Under the lock that sleepers enter the queue under: who enters it later sees the count,
-	 * who is in it is woken. cancel.pml
+	 * Under the lock that sleepers enter the queue under: a sleeper that enters it later sees
+	 * the count, and one that is in it is woken. cancel.pml
 	 */
 	wake_up_all(&sub->queue);
 }
 
 /**
- * ronbus_sub_init() - nobody waits for a new subscriber yet
+ * ronbus_sub_init() - a new subscriber, which nothing waits for yet
  * @sub: the subscriber, zeroed
  */
 void ronbus_sub_init(struct ronbus_sub *sub)
@@ -421,7 +344,7 @@ void ronbus_sub_init(struct ronbus_sub *sub)
 }
 
 /**
- * ronbus_sub_end() - a subscriber leaves: nobody arms, defers or times it any more
+ * ronbus_sub_end() - a subscriber leaves: it is not armed, deferred or timed any more
  * @sub: the subscriber, no longer found in its bus, whose lock is held; publishers that found it
  *	before may still come
  */
@@ -431,7 +354,7 @@ void ronbus_sub_end(struct ronbus_sub *sub)
 
 	spin_lock_irq(&sub->lock);
 	sub->dead = true;
-	ronbus_coalesce_end(sub);
+	ronbus_backlog_defer(&sub->coalesce.backlog, RONBUS_NOT_DEFERRED);
 	spin_unlock_irq(&sub->lock);
 	hrtimer_cancel(&sub->coalesce.timer);
 	/* They stay clear, for the next subscriber with this index. */
@@ -441,18 +364,18 @@ void ronbus_sub_end(struct ronbus_sub *sub)
 
 static u64 armed_for(struct ronbus_sub *sub)
 {
-	/* As a barrier it has no partner: a time that is off by one wake-up harms nobody. */
+	/* As a barrier it has no partner: a time that is off by one wake-up does no harm. */
 	u64 since = atomic64_xchg(&sub->armed_at, 0);
 
 	return since ? ktime_get_ns() - since : 0;
 }
 
 /**
- * ronbus_wake() - wake those who sleep for a subscriber, or poll it, and signal its eventfd
+ * ronbus_wake() - wake the threads that sleep for a subscriber or poll it, and signal its eventfd
  * @sub: the subscriber
  * @cause: why
  *
- * By the one who took its bit, or ended its being deferred. Of the waiters that want to be woken
+ * The caller took its bit, or ended its being deferred. Of the waiters that want to be woken
  * one at a time (EPOLLEXCLUSIVE) one is told of a message; all are told of the end.
  */
 void ronbus_wake(struct ronbus_sub *sub, enum ronbus_wake_cause cause)
@@ -469,12 +392,12 @@ void ronbus_wake(struct ronbus_sub *sub, enum ronbus_wake_cause cause)
 /**
  * ronbus_notify() - wake subscribers
  * @bus: the bus
- * @mask: whom
+ * @mask: the subscribers
  * @cause: why
  *
- * With EDGE_NOTIFY only those that are armed, and each by one caller. Without it everybody in
- * @mask. The end of the bus is told to everybody, for there is no later occasion. At most 64 steps
- * whatever @mask says, and RONBUS_NOTIFY_LOOKS looks at the ring for all of those that coalesce.
+ * With EDGE_NOTIFY only those that are armed, and each by one caller. Without it all of @mask.
+ * The end of the bus is told to all, for there is no later occasion. At most 64 steps whatever
+ * @mask says, and RONBUS_NOTIFY_LOOKS looks at the ring for all of those that coalesce.
  *
  * Return: how many were woken.
  */
@@ -500,7 +423,10 @@ unsigned int ronbus_notify(struct ronbus_bus *bus, u64 mask, enum ronbus_wake_ca
 		 * used again, and the new owner must be woken. join.pml, MUT_LOOKUP.
 		 */
 		sub = rcu_dereference(bus->subs[i]);
-		if (!sub || (cause == RONBUS_WAKE_DATA && ronbus_coalesce_put_off(sub, &looks)))
+		if (!sub)
+			continue;
+		if (cause == RONBUS_WAKE_DATA && ronbus_backlog_coalesces(&sub->coalesce.backlog) &&
+		    !ronbus_coalesce_wakes(sub, true, cause, &looks))
 			continue;
 		ronbus_wake(sub, cause);
 		woken++;
@@ -517,9 +443,14 @@ unsigned int ronbus_notify(struct ronbus_bus *bus, u64 mask, enum ronbus_wake_ca
  */
 void ronbus_sub_look_again(struct ronbus_sub *sub)
 {
-	bool armed = ronbus_sub_take_armed(sub);
+	unsigned long flags;
+	bool relied;
 
-	if (ronbus_coalesce_undefer(sub) || armed)
+	spin_lock_irqsave(&sub->lock, flags);
+	relied = take_armed(sub);
+	relied |= ronbus_backlog_undefer(&sub->coalesce.backlog);
+	spin_unlock_irqrestore(&sub->lock, flags);
+	if (relied)
 		ronbus_wake(sub, RONBUS_WAKE_DATA);
 }
 

@@ -3,19 +3,12 @@
 #ifndef _RONBUS_WAKE_H
 #define _RONBUS_WAKE_H
 
-#include "../uapi/ronbus.h"
+#include "../common/backlog.h"
 
 struct ronbus_bus;
 struct ronbus_sub;
 
-enum ronbus_ready {
-	RONBUS_READY_DATA = 1 << 0,
-	RONBUS_READY_ENDED = 1 << 1,
-};
-
 unsigned int ronbus_sub_ready(struct ronbus_sub *sub);
-bool ronbus_sub_set_armed(struct ronbus_sub *sub, bool busy);
-bool ronbus_sub_take_armed(struct ronbus_sub *sub);
 void ronbus_sub_look_again(struct ronbus_sub *sub);
 void ronbus_wake(struct ronbus_sub *sub, enum ronbus_wake_cause cause);
 unsigned int ronbus_sub_arm(struct ronbus_sub *sub);

@@ -5,16 +5,16 @@
  * Mirrors:
  *
  *	publisher	take		take() of kmod/blocks.c, block_take() of the embedded transport
- *			write, open	put_now(), embedded_publish_block()
+ *			write, open	put_now(), ronbus_embedded_publish_block()
  *			done		done(), block_done()
  *	subscriber	pin, unpin	ronbus_blocks_pin(), ronbus_blocks_unpin()
- *			leave		leave() of kmod/subscribe.c, embedded_sub_close()
+ *			leave		leave() of kmod/subscribe.c, ronbus_embedded_sub_close()
  *
- * Publishers with a few messages each share fewer blocks. The kernel chooses a block with the lock and
- * marks it as being written; it closes it, looks for pins and fills it without, and lets it go again
- * if it is pinned. The embedded transport keeps the lock meanwhile, so that less can come in between. A subscriber takes any message that was
- * ever published, which is all that lapping can do to it, pins its block, reads it twice, and lets
- * go; at any step it may die, that is, leave with its pins as they are. A publisher that cannot copy
+ * Publishers with a few messages each share fewer blocks. The kernel, and the embedded transport
+ * likewise, chooses a block with the lock and marks it as being written, for it is out of the queue
+ * then; closes it, looks for pins and fills it without the lock, and puts it back if it is pinned. A
+ * subscriber takes any message that was ever published, which is all that lapping can do to it, pins
+ * its block, reads it twice, and lets go; at any step it may die, that is, leave with its pins as they are. A publisher that cannot copy
  * its data gives its block back.
  *
  * Shows: what is pinned does not change (torn); no block is written by two (twice); a message is

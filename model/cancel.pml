@@ -5,11 +5,11 @@
  * Mirrors:
  *
  *	waiter		begin, asleep	ronbus_sub_wait() of kmod/wake.c
- *	publisher	wake		its message, NOTIFY, wake()
+ *	publisher	wake		its message, NOTIFY, ronbus_wake()
  *	canceler	cancel, wake	ronbus_sub_cancel()
  *
  * and with -DFUTEX, the embedded transport's stand-in: sleep_until(), wake_sleeper(),
- * embedded_cancel().
+ * ronbus_embedded_cancel().
  *
  * In the kernel the waiter enters the queue and looks then; the waker takes the lock of the queue.
  * With -DFUTEX the waiter says that it sleeps, reads seq, looks, and sleeps only if seq is still the

@@ -5,12 +5,15 @@
  * Mirrors:
  *
  *	publisher	look		wake_due() of userlib/publish.c, notify_audience()
- *			notify		ronbus_notify(), ronbus_coalesce_notify(): put_off()
- *	subscriber	ready		ronbus_coalesce_ready(), coalesced(); take_count()
- *			arm		ronbus_sub_arm(), ronbus_coalesce_arm(); arm_coalescing()
- *	timer				expired(), settle_late(); go_off() of userlib/embedded.c
- *	settle(), count_on()		the functions of that name, enough(), expected()
- *	closer				ronbus_bus_end_if_due(); end()
+ *			notify		ronbus_notify(), ronbus_coalesce_notify(): ronbus_backlog_wakes()
+ *	subscriber	ready		ronbus_coalesce_ready(), ronbus_embedded_coalesced():
+ *					ronbus_backlog_look_for_many()
+ *			arm		ronbus_sub_arm(), arm_coalescing() of both:
+ *					ronbus_backlog_arm_for_many()
+ *	timer				expired(), run_timer(): ronbus_backlog_expire()
+ *	settle(), count_on(), enough()	ronbus_backlog_settle(), ronbus_backlog_count_on(),
+ *					ronbus_backlog_ready()
+ *	closer				ronbus_bus_end_if_due(), ronbus_embedded_end_if_due()
  *	leave				ronbus_sub_end(), free_sub() (-DLEAVE)
  *
  * Two publishers of MSGS messages, a subscriber that waits for K of them or its timer, and reads

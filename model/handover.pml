@@ -4,8 +4,8 @@
  *
  * Mirrors:
  *
- *	notifier	embedded_notify()
- *	holder		a thread that has the lock of the bus for something else, and bus_unlock()
+ *	notifier	ronbus_embedded_pub_notify()
+ *	holder		a thread that has the lock of the bus for something else, and ronbus_embedded_unlock()
  *
  * A notifier notes what is to be done, and tries the lock. If the lock is taken, its holder does what is
  * noted before it releases the lock, and looks once more afterwards. Stores of each side wait in a

@@ -7,7 +7,7 @@
  *	publisher	audience, look	ronbus_publish(), __ronbus_count(); ronbus_sleepers()
  *	subscriber	recv		scan(), for_us(); ronbus_ring_wanted(); take_record()
  *			change		set_topics(), ronbus_set_topics()
- *			arm, take back	arm_for_topics(), has_data(); arm_bit() of userlib/embedded.c
+ *			arm, take back	ronbus_backlog_arm(), ronbus_backlog_look()
  *			leave, enrol	leave(), enrol() of kmod/subscribe.c (-DREUSE)
  *
  * Two publishers with a message each (-DMSGS=n), of topic 1 and of topic 2. One subscriber that is

@@ -10,7 +10,7 @@
  *			died		repair() of kmod/publish.c (-DDEATH)
  *	waiter		recv		ronbus_try_recv(), take_record()
  *			wait, asleep	ronbus_sub_wait(), sub_poll()
- *			arm, disarm	ronbus_sub_arm(): arm_for_any(); arm_bit(), disarm_bit()
+ *			arm, disarm	ronbus_sub_arm(): arm_for_any(); ronbus_backlog_arm(), disarm()
  *
  * cancel.pml has the sleep itself.
  *

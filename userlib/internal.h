@@ -2,7 +2,7 @@
 /*
  * internal.h - what the files of the library share
  *
- * The API (bus.c, publish.c, subscribe.c, receive.c) knows two transports (device.c, embedded.c)
+ * The API (bus.c, publish.c, subscribe.c, receive.c) knows two transports (device.c, embedded/)
  * through a table each. Both speak in the structures of the ABI, so that they refuse the same
  * things.
  */

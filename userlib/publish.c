@@ -4,6 +4,8 @@
  */
 #include "internal.h"
 
+#include "../common/arm.h"
+
 /* The log2 of a batch length, in the buckets of batch_len_histogram. */
 static unsigned int batch_bucket(__u32 messages)
 {
@@ -173,18 +175,10 @@ __RONBUS_PART bool count(struct ronbus_pub *pub, __u32 messages, __u32 receivers
 static void notify_sleepers(struct ronbus_pub *pub, unsigned int topic, __u64 audience, bool due)
 {
 	struct ronbus_publisher_handle *handle = ronbus_publisher_of(pub);
-	__u64 sleepers = ~0ULL;
+	__u64 sleepers;
 
-	/*
-	 * The audience is looked at again: a subscriber that joined after the first look can read
-	 * the message too, and may have looked for it, found nothing and armed in between. The
-	 * acquire makes the audience at least as new as that subscriber's bit in armed: barrier J',
-	 * with J where the kernel enters it: join.pml. One that no longer wants the topic has the
-	 * message to read all the same: interest.pml
-	 */
-	if (pub->how & RONBUS_F_EDGE_NOTIFY)
-		sleepers = RB_LOAD_ACQUIRE(&pub->info->armed);
-	sleepers &= audience | RB_READ(&pub->info->audience[topic]) | RB_READ(&pub->info->blocked);
+	sleepers = ronbus_armed_for(pub->info, pub->how & RONBUS_F_EDGE_NOTIFY, audience,
+				    &pub->info->audience[topic]);
 	if (sleepers || due)
 		handle->transport->notify(handle, sleepers);
 }

@@ -35,7 +35,7 @@ static void on_fence(void) __attribute__((unused));
 #undef skip /* cmocka.h has one */
 #include "../subscribe.c"
 #include "../receive.c"
-#include "../embedded.c"
+#include "embedded_files.h"
 #include "../publish.c"
 
 #define PAYLOAD 24U

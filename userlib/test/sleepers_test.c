@@ -43,7 +43,7 @@ static int played_join(pthread_t thread);
 #undef skip /* cmocka.h has one */
 #include "../subscribe.c"
 #include "../receive.c"
-#include "../embedded.c"
+#include "embedded_files.h"
 #include "../publish.c"
 
 #define ACCESSES_MOST 2000000
