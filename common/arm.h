@@ -151,19 +151,19 @@ static inline bool ronbus_backlog_undefer(struct ronbus_backlog *backlog)
  */
 static inline __u64 ronbus_backlog_wake_at(const struct ronbus_backlog *backlog, bool busy)
 {
-	if (!backlog->ahead.messages)
+	if (!backlog->unread.messages)
 		return RONBUS_NOT_DEFERRED;
 	if (busy)
-		return backlog->ahead.end + 1;
-	return backlog->ahead.end + backlog->messages - backlog->ahead.messages;
+		return backlog->unread.end + 1;
+	return backlog->unread.end + backlog->messages - backlog->unread.messages;
 }
 
 /* From the first message, which stays the first when the subscriber skips those of others. */
 static inline void ronbus_backlog_time(struct ronbus_backlog *backlog)
 {
-	if (backlog->timed == backlog->ahead.first && ronbus_backlog_timer_runs(backlog))
+	if (backlog->timed == backlog->unread.first && ronbus_backlog_timer_runs(backlog))
 		return;
-	backlog->timed = backlog->ahead.first;
+	backlog->timed = backlog->unread.first;
 	ronbus_backlog_start_timer(backlog);
 }
 
@@ -183,10 +183,10 @@ static inline bool ronbus_backlog_settle(struct ronbus_backlog *backlog, __u32 *
 
 	ronbus_backlog_count_on(backlog, looks);
 	for (tries = 0; tries < RONBUS_ARM_TRIES && !ronbus_backlog_ready(backlog); tries++) {
-		end = backlog->ahead.end;
+		end = backlog->unread.end;
 		busy = ronbus_ring_claimed(ring, end);
 		ronbus_backlog_defer(backlog, ronbus_backlog_wake_at(backlog, busy));
-		if (backlog->ahead.messages)
+		if (backlog->unread.messages)
 			ronbus_backlog_time(backlog);
 		else
 			ronbus_backlog_set_armed(backlog, busy);
@@ -196,7 +196,7 @@ static inline bool ronbus_backlog_settle(struct ronbus_backlog *backlog, __u32 *
 		 */
 		RB_MB();
 		ronbus_backlog_count_on(backlog, looks);
-		if (!ronbus_backlog_ready(backlog) && backlog->ahead.end == end &&
+		if (!ronbus_backlog_ready(backlog) && backlog->unread.end == end &&
 		    ronbus_ring_claimed(ring, end) == busy)
 			return false;
 		/* If the bit has been taken, the context that took it is waiting for our lock. */
@@ -205,7 +205,7 @@ static inline bool ronbus_backlog_settle(struct ronbus_backlog *backlog, __u32 *
 	}
 	ronbus_backlog_defer(backlog, RONBUS_NOT_DEFERRED);
 	/* A subscriber that is woken to count may find that there is not enough yet. */
-	if (!backlog->ahead.more)
+	if (!backlog->unread.more)
 		ronbus_backlog_cancel_timer(backlog);
 	return true;
 }
@@ -223,7 +223,7 @@ static inline bool ronbus_backlog_look_for_many(struct ronbus_backlog *backlog,
 
 	ronbus_backlog_take_count(backlog, count);
 	ready = ronbus_backlog_ready(backlog);
-	if (!ready && backlog->ahead.messages)
+	if (!ready && backlog->unread.messages)
 		ronbus_backlog_time(backlog);
 	return ready;
 }
@@ -307,13 +307,13 @@ static inline bool ronbus_backlog_expire(struct ronbus_backlog *backlog)
 	const __u64 lap = backlog->from + backlog->ring->mask + 1;
 	__u32 looks = RONBUS_NOTIFY_LOOKS;
 
-	if (RB_READ(&backlog->self->cursor) >= backlog->ahead.end)
+	if (RB_READ(&backlog->self->cursor) >= backlog->unread.end)
 		return ronbus_backlog_deferred(backlog) && ronbus_backlog_settle(backlog, &looks);
 	backlog->due = ronbus_ring_tail(backlog->ring);
 	if (backlog->due > lap)
 		backlog->due = lap;
-	if (backlog->due < backlog->ahead.end)
-		backlog->due = backlog->ahead.end;
+	if (backlog->due < backlog->unread.end)
+		backlog->due = backlog->unread.end;
 	return ronbus_backlog_undefer(backlog);
 }
 

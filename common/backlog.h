@@ -33,8 +33,8 @@ enum ronbus_ready {
  * @changes: how often the topics have changed that messages are counted for
  * @delay: how long the subscriber waits for more after the first message, in nanoseconds
  * @due: messages before this position are a reason to wake the subscriber, however few
- * @from: the cursor that @ahead was counted from
- * @ahead: what was counted
+ * @from: the cursor that @unread was counted from
+ * @unread: what was counted
  * @wake_at: once the position before this one is reached there may be enough; changes under the
  *	lock of wake_next as well, and is also read without either
  * @timed: the first message when the timer was started
@@ -50,7 +50,7 @@ struct ronbus_backlog {
 	__u64 delay;
 	__u64 due;
 	__u64 from;
-	struct ronbus_ahead ahead;
+	struct ronbus_unread unread;
 	__u64 wake_at;
 	__u64 timed;
 	__u64 deferrals;
@@ -70,12 +70,12 @@ struct ronbus_scan {
  * struct ronbus_backlog_count - a count that was made without the lock
  * @changes: of the backlog when it began
  * @from: the cursor that it began at
- * @ahead: what was counted
+ * @unread: what was counted
  */
 struct ronbus_backlog_count {
 	__u32 changes;
 	__u64 from;
-	struct ronbus_ahead ahead;
+	struct ronbus_unread unread;
 };
 
 /* A look that begins at the cursor, whatever that is. */
@@ -99,15 +99,15 @@ static inline bool ronbus_backlog_ended(const struct ronbus_backlog *backlog)
  */
 RB_PART bool ronbus_backlog_has_data(const struct ronbus_backlog *backlog, struct ronbus_scan *scan)
 {
-	struct ronbus_ahead ahead = { .end = scan->end };
+	struct ronbus_unread unread = { .end = scan->end };
 	union ronbus_found found;
 
 	if (!backlog->interest->bit)
 		return ronbus_ring_look(backlog->ring, scan->end, &found) != RONBUS_LOOK_EMPTY;
 	scan->looks =
-		ronbus_ring_ahead_more(backlog->ring, &ahead, backlog->interest, 1, scan->looks);
-	scan->end = ahead.end;
-	return ahead.messages || ahead.more;
+		ronbus_ring_unread_more(backlog->ring, &unread, backlog->interest, 1, scan->looks);
+	scan->end = unread.end;
+	return unread.messages || unread.more;
 }
 
 /* What there is to see for a subscriber, as a set of &enum ronbus_ready. */
@@ -144,15 +144,15 @@ static inline struct ronbus_backlog_count ronbus_backlog_count(const struct ronb
 		.from = RB_READ(&backlog->self->cursor),
 	};
 
-	count.ahead = ronbus_ring_ahead(backlog->ring, count.from, backlog->interest,
-					ronbus_backlog_wanted(messages), RONBUS_COALESCE_LOOKS);
+	count.unread = ronbus_ring_unread(backlog->ring, count.from, backlog->interest,
+					  ronbus_backlog_wanted(messages), RONBUS_COALESCE_LOOKS);
 	return count;
 }
 
 static inline void ronbus_backlog_reset(struct ronbus_backlog *backlog, __u64 cursor)
 {
 	backlog->from = cursor;
-	backlog->ahead = (struct ronbus_ahead){ .end = cursor };
+	backlog->unread = (struct ronbus_unread){ .end = cursor };
 }
 
 /*
@@ -163,14 +163,14 @@ static inline void ronbus_backlog_reset(struct ronbus_backlog *backlog, __u64 cu
 static inline void ronbus_backlog_count_on(struct ronbus_backlog *backlog, __u32 *looks)
 {
 	const __u64 cursor = RB_READ(&backlog->self->cursor);
-	const bool counted = backlog->ahead.end != cursor || backlog->ahead.more;
+	const bool counted = backlog->unread.end != cursor || backlog->unread.more;
 	union ronbus_found found;
 
 	if (cursor != backlog->from ||
 	    (counted && ronbus_ring_look(backlog->ring, cursor, &found) == RONBUS_LOOK_EMPTY))
 		ronbus_backlog_reset(backlog, cursor);
-	*looks = ronbus_ring_ahead_more(backlog->ring, &backlog->ahead, backlog->interest,
-					ronbus_backlog_wanted(backlog->messages), *looks);
+	*looks = ronbus_ring_unread_more(backlog->ring, &backlog->unread, backlog->interest,
+					 ronbus_backlog_wanted(backlog->messages), *looks);
 }
 
 /*
@@ -183,12 +183,12 @@ static inline void ronbus_backlog_take_count(struct ronbus_backlog *backlog,
 	__u32 looks = RONBUS_NOTIFY_LOOKS;
 
 	if (count->changes != backlog->changes || count->from != RB_READ(&backlog->self->cursor) ||
-	    (count->from == backlog->from && count->ahead.end < backlog->ahead.end)) {
+	    (count->from == backlog->from && count->unread.end < backlog->unread.end)) {
 		ronbus_backlog_count_on(backlog, &looks);
 		return;
 	}
 	backlog->from = count->from;
-	backlog->ahead = count->ahead;
+	backlog->unread = count->unread;
 }
 
 /*
@@ -204,11 +204,11 @@ static inline void ronbus_backlog_recount(struct ronbus_backlog *backlog)
 /* Is there a reason to wake a subscriber that coalesces? */
 static inline bool ronbus_backlog_ready(struct ronbus_backlog *backlog)
 {
-	const struct ronbus_ahead *ahead = &backlog->ahead;
+	const struct ronbus_unread *unread = &backlog->unread;
 
-	if (!ahead->more && ahead->messages >= ronbus_backlog_wanted(backlog->messages))
-		backlog->due = ahead->end;
-	return ahead->more || (ahead->messages && backlog->from < backlog->due) ||
+	if (!unread->more && unread->messages >= ronbus_backlog_wanted(backlog->messages))
+		backlog->due = unread->end;
+	return unread->more || (unread->messages && backlog->from < backlog->due) ||
 	       ronbus_backlog_ended(backlog);
 }
 

@@ -114,7 +114,7 @@ __bpf_kfunc int bpf_ronbus_publish(u64 token, u32 topic, const void *data, u32 d
 		wake_soon(pub, ~0ULL); /* there may be holes now: see gave_up() */
 		goto out;
 	}
-	wake_soon(pub, writes ? ronbus_sleepers(pub->bus, topic, audience) : 0);
+	wake_soon(pub, writes ? ronbus_wake_mask(pub->bus, topic, audience) : 0);
 	ret = hweight64(audience);
 	ronbus_count_published(pub, 1, audience);
 	trace_ronbus_publish(pub, topic, 1, ret);

@@ -48,7 +48,7 @@ int ronbus_put_now(struct ronbus_bus *bus, u64 audience, u32 topic, const void *
 int ronbus_put_bounce(struct ronbus_pub *pub, u64 audience, u32 topic, u32 len);
 void ronbus_count_published(struct ronbus_pub *pub, u32 accepted, u64 audience);
 int ronbus_publish(struct ronbus_pub *pub, struct ronbus_publish *args, bool nonblock);
-u64 ronbus_sleepers(const struct ronbus_bus *bus, u32 topic, u64 audience);
+u64 ronbus_wake_mask(const struct ronbus_bus *bus, u32 topic, u64 audience);
 
 /* blocks.c, bpf.c, uring.c */
 long ronbus_publish_block_ioctl(struct ronbus_pub *pub, unsigned int cmd, void __user *arg);

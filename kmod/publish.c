@@ -118,12 +118,12 @@ int ronbus_put_now(struct ronbus_bus *bus, u64 audience, u32 topic, const void *
 }
 
 /**
- * ronbus_sleepers() - which subscribers have to be woken for a message
+ * ronbus_wake_mask() - which subscribers have to be woken for a message
  * @bus: the bus
  * @topic: of the message, a program's, and below RONBUS_TOPICS_MAX
  * @audience: the subscribers that it was addressed to
  */
-u64 ronbus_sleepers(const struct ronbus_bus *bus, u32 topic, u64 audience)
+u64 ronbus_wake_mask(const struct ronbus_bus *bus, u32 topic, u64 audience)
 {
 	return ronbus_armed_for(bus->page, bus->features & RONBUS_F_EDGE_NOTIFY, audience,
 				&bus->page->audience[array_index_nospec(topic, RONBUS_TOPICS_MAX)]);
@@ -131,7 +131,7 @@ u64 ronbus_sleepers(const struct ronbus_bus *bus, u32 topic, u64 audience)
 
 static void notify_audience(struct ronbus_bus *bus, u32 topic, u64 audience)
 {
-	u64 mask = ronbus_sleepers(bus, topic, audience);
+	u64 mask = ronbus_wake_mask(bus, topic, audience);
 
 	if (mask || ronbus_coalesce_due(bus))
 		ronbus_notify(bus, mask, RONBUS_WAKE_DATA);

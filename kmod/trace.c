@@ -22,7 +22,7 @@ DEFINE_STATIC_KEY_FALSE(ronbus_tracing);
 /* Guarded by the lock that the kernel holds while tracepoints are switched. */
 static unsigned int tracers;
 
-static u64 news(u64 *seen, u64 now)
+static u64 delta_since(u64 *seen, u64 now)
 {
 	u64 before = *seen;
 
@@ -36,7 +36,7 @@ static void look_at_pub(struct ronbus_pub *pub)
 
 	lockdep_assert_held(&pub->bus->lock);
 
-	dropped = news(&pub->traced_dropped, READ_ONCE(pub->self->dropped));
+	dropped = delta_since(&pub->traced_dropped, READ_ONCE(pub->self->dropped));
 	if (dropped)
 		trace_ronbus_drop(pub, dropped);
 }
@@ -47,8 +47,8 @@ static void look_at_sub(struct ronbus_sub *sub)
 
 	lockdep_assert_held(&sub->bus->lock);
 
-	times = news(&sub->traced_lags, READ_ONCE(sub->self->lags));
-	lost = news(&sub->traced_lost, READ_ONCE(sub->self->lost));
+	times = delta_since(&sub->traced_lags, READ_ONCE(sub->self->lags));
+	lost = delta_since(&sub->traced_lost, READ_ONCE(sub->self->lost));
 	if (times || lost)
 		trace_ronbus_lag(sub, times, lost);
 }
@@ -84,7 +84,7 @@ void ronbus_trace_counters(struct ronbus_bus *bus, const struct ronbus_stats *st
 		look_at_sub(sub);
 		seen = &sub->traced_suppressed;
 	}
-	suppressed = news(seen, stats->counters.notify_suppressed_total);
+	suppressed = delta_since(seen, stats->counters.notify_suppressed_total);
 	if (suppressed)
 		trace_ronbus_suppress(bus, which, suppressed);
 	trace_ronbus_flush(bus, stats);

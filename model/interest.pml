@@ -4,9 +4,9 @@
  *
  * Mirrors:
  *
- *	publisher	audience, look	ronbus_publish(), __ronbus_count(); ronbus_sleepers()
+ *	publisher	audience, look	ronbus_publish(), __ronbus_published(); ronbus_wake_mask()
  *	subscriber	recv		scan(), for_us(); ronbus_ring_wanted(); take_record()
- *			change		set_topics(), ronbus_set_topics()
+ *			change		set_topics(), ronbus_sub_set_topics()
  *			arm, take back	ronbus_backlog_arm(), ronbus_backlog_look()
  *			leave, enrol	leave(), enrol() of kmod/subscribe.c (-DREUSE)
  *

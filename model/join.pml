@@ -4,7 +4,7 @@
  *
  * Mirrors:
  *
- *	publisher	audience, look	ronbus_publish(), __ronbus_count(); notify_audience()
+ *	publisher	audience, look	ronbus_publish(), __ronbus_published(); notify_audience()
  *			notify		ronbus_notify()
  *	subscriber	leave, enrol	leave(), enrol() of kmod/subscribe.c; sub_join() of the embedded transport
  *			arm		ronbus_sub_arm()

@@ -6,7 +6,7 @@
  *
  *	publisher	claim, write	ronbus_ring_claim() or begin(), ronbus_ring_write()
  *			commit		ronbus_ring_commit()
- *	reader		run		ronbus_ring_run_wanted(), ronbus_ring_others()
+ *	reader		run		ronbus_ring_run_wanted(), ronbus_ring_run_unwanted()
  *			unchanged	ronbus_ring_run_unchanged()
  *			copy		scan_run(), ronbus_state_unchanged()
  *			lagged		ronbus_ring_look(), ronbus_ring_oldest()

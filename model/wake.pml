@@ -5,7 +5,7 @@
  * Mirrors:
  *
  *	publisher	claim, commit	__ronbus_publish_to(), put_message(); the ring is but a list here
- *			look		__ronbus_sleepers(), __ronbus_count(), notify_audience()
+ *			look		__ronbus_must_notify(), __ronbus_published(), notify_audience()
  *			notify		ronbus_notify(): notify_all()
  *			died		repair() of kmod/publish.c (-DDEATH)
  *	waiter		recv		ronbus_try_recv(), take_record()

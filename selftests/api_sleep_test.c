@@ -177,12 +177,12 @@ TEST_F(api, eventfd)
 	ASSERT_LE(0, fd);
 	ASSERT_LE(0, other);
 	ASSERT_EQ(0, pipe(pipes));
-	EXPECT_EQ(-EBADF, ronbus_set_eventfd(self->sub, -2));
-	EXPECT_EQ(-EBADF, ronbus_set_eventfd(self->sub, 1 << 20));
-	EXPECT_EQ(-EINVAL, ronbus_set_eventfd(self->sub, STDERR_FILENO));
-	EXPECT_EQ(-EINVAL, ronbus_set_eventfd(self->sub, pipes[1]));
-	EXPECT_EQ(0, ronbus_set_eventfd(self->sub, -1));
-	EXPECT_EQ(0, ronbus_set_eventfd(self->sub, fd));
+	EXPECT_EQ(-EBADF, ronbus_sub_set_eventfd(self->sub, -2));
+	EXPECT_EQ(-EBADF, ronbus_sub_set_eventfd(self->sub, 1 << 20));
+	EXPECT_EQ(-EINVAL, ronbus_sub_set_eventfd(self->sub, STDERR_FILENO));
+	EXPECT_EQ(-EINVAL, ronbus_sub_set_eventfd(self->sub, pipes[1]));
+	EXPECT_EQ(0, ronbus_sub_set_eventfd(self->sub, -1));
+	EXPECT_EQ(0, ronbus_sub_set_eventfd(self->sub, fd));
 	/* Nobody sleeps; without EDGE_NOTIFY it is told all the same. */
 	EXPECT_EQ(1, send_number(self->pub, 0, 0));
 	EXPECT_EQ(!edge, eventfd_taken(fd));
@@ -202,7 +202,7 @@ TEST_F(api, eventfd)
 		EXPECT_MESSAGE(self->sub, i);
 	}
 
-	EXPECT_EQ(0, ronbus_set_eventfd(self->sub, other));
+	EXPECT_EQ(0, ronbus_sub_set_eventfd(self->sub, other));
 	ASSERT_EQ(0, ronbus_arm(self->sub));
 	EXPECT_EQ(1, send_number(self->pub, 0, 4));
 	EXPECT_EQ(0, eventfd_taken(fd));
@@ -219,8 +219,8 @@ TEST_F(api, eventfd)
 	EXPECT_EQ(1, send_number(self->pub, 0, 6));
 	EXPECT_MESSAGE(self->sub, 6);
 
-	EXPECT_EQ(0, ronbus_set_eventfd(self->sub, fd));
-	EXPECT_EQ(0, ronbus_set_eventfd(self->sub, -1));
+	EXPECT_EQ(0, ronbus_sub_set_eventfd(self->sub, fd));
+	EXPECT_EQ(0, ronbus_sub_set_eventfd(self->sub, -1));
 	ASSERT_EQ(0, ronbus_arm(self->sub));
 	EXPECT_EQ(1, send_number(self->pub, 0, 9));
 	EXPECT_EQ(0, eventfd_taken(fd));

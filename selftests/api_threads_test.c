@@ -267,9 +267,9 @@ static int use_inherited(struct ronbus *bus, struct ronbus_pub *pub, struct ronb
 	REFUSED(ronbus_wait(sub, -1));
 	REFUSED(ronbus_arm(sub));
 	REFUSED(ronbus_sub_fd(sub));
-	REFUSED(ronbus_set_eventfd(sub, -1));
-	REFUSED(ronbus_set_topics(sub, 1));
-	REFUSED(ronbus_coalesce(sub, 2, 1000000));
+	REFUSED(ronbus_sub_set_eventfd(sub, -1));
+	REFUSED(ronbus_sub_set_topics(sub, 1));
+	REFUSED(ronbus_sub_set_coalesce(sub, 2, 1000000));
 	REFUSED(ronbus_cancel(sub));
 	REFUSED(ronbus_block_pin(sub, &msg, &block));
 	if (!ronbus_release(sub))

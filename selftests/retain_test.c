@@ -113,18 +113,18 @@ TEST_F(restart, a_subscriber_knows_how_far_behind_it_is)
 	ASSERT_EQ(0, make_bus(self->where, NULL, 0, &bus));
 	ASSERT_EQ(0, ronbus_publisher(bus, 0, &pub));
 	ASSERT_EQ(0, ronbus_subscribe(bus, NULL, &sub));
-	EXPECT_EQ(0, ronbus_sub_behind(sub));
+	EXPECT_EQ(0, ronbus_sub_backlog(sub));
 	for (i = 1; i <= 2 * SLOTS; i++) {
 		ASSERT_EQ(1, send_number(pub, 0, i));
-		EXPECT_EQ(i, ronbus_sub_behind(sub));
+		EXPECT_EQ(i, ronbus_sub_backlog(sub));
 	}
 	EXPECT_EQ(-3, next_number(sub, 0)); /* of the loss */
-	EXPECT_EQ(SLOTS, ronbus_sub_behind(sub));
+	EXPECT_EQ(SLOTS, ronbus_sub_backlog(sub));
 	EXPECT_EQ(SLOTS + 1, next_number(sub, 0));
-	EXPECT_EQ(SLOTS - 1, ronbus_sub_behind(sub));
+	EXPECT_EQ(SLOTS - 1, ronbus_sub_backlog(sub));
 	while (next_number(sub, 0) >= 0)
 		;
-	EXPECT_EQ(0, ronbus_sub_behind(sub));
+	EXPECT_EQ(0, ronbus_sub_backlog(sub));
 	ronbus_sub_close(sub);
 	ronbus_pub_close(pub);
 	ronbus_close(bus);
@@ -252,7 +252,7 @@ TEST_F(retain, topics_choose)
 	EXPECT_EQ(0, send_number(self->pub, 1, 6));
 	EXPECT_EQ(1, send_number(self->pub, 2, 7));
 	/* Before the first reads on, it wants what was published for nobody. */
-	ASSERT_EQ(0, ronbus_set_topics(first, 1 << 1));
+	ASSERT_EQ(0, ronbus_sub_set_topics(first, 1 << 1));
 	EXPECT_EQ(6, next_number(first, 0));
 	EXPECT_EQ(-2, next_number(first, 0));
 	two.topics = 1 << 0 | 1 << 2;
@@ -282,10 +282,10 @@ TEST_F(retain, topics_change_what_is_enough)
 	for (i = 0; i < 6; i++)
 		EXPECT_EQ(0, send_number(self->pub, 2, i));
 	ASSERT_EQ(0, ronbus_subscribe(self->bus, &one, &sub));
-	ASSERT_EQ(0, ronbus_coalesce(sub, 4, RONBUS_COALESCE_DELAY_MAX));
+	ASSERT_EQ(0, ronbus_sub_set_coalesce(sub, 4, RONBUS_COALESCE_DELAY_MAX));
 	EXPECT_EQ(-ETIMEDOUT, ronbus_wait(sub, 0));
 	EXPECT_EQ(0, ronbus_arm(sub));
-	ASSERT_EQ(0, ronbus_set_topics(sub, 1 << 2));
+	ASSERT_EQ(0, ronbus_sub_set_topics(sub, 1 << 2));
 	EXPECT_EQ(1, ronbus_arm(sub));
 	EXPECT_EQ(0, ronbus_wait(sub, 0));
 	for (i = 0; i < 6; i++)
@@ -305,14 +305,15 @@ TEST_F(retain, a_new_topic_wakes)
 		return;
 	for (messages = 1; messages < 5; messages += 3) {
 		ASSERT_EQ(0, ronbus_subscribe(self->bus, &one, &sub));
-		ASSERT_EQ(0, ronbus_set_eventfd(sub, event));
+		ASSERT_EQ(0, ronbus_sub_set_eventfd(sub, event));
 		ASSERT_LE(0, ronbus_sub_fd(sub));
 		if (variant->features & RONBUS_F_COALESCE) {
-			ASSERT_EQ(0, ronbus_coalesce(sub, messages, RONBUS_COALESCE_DELAY_MAX));
+			ASSERT_EQ(0, ronbus_sub_set_coalesce(sub, messages,
+							     RONBUS_COALESCE_DELAY_MAX));
 		}
 		EXPECT_EQ(0, send_number(self->pub, 2, 7));
 		ASSERT_EQ(0, ronbus_arm(sub));
-		ASSERT_EQ(0, ronbus_set_topics(sub, 1 << 1 | 1 << 2));
+		ASSERT_EQ(0, ronbus_sub_set_topics(sub, 1 << 1 | 1 << 2));
 		EXPECT_EQ(POLLIN, fd_poll(event, POLLIN));
 		if (messages == 1) {
 			EXPECT_EQ(POLLIN, fd_poll(ronbus_sub_fd(sub), POLLIN));

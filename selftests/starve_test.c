@@ -137,7 +137,7 @@ static int sleeper_join(struct sleeper *s, struct ronbus *bus)
 	if (s->event < 0 || s->epoll < 0 ||
 	    epoll_ctl(s->epoll, EPOLL_CTL_ADD, ronbus_sub_fd(s->sub), &event))
 		return -errno;
-	return s->way == BY_EVENTFD ? ronbus_set_eventfd(s->sub, s->event) : 0;
+	return s->way == BY_EVENTFD ? ronbus_sub_set_eventfd(s->sub, s->event) : 0;
 }
 
 /* Without limit. Returns what the call that slept did. */
@@ -335,7 +335,7 @@ FIXTURE_SETUP(another_bus)
 		fd = ronbus_sub_fd(source->sub);
 		ASSERT_EQ(0, fd_nonblock(fd));
 		if (variant->way == BY_EVENTFD) {
-			ASSERT_EQ(0, ronbus_set_eventfd(source->sub, source->event));
+			ASSERT_EQ(0, ronbus_sub_set_eventfd(source->sub, source->event));
 			fd = source->event;
 		}
 		ASSERT_EQ(0, epoll_ctl(self->epoll, EPOLL_CTL_ADD, fd, &event));

@@ -159,8 +159,8 @@ TEST_F(why, names)
 	EXPECT_SAYS(ronbus_create(RONBUS_DEVICE, &opts, &other), EEXIST, "attach to it");
 	ASSERT_EQ(0, ronbus_subscribe(bus, NULL, &sub));
 	EXPECT_SAYS(ronbus_stats(bus, 5, &stats), ENOENT, "no subscriber of that number");
-	EXPECT_SAYS(ronbus_set_topics(sub, 1), EOPNOTSUPP, "RONBUS_F_INTEREST");
-	EXPECT_SAYS(ronbus_coalesce(sub, 4, 1000000), EOPNOTSUPP, "RONBUS_F_COALESCE");
+	EXPECT_SAYS(ronbus_sub_set_topics(sub, 1), EOPNOTSUPP, "RONBUS_F_INTEREST");
+	EXPECT_SAYS(ronbus_sub_set_coalesce(sub, 4, 1000000), EOPNOTSUPP, "RONBUS_F_COALESCE");
 	ASSERT_EQ(0, ronbus_publisher(bus, 0, &pub));
 	EXPECT_SAYS(ronbus_publish_block(pub, 0, NULL, 0, "x", 1), EOPNOTSUPP, "RONBUS_F_BLOCKS");
 	ronbus_pub_close(pub);

@@ -288,13 +288,13 @@ static inline int ronbus_ring_wanted(const struct ronbus_ring *ring, __u64 pos,
 }
 
 /**
- * struct ronbus_ahead - what a subscriber has in front of it
+ * struct ronbus_unread - what a subscriber has in front of it
  * @end: the position after the last one that has been looked at
  * @messages: messages for it up to there
  * @more: it is overtaken, or there may be messages that have not been looked for
  * @first: the first of the messages, if there is one
  */
-struct ronbus_ahead {
+struct ronbus_unread {
 	__u64 end;
 	__u32 messages;
 	__u32 more;
@@ -302,9 +302,9 @@ struct ronbus_ahead {
 };
 
 /**
- * ronbus_ring_ahead_more() - go on counting messages
+ * ronbus_ring_unread_more() - go on counting messages
  * @ring: the ring
- * @ahead: what has been counted so far, from @end on
+ * @unread: what has been counted so far, from @end on
  * @interest: what the subscriber reads
  * @messages: enough of them
  * @budget: positions to look at
@@ -314,52 +314,52 @@ struct ronbus_ahead {
  *
  * Return: what is left of the budget.
  */
-static inline __u32 ronbus_ring_ahead_more(const struct ronbus_ring *ring,
-					   struct ronbus_ahead *ahead,
-					   const struct ronbus_interest *interest, __u32 messages,
-					   __u32 budget)
+static inline __u32 ronbus_ring_unread_more(const struct ronbus_ring *ring,
+					    struct ronbus_unread *unread,
+					    const struct ronbus_interest *interest, __u32 messages,
+					    __u32 budget)
 {
 	union ronbus_found found;
 
-	for (; ahead->messages < messages; budget--, ahead->end++) {
-		enum ronbus_look look = ronbus_ring_look(ring, ahead->end, &found);
+	for (; unread->messages < messages; budget--, unread->end++) {
+		enum ronbus_look look = ronbus_ring_look(ring, unread->end, &found);
 		__u32 wanted = 1;
 
 		if (look == RONBUS_LOOK_EMPTY)
 			break;
 		if (look == RONBUS_LOOK_LAGGED || !budget) {
-			ahead->more = 1;
+			unread->more = 1;
 			break;
 		}
 		if (look != RONBUS_LOOK_READY)
 			continue;
 		if (interest->bit) {
-			wanted = (__u32)ronbus_ring_wanted(ring, ahead->end, found.seen, interest);
-			if (!ronbus_ring_unchanged(ring, ahead->end, found.seen))
-				ahead->more = 1;
+			wanted = (__u32)ronbus_ring_wanted(ring, unread->end, found.seen, interest);
+			if (!ronbus_ring_unchanged(ring, unread->end, found.seen))
+				unread->more = 1;
 		}
-		if (wanted && !ahead->messages++)
-			ahead->first = ahead->end;
+		if (wanted && !unread->messages++)
+			unread->first = unread->end;
 	}
 	return budget;
 }
 
 /**
- * ronbus_ring_ahead() - count messages
+ * ronbus_ring_unread() - count messages
  * @ring: the ring
  * @pos: where to begin
  * @interest: what the subscriber reads
  * @messages: enough of them
  * @budget: positions to look at
  */
-static inline struct ronbus_ahead ronbus_ring_ahead(const struct ronbus_ring *ring, __u64 pos,
-						    const struct ronbus_interest *interest,
-						    __u32 messages, __u32 budget)
+static inline struct ronbus_unread ronbus_ring_unread(const struct ronbus_ring *ring, __u64 pos,
+						      const struct ronbus_interest *interest,
+						      __u32 messages, __u32 budget)
 {
-	struct ronbus_ahead ahead = { pos, 0, 0, 0 };
+	struct ronbus_unread unread = { pos, 0, 0, 0 };
 
-	ronbus_ring_ahead_more(ring, &ahead, interest, messages, budget);
-	return ahead;
+	ronbus_ring_unread_more(ring, &unread, interest, messages, budget);
+	return unread;
 }
 
 #endif /* _UAPI_RONBUS_RING_READ_H */

@@ -98,7 +98,7 @@ RB_PART __u32 ronbus_ring_run_unchanged(const struct ronbus_ring *ring,
 }
 
 /**
- * ronbus_ring_others() - how many messages that follow each other are for others
+ * ronbus_ring_run_unwanted() - how many messages that follow each other are for others
  * @ring: the ring
  * @pos: the position to begin at
  * @interest: what the subscriber reads
@@ -106,8 +106,8 @@ RB_PART __u32 ronbus_ring_run_unchanged(const struct ronbus_ring *ring,
  * Return: how many there are to the end of the run, or up to one that is for it, or to the first
  * position without a message. They were whole when this was found: no other check is needed.
  */
-RB_PART __u32 ronbus_ring_others(const struct ronbus_ring *ring, __u64 pos,
-				 const struct ronbus_interest *interest)
+RB_PART __u32 ronbus_ring_run_unwanted(const struct ronbus_ring *ring, __u64 pos,
+				       const struct ronbus_interest *interest)
 {
 	const __u64 owner = RONBUS_STATE(0, (1U << RONBUS_STATE_OWNER_BITS) - 1, 0);
 	const __u64 ready = RONBUS_STATE(ronbus_ring_lap(ring, pos), 0, RONBUS_KIND_READY);

@@ -23,8 +23,8 @@ int ronbus_publish_block(struct ronbus_pub *pub, unsigned int topic, const void 
 		return -EMSGSIZE;
 	err = handle->transport->publish_block(handle, &req);
 	if (err) {
-		ronbus_at(RONBUS_AT_BLOCKS);
-		return ronbus_failed(err);
+		ronbus_why_doing(RONBUS_AT_BLOCKS);
+		return ronbus_why_failed(err);
 	}
 	__RONBUS_PROBE(4, publish, pub, topic, 1, req.receivers);
 	return (int)req.receivers;
@@ -50,8 +50,8 @@ int ronbus_block_pin(struct ronbus_sub *sub, const struct ronbus_msg *msg,
 	if (ronbus_is_dead(sub))
 		return -EOWNERDEAD;
 	if (!blocks->count) {
-		ronbus_at(RONBUS_AT_BLOCKS);
-		return ronbus_failed(-EOPNOTSUPP);
+		ronbus_why_doing(RONBUS_AT_BLOCKS);
+		return ronbus_why_failed(-EOPNOTSUPP);
 	}
 	if (!msg->data || msg->len < sizeof(ref))
 		return -EINVAL;

@@ -77,9 +77,9 @@ static int copy_name(char to[RONBUS_NAME_SIZE], const char *from)
 static int enroll(int err, struct ronbus **bus)
 {
 	if (err || ronbus_enroll(&(*bus)->enrolled, RONBUS_A_BUS))
-		return ronbus_failed(err);
+		return ronbus_why_failed(err);
 	(*bus)->transport->bus_close(*bus);
-	return ronbus_failed(-ENOMEM);
+	return ronbus_why_failed(-ENOMEM);
 }
 
 int ronbus_create(const char *where, const struct ronbus_options *opts, struct ronbus **bus)
@@ -103,7 +103,7 @@ int ronbus_create(const char *where, const struct ronbus_options *opts, struct r
 		req.block_size = opts->block_size;
 		req.blocks = opts->blocks;
 	}
-	ronbus_at(RONBUS_AT_CREATE);
+	ronbus_why_doing(RONBUS_AT_CREATE);
 	return enroll(transport->create(where, &req, bus), bus);
 }
 
@@ -114,7 +114,7 @@ static int attach(const char *where, const char *name, struct ronbus_attach *req
 
 	if (copy_name(req->name, name))
 		return -EINVAL;
-	ronbus_at(RONBUS_AT_ATTACH);
+	ronbus_why_doing(RONBUS_AT_ATTACH);
 	return enroll(transport->attach(where, req, bus), bus);
 }
 
@@ -163,19 +163,19 @@ int ronbus_open(const char *where, const struct ronbus_options *opts, unsigned i
 		if (err != -EEXIST)
 			return err ? err : 1;
 	}
-	return ronbus_failed(-EAGAIN);
+	return ronbus_why_failed(-EAGAIN);
 }
 
 int ronbus_adopt(int fd, struct ronbus **bus)
 {
 	int err;
 
-	ronbus_at(RONBUS_AT_ADOPT);
+	ronbus_why_doing(RONBUS_AT_ADOPT);
 	err = ronbus_device_adopt(fd, bus);
 	if (err || ronbus_enroll(&(*bus)->enrolled, RONBUS_A_BUS))
-		return ronbus_failed(err);
+		return ronbus_why_failed(err);
 	free(*bus); /* and the fd stays the caller's */
-	return ronbus_failed(-ENOMEM);
+	return ronbus_why_failed(-ENOMEM);
 }
 
 int ronbus_query(const char *where, struct ronbus_query *query)
@@ -183,20 +183,20 @@ int ronbus_query(const char *where, struct ronbus_query *query)
 	const struct ronbus_transport *transport = find_transport(&where);
 
 	memset(query, 0, sizeof(*query));
-	ronbus_at(RONBUS_AT_NOTHING);
-	return ronbus_failed(transport->query(where, query));
+	ronbus_why_doing(RONBUS_AT_NOTHING);
+	return ronbus_why_failed(transport->query(where, query));
 }
 
 int ronbus_bus_fd(const struct ronbus *bus)
 {
-	ronbus_at(RONBUS_AT_FD);
-	return ronbus_failed(bus->transport->bus_fd(bus));
+	ronbus_why_doing(RONBUS_AT_FD);
+	return ronbus_why_failed(bus->transport->bus_fd(bus));
 }
 
 int ronbus_share(const struct ronbus *bus, unsigned int access)
 {
-	ronbus_at(RONBUS_AT_FD);
-	return ronbus_failed(bus->transport->share(bus, access));
+	ronbus_why_doing(RONBUS_AT_FD);
+	return ronbus_why_failed(bus->transport->share(bus, access));
 }
 
 int ronbus_bus_info(struct ronbus *bus, struct ronbus_info *info)
@@ -207,14 +207,14 @@ int ronbus_bus_info(struct ronbus *bus, struct ronbus_info *info)
 
 int ronbus_seal(struct ronbus *bus)
 {
-	ronbus_at(RONBUS_AT_SEAL);
-	return ronbus_failed(bus->transport->seal(bus));
+	ronbus_why_doing(RONBUS_AT_SEAL);
+	return ronbus_why_failed(bus->transport->seal(bus));
 }
 
 void ronbus_close(struct ronbus *bus)
 {
 	if (!bus)
 		return;
-	ronbus_strike_off(&bus->enrolled);
+	ronbus_unenroll(&bus->enrolled);
 	bus->transport->bus_close(bus);
 }

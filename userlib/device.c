@@ -71,7 +71,7 @@ static int open_device(const char *where, struct ronbus_query *query)
 		err = -EPROTO;
 	if (!err)
 		return fd;
-	ronbus_at(RONBUS_AT_DEVICE);
+	ronbus_why_doing(RONBUS_AT_DEVICE);
 	if (fd >= 0)
 		ronbus_fd_close(fd);
 	return err;
@@ -96,7 +96,7 @@ static int map(int fd, size_t length, bool writable, unsigned long offset, void 
 
 	if (p == MAP_FAILED) {
 		/* Where all that is mapped is locked, EAGAIN says that this would be too much. */
-		ronbus_at(errno == EAGAIN ? RONBUS_AT_LOCKED : RONBUS_AT_MAP);
+		ronbus_why_doing(errno == EAGAIN ? RONBUS_AT_LOCKED : RONBUS_AT_MAP);
 		return errno == EAGAIN ? -ENOMEM : -errno;
 	}
 	*at = p;

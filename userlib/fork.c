@@ -221,7 +221,7 @@ static void sub_dies(struct ronbus_subscriber_handle *sub)
 	ronbus_ring_view(&sub->sub.ring, &no_ring, NO_SLOTS, NO_PAYLOAD, 0);
 	sub->sub.self = &no_self;
 	sub->sub.info = &no_info;
-	sub->sub.library = RONBUS_DEAD;
+	sub->sub.slow_path = RONBUS_DEAD;
 	ronbus_peeked_nothing(&sub->sub);
 	sub->was = sub->transport;
 	sub->transport = &dead_transport;
@@ -289,7 +289,7 @@ bool ronbus_enroll(struct ronbus_enrolled *handle, enum ronbus_handle_kind kind)
 	return true;
 }
 
-void ronbus_strike_off(struct ronbus_enrolled *handle)
+void ronbus_unenroll(struct ronbus_enrolled *handle)
 {
 	pthread_mutex_lock(&handles.lock);
 	*handle->link = handle->next;

@@ -151,17 +151,17 @@ extern const struct ronbus_transport ronbus_embedded_transport;
 
 int ronbus_device_adopt(int fd, struct ronbus **bus);
 
-/* What struct ronbus_sub says of itself in @library: an inherited one. */
+/* What struct ronbus_sub says of itself in @slow_path: an inherited one. */
 #define RONBUS_DEAD 2U
 
 static inline bool ronbus_is_dead(const struct ronbus_sub *sub)
 {
-	return sub->library == RONBUS_DEAD;
+	return sub->slow_path == RONBUS_DEAD;
 }
 
 /* Into the list of handles, and out of it. The first one may find that there is no memory. */
 bool ronbus_enroll(struct ronbus_enrolled *handle, enum ronbus_handle_kind kind);
-void ronbus_strike_off(struct ronbus_enrolled *handle);
+void ronbus_unenroll(struct ronbus_enrolled *handle);
 
 /*
  * A lock that is held by another thread during fork() stays locked in the child: so these take all.
@@ -227,8 +227,8 @@ enum ronbus_doing {
 	RONBUS_AT_URING_PUBLISH,
 };
 
-void ronbus_at(enum ronbus_doing step);
-int ronbus_failed(int ret); /* returns @ret, which is an error if it is negative */
+void ronbus_why_doing(enum ronbus_doing step);
+int ronbus_why_failed(int ret); /* returns @ret, which is an error if it is negative */
 
 /* Why the device cannot be opened, as a format for its path; or NULL. */
 const char *ronbus_unreachable(const char *where, int err);

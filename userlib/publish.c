@@ -36,10 +36,10 @@ int ronbus_publisher(struct ronbus *bus, unsigned int flags, struct ronbus_pub *
 		if (err)
 			return err;
 	}
-	ronbus_at(RONBUS_AT_PUBLISHER);
+	ronbus_why_doing(RONBUS_AT_PUBLISHER);
 	err = bus->transport->publisher(bus, flags, &handle);
 	if (err)
-		return ronbus_failed(err);
+		return ronbus_why_failed(err);
 
 	handle->transport = bus->transport;
 	handle->flush_threshold = threshold;
@@ -64,8 +64,8 @@ int ronbus_pub_fd(const struct ronbus_pub *pub)
 {
 	const struct ronbus_publisher_handle *handle = ronbus_publisher_of(pub);
 
-	ronbus_at(RONBUS_AT_FD);
-	return ronbus_failed(handle->transport->pub_fd(handle));
+	ronbus_why_doing(RONBUS_AT_FD);
+	return ronbus_why_failed(handle->transport->pub_fd(handle));
 }
 
 int ronbus_pub_receivers(const struct ronbus_pub *pub, unsigned int topic)
@@ -96,7 +96,7 @@ void ronbus_pub_close(struct ronbus_pub *pub)
 	if (!pub)
 		return;
 	handle = ronbus_publisher_of(pub);
-	ronbus_strike_off(&handle->enrolled);
+	ronbus_unenroll(&handle->enrolled);
 	if (pub->how & RONBUS_F_METRICS_BUF)
 		ronbus_metrics_forget(handle);
 	handle->transport->pub_close(handle);
@@ -131,7 +131,7 @@ __u64 __ronbus_claim(struct ronbus_pub *pub, __u64 pos)
 	__atomic_fetch_add(&pub->self->dropped, 1, __ATOMIC_RELAXED);
 	/* It may have made holes on its way, and a subscriber may sleep in front of one. */
 	RB_MB(); /* barrier D, with D' where the kernel arms: ring.pml, wake.pml */
-	if (__ronbus_sleepers(pub, pub->how))
+	if (__ronbus_must_notify(pub, pub->how))
 		handle->transport->notify(handle, ~0ULL);
 	return 0; /* no position is */
 }
@@ -193,7 +193,7 @@ __RONBUS_PART void wake_and_flush(struct ronbus_pub *pub, unsigned int topic, __
 				  __u64 next, bool flush)
 {
 	bool due = pub->how & RONBUS_F_COALESCE && next >= RB_READ(&pub->info->wake_next);
-	bool woken = RB_UNLIKELY(__ronbus_sleepers(pub, pub->how) || due);
+	bool woken = RB_UNLIKELY(__ronbus_must_notify(pub, pub->how) || due);
 
 	if (woken)
 		notify_sleepers(pub, topic, audience, due);
@@ -207,8 +207,8 @@ __RONBUS_PART void wake_and_flush(struct ronbus_pub *pub, unsigned int topic, __
  * Step 3 of a message, and step 2 again: the inlines have found that a subscriber sleeps, or could
  * not count. @next is the position after the message, 1 or less if none was written.
  */
-int __ronbus_count(struct ronbus_pub *pub, unsigned int topic, __u32 receivers, __u64 audience,
-		   __u64 next)
+int __ronbus_published(struct ronbus_pub *pub, unsigned int topic, __u32 receivers, __u64 audience,
+		       __u64 next)
 {
 	bool flush = count(pub, 1, receivers, audience);
 
@@ -269,7 +269,7 @@ int __ronbus_publish_slow(struct ronbus_pub *pub, unsigned int topic, const void
 		ronbus_ring_advance(ring, pos + 1);
 	}
 	__RONBUS_PROBE(4, publish, pub, topic, 1, receivers);
-	return __ronbus_count(pub, topic, receivers, audience, pos + 1);
+	return __ronbus_published(pub, topic, receivers, audience, pos + 1);
 }
 
 int __ronbus_publish(struct ronbus_pub *pub, unsigned int topic, const void *data, size_t len)

@@ -53,12 +53,12 @@ static __attribute__((noinline)) void scan(struct ronbus_sub *sub)
 	const struct ronbus_ring ring = sub->ring;
 	const struct ronbus_interest mine = sub->interest;
 	__u64 first = RB_READ(&sub->self->cursor), pos = first;
-	__u32 others;
+	__u32 unwanted;
 
 	do {
-		others = ronbus_ring_others(&ring, pos, &mine);
-		pos += others;
-	} while (others && pos - first <= ring.mask);
+		unwanted = ronbus_ring_run_unwanted(&ring, pos, &mine);
+		pos += unwanted;
+	} while (unwanted && pos - first <= ring.mask);
 	pass(sub, first, pos);
 }
 
@@ -122,18 +122,18 @@ __RONBUS_PART int next_in(struct ronbus_sub *sub, struct ronbus_msg *msg, union 
 }
 
 /* Apart, for the others need not pay for what these do. */
-static __attribute__((noinline)) int next_of_library(struct ronbus_sub *sub, struct ronbus_msg *msg,
-						     union ronbus_found *found)
+static __attribute__((noinline)) int next_slow_path(struct ronbus_sub *sub, struct ronbus_msg *msg,
+						    union ronbus_found *found)
 {
 	return next_in(sub, msg, found, sub->ring.layout, sub->ring.timed, sub->interest.bit);
 }
 
 static inline int next(struct ronbus_sub *sub, struct ronbus_msg *msg, union ronbus_found *found)
 {
-	if (RB_UNLIKELY(sub->library)) {
+	if (RB_UNLIKELY(sub->slow_path)) {
 		if (sub->interest.bit)
 			scan(sub);
-		return next_of_library(sub, msg, found);
+		return next_slow_path(sub, msg, found);
 	}
 	return next_in(sub, msg, found, RONBUS_LAYOUT_SLOTS, 0, 0);
 }
@@ -199,16 +199,16 @@ __RONBUS_PART int take_wanted(struct ronbus_sub *sub, __u32 layout, __u32 timed,
 	__u64 first = RB_READ(&sub->self->cursor), pos = first;
 	struct ronbus_seen seen;
 	int taken = 0;
-	__u32 others;
+	__u32 unwanted;
 
 	while (ronbus_ring_ready(&ring, pos, &seen)) {
 		if (ronbus_ring_wanted(&ring, pos, seen, &mine)) {
 			taken = take_of_size(&ring, pos, seen, buf, size, msg);
 			break;
 		}
-		others = ronbus_ring_others(&ring, pos, &mine);
-		pos += others;
-		if (!others || pos - first > ring.mask)
+		unwanted = ronbus_ring_run_unwanted(&ring, pos, &mine);
+		pos += unwanted;
+		if (!unwanted || pos - first > ring.mask)
 			break;
 	}
 	pass(sub, first, pos);
@@ -233,8 +233,8 @@ __RONBUS_PART int take_next(struct ronbus_sub *sub, __u32 layout, __u32 timed, v
 }
 
 /* Arrays, topics and a time: what is common has code of its own, in which nothing is asked. */
-__RONBUS_PART int take_of_library(struct ronbus_sub *sub, void *buf, size_t size,
-				  struct ronbus_msg *msg)
+__RONBUS_PART int take_slow_path(struct ronbus_sub *sub, void *buf, size_t size,
+				 struct ronbus_msg *msg)
 {
 	const __u32 layout = sub->ring.layout;
 
@@ -275,18 +275,18 @@ static inline bool in_runs(const struct ronbus_sub *sub)
 /* ---- what the inlines leave to the library ------------------------------------------ */
 
 /* What the inlines do for slots: a message that is there. The rest as below. */
-static __attribute__((noinline)) int try_recv_of_library(struct ronbus_sub *sub, void *buf,
-							 size_t size, struct ronbus_msg *msg)
+static __attribute__((noinline)) int try_recv_slow_path(struct ronbus_sub *sub, void *buf,
+							size_t size, struct ronbus_msg *msg)
 {
 	union ronbus_found found;
 	int ret;
 
 	if (RB_UNLIKELY(ronbus_is_dead(sub)))
 		return -EOWNERDEAD;
-	ret = take_of_library(sub, buf, size, msg);
+	ret = take_slow_path(sub, buf, size, msg);
 	if (ret)
 		return RONBUS_MESSAGE;
-	ret = next_of_library(sub, msg, &found);
+	ret = next_slow_path(sub, msg, &found);
 	return ret == RONBUS_MESSAGE ? take_found(sub, buf, size, msg, found.seen) : ret;
 }
 
@@ -295,8 +295,8 @@ int __ronbus_try_recv(struct ronbus_sub *sub, void *buf, size_t size, struct ron
 	union ronbus_found found;
 	int ret;
 
-	if (RB_UNLIKELY(sub->library))
-		return try_recv_of_library(sub, buf, size, msg);
+	if (RB_UNLIKELY(sub->slow_path))
+		return try_recv_slow_path(sub, buf, size, msg);
 	ret = next_in(sub, msg, &found, RONBUS_LAYOUT_SLOTS, 0, 0);
 	return ret == RONBUS_MESSAGE ? take_found(sub, buf, size, msg, found.seen) : ret;
 }

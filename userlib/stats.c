@@ -11,8 +11,8 @@ int ronbus_stats(struct ronbus *bus, unsigned int which, struct ronbus_stats *st
 {
 	memset(stats, 0, sizeof(*stats));
 	stats->which = which;
-	ronbus_at(RONBUS_AT_STATS);
-	return ronbus_failed(bus->transport->stats(bus, stats));
+	ronbus_why_doing(RONBUS_AT_STATS);
+	return ronbus_why_failed(bus->transport->stats(bus, stats));
 }
 
 static void tell(ronbus_counter_fn fn, void *arg, const char *name, __u64 value)

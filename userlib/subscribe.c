@@ -36,14 +36,14 @@ int ronbus_subscribe(struct ronbus *bus, const struct ronbus_sub_options *opts,
 	err = make_request(opts, &req);
 	if (err)
 		return err;
-	ronbus_at(RONBUS_AT_SUBSCRIBE);
+	ronbus_why_doing(RONBUS_AT_SUBSCRIBE);
 	err = bus->transport->subscribe(bus, &req, &handle);
 	if (err)
-		return ronbus_failed(err);
+		return ronbus_why_failed(err);
 	handle->transport = bus->transport;
 	ronbus_peeked_nothing(&handle->sub);
 	arrays = handle->sub.ring.layout == RONBUS_LAYOUT_ARRAYS;
-	handle->sub.library = handle->sub.interest.bit || arrays || handle->sub.ring.timed;
+	handle->sub.slow_path = handle->sub.interest.bit || arrays || handle->sub.ring.timed;
 	handle->buffer = ronbus_zalloc((arrays ? RONBUS_RUN : 1) * handle->sub.ring.payload);
 	if (!handle->buffer) {
 		handle->transport->sub_close(handle);
@@ -61,7 +61,7 @@ void ronbus_sub_close(struct ronbus_sub *sub)
 	if (!sub)
 		return;
 	handle = ronbus_subscriber_of(sub);
-	ronbus_strike_off(&handle->enrolled);
+	ronbus_unenroll(&handle->enrolled);
 	free(handle->buffer);
 	handle->transport->sub_close(handle);
 }
@@ -80,14 +80,14 @@ int ronbus_arm(struct ronbus_sub *sub)
 	return handle->transport->arm(handle);
 }
 
-int ronbus_set_eventfd(struct ronbus_sub *sub, int fd)
+int ronbus_sub_set_eventfd(struct ronbus_sub *sub, int fd)
 {
 	struct ronbus_subscriber_handle *handle = ronbus_subscriber_of(sub);
 
 	return handle->transport->set_eventfd(handle, fd);
 }
 
-int ronbus_set_topics(struct ronbus_sub *sub, __u64 topics)
+int ronbus_sub_set_topics(struct ronbus_sub *sub, __u64 topics)
 {
 	struct ronbus_subscriber_handle *handle = ronbus_subscriber_of(sub);
 	struct ronbus_interest *mine = &sub->interest;
@@ -95,9 +95,9 @@ int ronbus_set_topics(struct ronbus_sub *sub, __u64 topics)
 
 	if (ronbus_is_dead(sub))
 		return -EOWNERDEAD;
-	ronbus_at(RONBUS_AT_TOPICS);
+	ronbus_why_doing(RONBUS_AT_TOPICS);
 	if (!mine->bit)
-		return ronbus_failed(-EOPNOTSUPP);
+		return ronbus_why_failed(-EOPNOTSUPP);
 	if (!topics)
 		return -EINVAL;
 	/* First, since a publisher may send to a new member of an audience at once. */
@@ -108,13 +108,13 @@ int ronbus_set_topics(struct ronbus_sub *sub, __u64 topics)
 	return err;
 }
 
-int ronbus_coalesce(struct ronbus_sub *sub, unsigned int messages, __u64 delay_ns)
+int ronbus_sub_set_coalesce(struct ronbus_sub *sub, unsigned int messages, __u64 delay_ns)
 {
 	struct ronbus_subscriber_handle *handle = ronbus_subscriber_of(sub);
 	struct ronbus_coalesce req = { .messages = messages, .delay_ns = delay_ns };
 
-	ronbus_at(RONBUS_AT_COALESCE);
-	return ronbus_failed(handle->transport->coalesce(handle, &req));
+	ronbus_why_doing(RONBUS_AT_COALESCE);
+	return ronbus_why_failed(handle->transport->coalesce(handle, &req));
 }
 
 __u64 ronbus_sub_position(const struct ronbus_sub *sub)
@@ -127,7 +127,7 @@ unsigned int ronbus_sub_index(const struct ronbus_sub *sub)
 	return ronbus_subscriber_of(sub)->index;
 }
 
-__u64 ronbus_sub_behind(const struct ronbus_sub *sub)
+__u64 ronbus_sub_backlog(const struct ronbus_sub *sub)
 {
 	__u64 cursor = RB_READ(&sub->self->cursor), tail = ronbus_ring_hint(&sub->ring);
 

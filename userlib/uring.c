@@ -70,15 +70,15 @@ int ronbus_uring_check(const struct ronbus *bus)
 		err = probe(ring);
 	if (ring >= 0)
 		ronbus_fd_close(ring);
-	ronbus_at(RONBUS_AT_URING);
-	return ronbus_failed(err);
+	ronbus_why_doing(RONBUS_AT_URING);
+	return ronbus_why_failed(err);
 }
 
 /* A poll has none. */
 static int no_limit(void)
 {
-	ronbus_at(RONBUS_AT_URING_WAIT);
-	return ronbus_failed(-EOPNOTSUPP);
+	ronbus_why_doing(RONBUS_AT_URING_WAIT);
+	return ronbus_why_failed(-EOPNOTSUPP);
 }
 
 int ronbus_uring_prep_wait(struct io_uring_sqe *sqe, struct ronbus_sub *sub, int64_t timeout_ns)
@@ -144,8 +144,8 @@ int ronbus_uring_prep_publish(struct io_uring_sqe *sqe, struct ronbus_pub *pub, 
 
 	if (!(pub->how & RONBUS_HOW_SYSCALL) ||
 	    !ronbus_publisher_of(pub)->transport->uring_commands) {
-		ronbus_at(RONBUS_AT_URING_PUBLISH);
-		return ronbus_failed(-EOPNOTSUPP);
+		ronbus_why_doing(RONBUS_AT_URING_PUBLISH);
+		return ronbus_why_failed(-EOPNOTSUPP);
 	}
 	if (topic >= RONBUS_TOPICS_MAX || !count || count > RONBUS_BATCH_MAX)
 		return -EINVAL;

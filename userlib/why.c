@@ -17,13 +17,13 @@ static __thread struct {
 	int err;
 } last;
 
-void ronbus_at(enum ronbus_doing step)
+void ronbus_why_doing(enum ronbus_doing step)
 {
 	last.step = step;
 	last.err = 0;
 }
 
-int ronbus_failed(int ret)
+int ronbus_why_failed(int ret)
 {
 	if (ret < 0)
 		last.err = -ret;

@@ -81,7 +81,7 @@ static void listen_to_all(struct actors *actors, unsigned int self)
 	int ret;
 
 	if (cell->features & RONBUS_F_COALESCE)
-		must(ronbus_coalesce(sub, cell->coalesce, cell->delay_ns), "coalesce");
+		must(ronbus_sub_set_coalesce(sub, cell->coalesce, cell->delay_ns), "coalesce");
 	actors_ready(actors, self);
 	do {
 		ret = ronbus_drain(sub, hear, &listener, cell->capacity, -1);

@@ -23,7 +23,7 @@ for@p (;;) { <+... \(f(...)\|x--\|--x\) ...+> }
 @bad@
 expression E;
 statement S;
-identifier f =~ "^(ronbus_ring_(look|ready|reached|claimed|hint|tail|ahead|ahead_more|wanted|unchanged)|ronbus_blocks_pinned|try_put|take_record|take_records|READ_ONCE|smp_load_acquire)$";
+identifier f =~ "^(ronbus_ring_(look|ready|reached|claimed|hint|tail|unread|unread_more|wanted|unchanged)|ronbus_blocks_pinned|try_put|take_record|take_records|READ_ONCE|smp_load_acquire)$";
 position p != ends.p;
 @@
 (

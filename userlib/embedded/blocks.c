@@ -111,7 +111,7 @@ int ronbus_embedded_publish_block(struct ronbus_publisher_handle *base,
 	inner = &pub->inner->base.pub;
 	/* Without an audience no block is needed. */
 	if (!retain && !RB_READ(&bus->info.audience[req->topic]))
-		return __ronbus_count(inner, req->topic, 0, 0, 0);
+		return __ronbus_published(inner, req->topic, 0, 0, 0);
 	block = block_take(bus);
 	if (block < 0)
 		return block;

@@ -130,7 +130,7 @@ struct embedded_timer {
  *	for it, too
  * @arming: the lock of the backlog, if it does not coalesce; if it does, the lock of the bus is
  * @own_fd: the eventfd of ronbus_sub_fd(), or -1
- * @user_fd: a duplicate of the eventfd of ronbus_set_eventfd(), or -1; both change under the
+ * @user_fd: a duplicate of the eventfd of ronbus_sub_set_eventfd(), or -1; both change under the
  *	lock of the bus
  * @backlog: what waits for it
  * @timer: from the first message

@@ -443,7 +443,7 @@ int ronbus_subscribe(struct ronbus *bus, const struct ronbus_sub_options *opts,
 		     struct ronbus_sub **sub);
 
 /**
- * ronbus_set_topics() - choose other topics, on a bus with RONBUS_F_INTEREST
+ * ronbus_sub_set_topics() - choose other topics, on a bus with RONBUS_F_INTEREST
  * @sub: the subscriber
  * @topics: set of topics wanted from now on, not empty
  *
@@ -453,10 +453,10 @@ int ronbus_subscribe(struct ronbus *bus, const struct ronbus_sub_options *opts,
  *
  * Return: 0; -EINVAL: no topics; -EOPNOTSUPP: the bus does not have the feature.
  */
-int ronbus_set_topics(struct ronbus_sub *sub, __u64 topics);
+int ronbus_sub_set_topics(struct ronbus_sub *sub, __u64 topics);
 
 /**
- * ronbus_coalesce() - be woken for several messages at once, on a bus with RONBUS_F_COALESCE
+ * ronbus_sub_set_coalesce() - be woken for several messages at once, on a bus with RONBUS_F_COALESCE
  * @sub: the subscriber
  * @messages: how many, up to half of the slots and RONBUS_COALESCE_MAX; 0 or 1 for the first, as
  *	without this
@@ -468,7 +468,7 @@ int ronbus_set_topics(struct ronbus_sub *sub, __u64 topics);
  * Return: 0; -EINVAL: too many, or no such delay; -EOPNOTSUPP: the bus does not have the feature;
  * on "embedded:" also -EAGAIN: no thread for it, -ENOMEM.
  */
-int ronbus_coalesce(struct ronbus_sub *sub, unsigned int messages, __u64 delay_ns);
+int ronbus_sub_set_coalesce(struct ronbus_sub *sub, unsigned int messages, __u64 delay_ns);
 
 /**
  * ronbus_try_recv() - receive a message if there is one
@@ -595,7 +595,7 @@ int ronbus_sub_fd(struct ronbus_sub *sub);
 int ronbus_arm(struct ronbus_sub *sub);
 
 /**
- * ronbus_set_eventfd() - have an eventfd signalled whenever the subscriber is woken
+ * ronbus_sub_set_eventfd() - have an eventfd signalled whenever the subscriber is woken
  * @sub: the subscriber
  * @fd: the eventfd, in place of one set before, not owned by the handle; -1 for none
  *
@@ -603,7 +603,7 @@ int ronbus_arm(struct ronbus_sub *sub);
  *
  * Return: 0; -EBADF; -EINVAL: not an eventfd.
  */
-int ronbus_set_eventfd(struct ronbus_sub *sub, int fd);
+int ronbus_sub_set_eventfd(struct ronbus_sub *sub, int fd);
 
 /**
  * ronbus_cancel() - end the sleep of a thread in ronbus_wait(), ronbus_recv() or ronbus_drain()
@@ -631,14 +631,14 @@ __u64 ronbus_sub_position(const struct ronbus_sub *sub);
 unsigned int ronbus_sub_index(const struct ronbus_sub *sub);
 
 /**
- * ronbus_sub_behind() - how many positions a subscriber has not read
+ * ronbus_sub_backlog() - how many positions a subscriber has not read
  * @sub: the subscriber
  *
  * Positions from what it reads next to what has been published last, with holes and messages for
  * others; more than the capacity of the bus if some are lost already. Needs no system call. Where
  * publishers map the ring, the number is what they say.
  */
-__u64 ronbus_sub_behind(const struct ronbus_sub *sub);
+__u64 ronbus_sub_backlog(const struct ronbus_sub *sub);
 
 /**
  * ronbus_sub_close() - leave

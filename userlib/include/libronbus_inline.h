@@ -43,7 +43,7 @@ enum ronbus_pub_how {
 	RONBUS_HOW_RETAIN = 1 << 28, /* RONBUS_BUS_RETAIN: written, even for nobody */
 	RONBUS_HOW_COARSE = 1 << 29, /* RONBUS_BUS_COARSE_TIME */
 	/* What a program does not have inline: __ronbus_publish() and __ronbus_publish_many(). */
-	RONBUS_HOW_LIBRARY = (int)RONBUS_HOW_SYSCALL | (int)RONBUS_F_SOA | (int)RONBUS_F_TIME,
+	RONBUS_HOW_SLOW_PATH = (int)RONBUS_HOW_SYSCALL | (int)RONBUS_F_SOA | (int)RONBUS_F_TIME,
 };
 
 struct ronbus_pub {
@@ -61,7 +61,7 @@ struct ronbus_sub {
 	const struct ronbus_info_page *info;
 	struct ronbus_self *self;
 	struct ronbus_interest interest;
-	__u64 library; /* not 0: the inlines leave everything to it */
+	__u64 slow_path; /* not 0: the inlines leave everything to it */
 	__u64 peek_position;
 	__u64 peek_state;
 	const __u64 *peek_word; /* where that state is */
@@ -81,7 +81,7 @@ struct ronbus_sub {
  * handle for one number of receivers.
  */
 struct ronbus_thread_counters {
-	__u64 left; /* messages to count before it is time for __ronbus_count(); and __RONBUS_COUNTING */
+	__u64 left; /* messages to count before it is time for __ronbus_published(); and __RONBUS_COUNTING */
 	struct {
 		__u64 key; /* __ronbus_thread_key(), or the library's own; 0: free */
 		__u64 messages;
@@ -101,8 +101,8 @@ int __ronbus_published_many(struct ronbus_pub *pub, unsigned int topic, __u64 au
 			    unsigned int done, __u64 next);
 __u64 __ronbus_claim(struct ronbus_pub *pub, __u64 pos);
 __u64 __ronbus_clock(__u32 how);
-int __ronbus_count(struct ronbus_pub *pub, unsigned int topic, __u32 receivers, __u64 audience,
-		   __u64 next);
+int __ronbus_published(struct ronbus_pub *pub, unsigned int topic, __u32 receivers, __u64 audience,
+		       __u64 next);
 int __ronbus_try_recv(struct ronbus_sub *sub, void *buf, size_t size, struct ronbus_msg *msg);
 int __ronbus_recv_many(struct ronbus_sub *sub, void *buf, size_t size, struct ronbus_msg *msgs,
 		       unsigned int count);
@@ -230,7 +230,7 @@ __RONBUS_PART int __ronbus_count_inline(const struct ronbus_pub *pub, __u32 how,
  * Does anybody have to be woken? To be asked after the last message of a call and a full barrier
  * (D, with D' where the kernel arms).
  */
-__RONBUS_PART int __ronbus_sleepers(const struct ronbus_pub *pub, __u32 how)
+__RONBUS_PART int __ronbus_must_notify(const struct ronbus_pub *pub, __u32 how)
 {
 	if (how & RONBUS_F_EDGE_NOTIFY && RB_LIKELY(!RB_READ(&pub->info->armed)))
 		return 0;
@@ -260,7 +260,7 @@ __RONBUS_PART struct ronbus_ring __ronbus_view(const struct ronbus_ring *ring, _
  *	3. Count.
  *
  * __ronbus_publish_slow() takes over in step 1, where no position is free at once or an argument is
- * wrong, and __ronbus_count() in step 2, where there is more to do than to look and to add.
+ * wrong, and __ronbus_published() in step 2, where there is more to do than to look and to add.
  */
 __RONBUS_PART int __ronbus_publish_to(struct ronbus_pub *pub, unsigned int topic, const void *data,
 				      size_t len, __u32 layout, __u32 timed)
@@ -296,16 +296,16 @@ __RONBUS_PART int __ronbus_publish_to(struct ronbus_pub *pub, unsigned int topic
 	}
 	__RONBUS_PROBE(4, publish, pub, topic, 1, receivers);
 	/* Where nothing was written, there is nothing to wake a subscriber for. */
-	if (RB_UNLIKELY((claim.pos && __ronbus_sleepers(pub, how)) ||
+	if (RB_UNLIKELY((claim.pos && __ronbus_must_notify(pub, how)) ||
 			!__ronbus_count_inline(pub, how, 1, receivers)))
-		return __ronbus_count(pub, topic, receivers, audience, claim.pos + 1);
+		return __ronbus_published(pub, topic, receivers, audience, claim.pos + 1);
 	return (int)receivers;
 }
 
 RONBUS_INLINE int ronbus_publish(struct ronbus_pub *pub, unsigned int topic, const void *data,
 				 size_t len)
 {
-	if (RB_UNLIKELY(pub->how & RONBUS_HOW_LIBRARY))
+	if (RB_UNLIKELY(pub->how & RONBUS_HOW_SLOW_PATH))
 		return __ronbus_publish(pub, topic, data, len);
 	return __ronbus_publish_to(pub, topic, data, len, RONBUS_LAYOUT_SLOTS, 0);
 }
@@ -317,7 +317,7 @@ __RONBUS_PART int __ronbus_publish_many_to(struct ronbus_pub *pub, unsigned int 
 {
 	const struct ronbus_ring ring = __ronbus_view(&pub->ring, layout, timed);
 	const __u32 elsewhere =
-		layout == RONBUS_LAYOUT_SLOTS && !timed ? RONBUS_HOW_LIBRARY : RONBUS_HOW_SYSCALL;
+		layout == RONBUS_LAYOUT_SLOTS && !timed ? RONBUS_HOW_SLOW_PATH : RONBUS_HOW_SYSCALL;
 	const __u32 how = pub->how, id = pub->id;
 	struct ronbus_claim claim = { 0, 0 };
 	unsigned int done;
@@ -457,7 +457,7 @@ RONBUS_INLINE int ronbus_try_recv(struct ronbus_sub *sub, void *buf, size_t size
 	__u64 pos = RB_READ(&sub->self->cursor);
 	struct ronbus_seen seen;
 
-	if (RB_UNLIKELY(!ronbus_ring_ready(&ring, pos, &seen) || sub->library ||
+	if (RB_UNLIKELY(!ronbus_ring_ready(&ring, pos, &seen) || sub->slow_path ||
 			!__ronbus_take(&ring, pos, seen, buf, size, msg)))
 		return __ronbus_try_recv(sub, buf, size, msg);
 	__ronbus_delivered(sub, pos, pos + 1);
@@ -473,7 +473,7 @@ RONBUS_INLINE int ronbus_recv_many(struct ronbus_sub *sub, void *buf, size_t siz
 	struct ronbus_seen seen;
 	char *to = (char *)buf;
 
-	if (RB_UNLIKELY(sub->library))
+	if (RB_UNLIKELY(sub->slow_path))
 		return __ronbus_recv_many(sub, buf, size, msgs, count);
 	for (; pos - first < count; pos++, msgs++, to += size)
 		if (RB_UNLIKELY(!ronbus_ring_ready(&ring, pos, &seen) ||
@@ -492,7 +492,7 @@ RONBUS_INLINE int ronbus_peek(struct ronbus_sub *sub, struct ronbus_msg *msg)
 	const struct ronbus_words at = ronbus_ring_at(&ring, pos);
 	struct ronbus_seen seen;
 
-	if (RB_UNLIKELY(!ronbus_ring_ready(&ring, pos, &seen) || sub->library))
+	if (RB_UNLIKELY(!ronbus_ring_ready(&ring, pos, &seen) || sub->slow_path))
 		return __ronbus_peek(sub, msg);
 	__ronbus_describe(&ring, &at, pos, seen, msg);
 	if (RB_UNLIKELY(!ronbus_ring_unchanged(&ring, pos, seen)))

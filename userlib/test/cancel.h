@@ -173,7 +173,7 @@ static void cancel_waker(struct thread_cancel *c)
 	pthread_t thread;
 	__u64 data;
 
-	CANCEL_EXPECT(c, ronbus_set_eventfd(c->sub, fd), 0);
+	CANCEL_EXPECT(c, ronbus_sub_set_eventfd(c->sub, fd), 0);
 	for (unsigned int round = 0; round < THREAD_CANCEL_ROUNDS; round++) {
 		if (!CANCEL_EXPECT(c, pthread_create(&thread, NULL, cancel_publisher, c), 0))
 			break;
@@ -187,7 +187,7 @@ static void cancel_waker(struct thread_cancel *c)
 		/* This takes the locks. */
 		CANCEL_EXPECT(c, cancel_published(c->bus) != ~0ULL, true);
 	}
-	CANCEL_EXPECT(c, ronbus_set_eventfd(c->sub, -1), 0);
+	CANCEL_EXPECT(c, ronbus_sub_set_eventfd(c->sub, -1), 0);
 	close(fd);
 }
 

@@ -86,7 +86,7 @@ static unsigned int coalesce_read(struct coalesce_case *c, unsigned int most)
 
 static void coalesce_after(struct coalesce_case *c, unsigned int messages, __u64 delay)
 {
-	COALESCE_EXPECT(c, coalesce, ronbus_coalesce(c->sub, messages, delay), 0);
+	COALESCE_EXPECT(c, coalesce, ronbus_sub_set_coalesce(c->sub, messages, delay), 0);
 }
 
 /* ---- cases ----------------------------------------------------------------------------- */
@@ -219,7 +219,7 @@ static void coalesce_change(struct coalesce_case *c)
 /* Only messages for it count, and it is woken when the last one comes. */
 static void coalesce_interest(struct coalesce_case *c)
 {
-	COALESCE_EXPECT(c, set_topics, ronbus_set_topics(c->sub, 2), 0);
+	COALESCE_EXPECT(c, set_topics, ronbus_sub_set_topics(c->sub, 2), 0);
 	coalesce_after(c, 3, COALESCE_NEVER);
 	COALESCE_EXPECT(c, arm, ronbus_arm(c->sub), 0);
 	for (unsigned int i = 0; i < 2; i++) {
@@ -248,7 +248,7 @@ static void coalesce_behind(struct coalesce_case *c)
 	COALESCE_EXPECT(c, woken, COALESCE_WAKES(c, DATA), 0);
 	ronbus_ring_write(&late->ring, claim.pos, audience, 0, "late", 4);
 	ronbus_ring_commit_last(&late->ring, claim.pos, late->id);
-	__ronbus_count(late, 0, 1, audience, claim.pos + 1);
+	__ronbus_published(late, 0, 1, audience, claim.pos + 1);
 	COALESCE_EXPECT(c, woken, COALESCE_WAKES(c, DATA), 1);
 	COALESCE_EXPECT(c, read, coalesce_read(c, 99), 6);
 }
@@ -261,7 +261,7 @@ static void coalesce_blocked(struct coalesce_case *c)
 	__u64 calls;
 
 	COALESCE_EXPECT(c, all, ronbus_subscribe(c->bus, NULL, &all), 0);
-	COALESCE_EXPECT(c, set_topics, ronbus_set_topics(c->sub, 2), 0);
+	COALESCE_EXPECT(c, set_topics, ronbus_sub_set_topics(c->sub, 2), 0);
 	for (unsigned int i = 0; i < 3; i++) {
 		__u64 audience = RB_READ(&late->info->audience[0]);
 		struct ronbus_claim claim = { .pos = ronbus_ring_hint(&late->ring) };
@@ -282,7 +282,7 @@ static void coalesce_blocked(struct coalesce_case *c)
 						&c->sub),
 					0);
 		}
-		__ronbus_count(late, 0, 1, audience, claim.pos + 1);
+		__ronbus_published(late, 0, 1, audience, claim.pos + 1);
 		COALESCE_EXPECT(c, arm, ronbus_arm(c->sub), 0);
 		COALESCE_EXPECT(c, armed, coalesce_armed(c), true);
 		calls = COALESCE_STAT(c, notify_calls_total);
@@ -307,17 +307,18 @@ static void coalesce_refused(struct coalesce_case *c)
 	struct ronbus_sub *sub;
 	struct ronbus *plain;
 
-	COALESCE_EXPECT(c, most, ronbus_coalesce(c->sub, 128, 1000), 0);
-	COALESCE_EXPECT(c, too many, ronbus_coalesce(c->sub, 129, 1000), -EINVAL);
-	COALESCE_EXPECT(c, too many, ronbus_coalesce(c->sub, ~0U, 1000), -EINVAL);
-	COALESCE_EXPECT(c, too soon, ronbus_coalesce(c->sub, 2, 999), -EINVAL);
-	COALESCE_EXPECT(c, too late, ronbus_coalesce(c->sub, 2, COALESCE_NEVER + 1), -EINVAL);
-	COALESCE_EXPECT(c, latest, ronbus_coalesce(c->sub, 2, COALESCE_NEVER), 0);
-	COALESCE_EXPECT(c, off, ronbus_coalesce(c->sub, 0, 0), 0);
+	COALESCE_EXPECT(c, most, ronbus_sub_set_coalesce(c->sub, 128, 1000), 0);
+	COALESCE_EXPECT(c, too many, ronbus_sub_set_coalesce(c->sub, 129, 1000), -EINVAL);
+	COALESCE_EXPECT(c, too many, ronbus_sub_set_coalesce(c->sub, ~0U, 1000), -EINVAL);
+	COALESCE_EXPECT(c, too soon, ronbus_sub_set_coalesce(c->sub, 2, 999), -EINVAL);
+	COALESCE_EXPECT(c, too late, ronbus_sub_set_coalesce(c->sub, 2, COALESCE_NEVER + 1),
+			-EINVAL);
+	COALESCE_EXPECT(c, latest, ronbus_sub_set_coalesce(c->sub, 2, COALESCE_NEVER), 0);
+	COALESCE_EXPECT(c, off, ronbus_sub_set_coalesce(c->sub, 0, 0), 0);
 	if (!COALESCE_EXPECT(c, create, ronbus_create(c->where, NULL, &plain), 0))
 		return;
 	COALESCE_EXPECT(c, subscribe, ronbus_subscribe(plain, NULL, &sub), 0);
-	COALESCE_EXPECT(c, no feature, ronbus_coalesce(sub, 2, 1000), -EOPNOTSUPP);
+	COALESCE_EXPECT(c, no feature, ronbus_sub_set_coalesce(sub, 2, 1000), -EOPNOTSUPP);
 	ronbus_sub_close(sub);
 	ronbus_close(plain);
 }
@@ -424,8 +425,8 @@ static void *coalesce_subscriber(void *arg)
 
 	do {
 		if (!coalesce_dice(t, 50))
-			ronbus_coalesce(t->sub, coalesce_dice(t, 20),
-					20000 + 100 * coalesce_dice(t, 2000));
+			ronbus_sub_set_coalesce(t->sub, coalesce_dice(t, 20),
+						20000 + 100 * coalesce_dice(t, 2000));
 		ret = ronbus_drain(t->sub, coalesce_count, t, 1 + coalesce_dice(t, 30),
 				   COALESCE_LIMIT_NS);
 	} while (ret > 0);

@@ -537,7 +537,7 @@ static void test_fork(void **state)
 		pthread_t thread;
 
 		if (i % ARRAY_SIZE(features) == 3)
-			ok(ronbus_coalesce(sub, 4, 1000000));
+			ok(ronbus_sub_set_coalesce(sub, 4, 1000000));
 		ok(ronbus_dispatch_open(other, &workers, &dispatch));
 		ok(ronbus_dispatch_start(dispatch));
 		assert_int_equal(ronbus_arm(sub) & ~1, 0);

@@ -231,7 +231,7 @@ static void test_baseline_signals_always(void **state)
 	int fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 
 	(void)state;
-	ok(ronbus_set_eventfd(sub, fd));
+	ok(ronbus_sub_set_eventfd(sub, fd));
 	put_range(pub, 0, 5);
 	assert_int_equal(taken(fd), 5);
 	assert_int_equal(counters(bus).notify_calls_total, 5);

@@ -277,7 +277,7 @@ static int interest_stay(struct interest_thread *t, struct ronbus_sub *sub)
 		if (ret != RONBUS_MESSAGE)
 			return ret;
 		if (!interest_dice(t, 20)) {
-			ret = ronbus_set_topics(sub, interest_topics(t));
+			ret = ronbus_sub_set_topics(sub, interest_topics(t));
 			if (ret)
 				return ret;
 		}

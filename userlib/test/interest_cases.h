@@ -73,7 +73,7 @@ static void interest_commit(struct ronbus_pub *pub, __u64 pos, unsigned int topi
 	ronbus_ring_write(&pub->ring, pos, audience, topic, "late", 4);
 	ronbus_ring_commit_last(&pub->ring, pos, pub->id);
 	ronbus_ring_advance(&pub->ring, pos + 1);
-	__ronbus_count(pub, topic, (__u32)__builtin_popcountll(audience), audience, pos + 1);
+	__ronbus_published(pub, topic, (__u32)__builtin_popcountll(audience), audience, pos + 1);
 }
 
 /* A message for others is being written when one for the sleeper is published after it. */
@@ -99,7 +99,7 @@ static void interest_narrowed(struct interest_case *c)
 {
 	__u64 audience = RB_READ(&c->pub->info->audience[1]);
 
-	INTEREST_EXPECT(c, set_topics, ronbus_set_topics(c->sub, 4), 0);
+	INTEREST_EXPECT(c, set_topics, ronbus_sub_set_topics(c->sub, 4), 0);
 	INTEREST_EXPECT(c, arm, ronbus_arm(c->sub), 0);
 	interest_commit(c->pub, interest_claim(c->pub), 1, audience);
 	INTEREST_EXPECT(c, armed, interest_armed(c->sub), false);
@@ -134,7 +134,7 @@ static void interest_history(struct interest_case *c)
 	INTEREST_EXPECT(c, receivers, ronbus_publish(c->pub, 1, "", 0), 1);
 	INTEREST_EXPECT(c, next, interest_next(c->sub), 0);
 	INTEREST_EXPECT(c, next, interest_next(c->sub), 2);
-	INTEREST_EXPECT(c, set_topics, ronbus_set_topics(c->sub, 2), 0);
+	INTEREST_EXPECT(c, set_topics, ronbus_sub_set_topics(c->sub, 2), 0);
 	INTEREST_EXPECT(c, next, interest_next(c->sub), 1);
 	INTEREST_EXPECT(c, next, interest_next(c->sub), -EAGAIN);
 	INTEREST_EXPECT(c, filtered, RB_READ(&c->sub->self->filtered), 4);
@@ -154,7 +154,7 @@ static int interest_at_message(void *arg, int what, const struct ronbus_msg *msg
 
 	if (what != RONBUS_MESSAGE || msg->topic != 1)
 		return 1;
-	if (!wish->count++ && wish->topics && ronbus_set_topics(wish->sub, wish->topics))
+	if (!wish->count++ && wish->topics && ronbus_sub_set_topics(wish->sub, wish->topics))
 		return 1;
 	return wish->count == wish->last;
 }
@@ -232,14 +232,14 @@ static void interest_refused(struct interest_case *c)
 	struct ronbus_sub *sub;
 	struct ronbus *plain;
 
-	INTEREST_EXPECT(c, no topics, ronbus_set_topics(c->sub, 0), -EINVAL);
+	INTEREST_EXPECT(c, no topics, ronbus_sub_set_topics(c->sub, 0), -EINVAL);
 	INTEREST_EXPECT(c, audience, RB_READ(&c->pub->info->audience[1]), 3);
 	INTEREST_EXPECT(c, members, RB_READ(&c->pub->info->members), 3);
 	INTEREST_EXPECT(c, topics, c->sub->interest.topics, 2);
 	if (!INTEREST_EXPECT(c, create, ronbus_create(c->where, NULL, &plain), 0))
 		return;
 	INTEREST_EXPECT(c, subscribe, ronbus_subscribe(plain, NULL, &sub), 0);
-	INTEREST_EXPECT(c, no feature, ronbus_set_topics(sub, 1), -EOPNOTSUPP);
+	INTEREST_EXPECT(c, no feature, ronbus_sub_set_topics(sub, 1), -EOPNOTSUPP);
 	ronbus_sub_close(sub);
 	ronbus_close(plain);
 }

@@ -87,7 +87,7 @@ static bool oracle_join(struct oracle *o)
 	o->armed = false;
 	if (ronbus_subscribe(o->bus, &opts, &o->sub))
 		return ORACLE_WRONG(o, "it cannot join");
-	ronbus_set_eventfd(o->sub, o->eventfd);
+	ronbus_sub_set_eventfd(o->sub, o->eventfd);
 	return true;
 }
 
@@ -119,7 +119,7 @@ static bool oracle_publish(struct oracle *o)
 static bool oracle_choose(struct oracle *o)
 {
 	o->topics = 1 + oracle_dice(o, (1 << ORACLE_TOPICS) - 1);
-	return !ronbus_set_topics(o->sub, o->topics) || ORACLE_WRONG(o, "topics are refused");
+	return !ronbus_sub_set_topics(o->sub, o->topics) || ORACLE_WRONG(o, "topics are refused");
 }
 
 static bool oracle_coalesce(struct oracle *o)
@@ -127,7 +127,8 @@ static bool oracle_coalesce(struct oracle *o)
 	if (!(o->features & RONBUS_F_COALESCE))
 		return true;
 	o->enough = oracle_dice(o, 2) ? 1 : 2 + oracle_dice(o, 20);
-	return !ronbus_coalesce(o->sub, (unsigned int)o->enough, RONBUS_COALESCE_DELAY_MAX) ||
+	return !ronbus_sub_set_coalesce(o->sub, (unsigned int)o->enough,
+					RONBUS_COALESCE_DELAY_MAX) ||
 	       ORACLE_WRONG(o, "coalescing is refused");
 }
 

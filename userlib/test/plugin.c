@@ -23,7 +23,7 @@ int plugin_play(__u64 features, unsigned int messages)
 	if (!ret)
 		ret = ronbus_subscribe(bus, NULL, &sub);
 	if (!ret && features & RONBUS_F_COALESCE)
-		ret = ronbus_coalesce(sub, 4, 1000000);
+		ret = ronbus_sub_set_coalesce(sub, 4, 1000000);
 	for (; !ret && messages; messages--)
 		ret = ronbus_publish(pub, 0, &data, sizeof(data)) == 1 ? 0 : -1;
 	if (!ret && !*ronbus_why(RONBUS_EMBEDDED, -ENOENT))

@@ -344,7 +344,7 @@ static bool property_set_topics(struct property_program *p, unsigned int k)
 	p->topics[k] = property_topics(p);
 	PROPERTY_TELL(p, "subscriber %u: wants topics %#llx", k, p->topics[k]);
 	for (int i = 0; i < 2; i++)
-		ret[i] = ronbus_set_topics(p->side[i].subs[k], p->topics[k]);
+		ret[i] = ronbus_sub_set_topics(p->side[i].subs[k], p->topics[k]);
 	return property_same(p, "choosing topics", ret[0], ret[1]);
 }
 
@@ -358,7 +358,7 @@ static bool property_coalesce(struct property_program *p, unsigned int k)
 	int ret[2];
 
 	for (int i = 0; i < 2; i++)
-		ret[i] = ronbus_coalesce(p->side[i].subs[k], messages, delay);
+		ret[i] = ronbus_sub_set_coalesce(p->side[i].subs[k], messages, delay);
 	PROPERTY_TELL(p, "subscriber %u: coalesces %u: %d", k, messages, ret[0]);
 	return property_same(p, "coalescing", ret[0], ret[1]);
 }
@@ -649,8 +649,8 @@ static bool property_same_members(struct property_program *p)
 		if (!property_same(p, "armed", (long long)s[0].armed, (long long)s[1].armed) ||
 		    !property_same(p, "waits", (long long)s[0].counters.waits_total,
 				   (long long)s[1].counters.waits_total) ||
-		    !property_same(p, "behind", (long long)ronbus_sub_behind(p->side[0].subs[k]),
-				   (long long)ronbus_sub_behind(p->side[1].subs[k])))
+		    !property_same(p, "behind", (long long)ronbus_sub_backlog(p->side[0].subs[k]),
+				   (long long)ronbus_sub_backlog(p->side[1].subs[k])))
 			return false;
 	}
 	for (unsigned int k = 0; k < PROPERTY_PUBS; k++)

@@ -296,7 +296,7 @@ static void run_others(struct coroutine *co)
 {
 	(void)co;
 	for (unsigned int i = 1; publishing; i++) {
-		check(!ronbus_set_topics(others[i & 1], 1 + dice(&seed) % 31),
+		check(!ronbus_sub_set_topics(others[i & 1], 1 + dice(&seed) % 31),
 		      "an error of set_topics");
 		schedule_yield(); /* or nobody else gets the lock */
 	}

@@ -427,18 +427,18 @@ static void test_others(void **state)
 	const struct ronbus_interest late = { .bit = 2, .topics = 1 << 1, .joined = CAPACITY + 9 };
 
 	(void)state;
-	assert_int_equal(ronbus_ring_others(&ring, CAPACITY, &second), 0); /* nothing there */
+	assert_int_equal(ronbus_ring_run_unwanted(&ring, CAPACITY, &second), 0); /* nothing there */
 	publish(1); /* all for subscriber 0; their topic is the publisher's number */
 	publish(2);
 	publish(2);
-	assert_int_equal(ronbus_ring_others(&ring, CAPACITY, &second), 3);
-	assert_int_equal(ronbus_ring_others(&ring, CAPACITY, &first), 0);
-	assert_int_equal(ronbus_ring_others(&ring, CAPACITY, &late), 0);
-	assert_int_equal(ronbus_ring_others(&ring, CAPACITY + 1, &late), 2);
+	assert_int_equal(ronbus_ring_run_unwanted(&ring, CAPACITY, &second), 3);
+	assert_int_equal(ronbus_ring_run_unwanted(&ring, CAPACITY, &first), 0);
+	assert_int_equal(ronbus_ring_run_unwanted(&ring, CAPACITY, &late), 0);
+	assert_int_equal(ronbus_ring_run_unwanted(&ring, CAPACITY + 1, &late), 2);
 	set_ready(CAPACITY + 2, 3);
-	assert_int_equal(ronbus_ring_others(&ring, CAPACITY, &second), 2);
+	assert_int_equal(ronbus_ring_run_unwanted(&ring, CAPACITY, &second), 2);
 	at_fence = overwrite_second;
-	assert_int_equal(ronbus_ring_others(&ring, CAPACITY, &second), 1);
+	assert_int_equal(ronbus_ring_run_unwanted(&ring, CAPACITY, &second), 1);
 }
 
 static void test_wanted_of_a_run(void **state)

@@ -270,7 +270,8 @@ static void run_reader(struct coroutine *co)
 
 	while (publishing || me->got < sent) {
 		if (coalescing && dice(&seed) % 4 == 0)
-			check(!ronbus_coalesce(me->sub, (unsigned int)(dice(&seed) % 5), 100000),
+			check(!ronbus_sub_set_coalesce(me->sub, (unsigned int)(dice(&seed) % 5),
+						       100000),
 			      "an error of coalesce");
 		if (me->got < sent || dice(&seed) & 1)
 			receive(me);
@@ -290,7 +291,7 @@ static void run_guest(struct coroutine *co)
 	while (!left && threads_count < 8) {
 		check(!ronbus_subscribe(bus, &opts, &sub), "subscribe");
 		if (options.features & RONBUS_F_COALESCE && dice(&seed) & 1)
-			check(!ronbus_coalesce(sub, 3, 100000), "an error of coalesce");
+			check(!ronbus_sub_set_coalesce(sub, 3, 100000), "an error of coalesce");
 		ronbus_arm(sub);
 		for (unsigned int i = dice(&seed) % 16; i; i--)
 			schedule_yield();
@@ -506,7 +507,7 @@ static unsigned int price_of(unsigned int count)
 	open_bus(1);
 	for (unsigned int i = 0; i < count; i++) {
 		check(!ronbus_subscribe(bus, &opts, &crowd[i]), "subscribe");
-		check(!ronbus_coalesce(crowd[i], 2, RONBUS_COALESCE_DELAY_MAX), "coalesce");
+		check(!ronbus_sub_set_coalesce(crowd[i], 2, RONBUS_COALESCE_DELAY_MAX), "coalesce");
 		check(!ronbus_arm(crowd[i]), "arm");
 	}
 	for (unsigned int i = 0; i < 1000; i++)

@@ -72,8 +72,8 @@ static void test_embedded(void **state)
 	ok(ronbus_publisher(bus, 0, &pub));
 	ok(ronbus_subscribe(bus, NULL, &sub));
 	says(WHERE, ronbus_pub_fd(pub), EOPNOTSUPP, "has no fd");
-	says(WHERE, ronbus_set_topics(sub, 1), EOPNOTSUPP, "RONBUS_F_INTEREST");
-	says(WHERE, ronbus_coalesce(sub, 4, 1000000), EOPNOTSUPP, "RONBUS_F_COALESCE");
+	says(WHERE, ronbus_sub_set_topics(sub, 1), EOPNOTSUPP, "RONBUS_F_INTEREST");
+	says(WHERE, ronbus_sub_set_coalesce(sub, 4, 1000000), EOPNOTSUPP, "RONBUS_F_COALESCE");
 	says(WHERE, ronbus_publish_block(pub, 0, NULL, 0, "x", 1), EOPNOTSUPP, "RONBUS_F_BLOCKS");
 	says(WHERE, ronbus_block_pin(sub, &msg, &block), EOPNOTSUPP, "RONBUS_F_BLOCKS");
 	says(WHERE, ronbus_uring_prep_wait(&sqe, sub, 1), EOPNOTSUPP, "has no limit");

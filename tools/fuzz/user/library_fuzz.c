@@ -354,7 +354,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	ronbus_peeked_nothing(&sub.sub);
 	arrays = run.features & RONBUS_F_SOA;
 	timed = run.features & RONBUS_F_TIME;
-	sub.sub.library = sub.sub.interest.bit || arrays || timed;
+	sub.sub.slow_path = sub.sub.interest.bit || arrays || timed;
 	sub.buffer = page((arrays ? RONBUS_RUN : 1) * run.ring.payload);
 	hows = (how & 2 ? RONBUS_HOW_EXCLUSIVE : 0) | (how & 4 ? RONBUS_F_EDGE_NOTIFY : 0) |
 	       (how & 8 ? RONBUS_F_BATCH : 0) | (how & 16 ? RONBUS_HOW_SINGLE : 0);
