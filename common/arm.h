@@ -75,7 +75,7 @@ static inline bool ronbus_backlog_busy(const struct ronbus_backlog *backlog, __u
  * With the lock: another context that arms at the same time may find that the next message is being
  * written where this one found nothing, and must not lose the bit in blocked that it set.
  *
- * Return: 0 if it is armed; else a set of &enum ronbus_ready.
+ * Return: 0 if it is armed; else a set of &enum ronbus_readable.
  */
 static inline unsigned int ronbus_backlog_arm(struct ronbus_backlog *backlog,
 					      struct ronbus_scan *scan, bool *relied)
@@ -95,7 +95,7 @@ static inline unsigned int ronbus_backlog_arm(struct ronbus_backlog *backlog,
 	}
 	/* If the bit has been taken, the context that took it wakes those that relied on it. */
 	*relied &= ronbus_backlog_take_armed(backlog);
-	return ready ? ready : RONBUS_READY_DATA;
+	return ready ? ready : RONBUS_READABLE_DATA;
 }
 
 static inline bool ronbus_backlog_deferred(const struct ronbus_backlog *backlog)

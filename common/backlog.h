@@ -18,9 +18,9 @@
 /* The wake_at of a subscriber that is not deferred. */
 #define RONBUS_NOT_DEFERRED (~0ULL)
 
-enum ronbus_ready {
-	RONBUS_READY_DATA = 1 << 0,
-	RONBUS_READY_ENDED = 1 << 1,
+enum ronbus_readable {
+	RONBUS_READABLE_DATA = 1 << 0,
+	RONBUS_READABLE_ENDED = 1 << 1,
 };
 
 /**
@@ -110,13 +110,13 @@ RB_PART bool ronbus_backlog_has_data(const struct ronbus_backlog *backlog, struc
 	return unread.messages || unread.more;
 }
 
-/* What there is to see for a subscriber, as a set of &enum ronbus_ready. */
+/* What there is to see for a subscriber, as a set of &enum ronbus_readable. */
 RB_PART unsigned int ronbus_backlog_look(const struct ronbus_backlog *backlog,
 					 struct ronbus_scan *scan)
 {
-	unsigned int ended = ronbus_backlog_ended(backlog) ? RONBUS_READY_ENDED : 0;
+	unsigned int ended = ronbus_backlog_ended(backlog) ? RONBUS_READABLE_ENDED : 0;
 
-	return ended | (ronbus_backlog_has_data(backlog, scan) ? RONBUS_READY_DATA : 0);
+	return ended | (ronbus_backlog_has_data(backlog, scan) ? RONBUS_READABLE_DATA : 0);
 }
 
 /* Is the subscriber woken for more than one message at a time? */

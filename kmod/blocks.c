@@ -54,7 +54,7 @@ void ronbus_blocks_free(struct ronbus_bus *bus)
  * Is a closed block pinned? A subscriber that joins meanwhile cannot pin it any more, and one that
  * leaves meanwhile reads nothing, so it is enough that their pages stay.
  */
-static bool pinned(const struct ronbus_bus *bus, u32 block)
+static bool ronbus_block_pinned(const struct ronbus_bus *bus, u32 block)
 {
 	bool found = false;
 	unsigned int i;
@@ -70,7 +70,7 @@ static bool pinned(const struct ronbus_bus *bus, u32 block)
 	return found;
 }
 
-static int choose(struct ronbus_bus *bus)
+static int ronbus_block_choose(struct ronbus_bus *bus)
 {
 	int block;
 
@@ -82,7 +82,7 @@ static int choose(struct ronbus_bus *bus)
 }
 
 /* Give a pinned block back. If it is the @last to be looked at, the message is dropped. */
-static void pass_over(struct ronbus_bus *bus, u32 block, bool last)
+static void ronbus_block_pass_over(struct ronbus_bus *bus, u32 block, bool last)
 {
 	mutex_lock(&bus->lock);
 	ronbus_blocks_queue_give_back(&bus->blocks_queue, block, true);
@@ -95,19 +95,19 @@ static void pass_over(struct ronbus_bus *bus, u32 block, bool last)
  * Take the oldest block without a pin, for the caller to write. Where pins come and go at random
  * the looks may be too few, which costs messages of this bus only.
  */
-static int take(struct ronbus_bus *bus)
+static int ronbus_block_take(struct ronbus_bus *bus)
 {
 	u32 left = min_t(u32, bus->blocks.count, RONBUS_BLOCK_LOOKS);
 	int block;
 
 	for (;;) {
-		block = choose(bus);
+		block = ronbus_block_choose(bus);
 		if (block < 0)
 			return block;
 		ronbus_blocks_close(&bus->blocks, block);
-		if (!pinned(bus, block))
+		if (!ronbus_block_pinned(bus, block))
 			return block;
-		pass_over(bus, block, !--left);
+		ronbus_block_pass_over(bus, block, !--left);
 		if (!left)
 			return -ENOBUFS;
 		if (fatal_signal_pending(current))
@@ -120,7 +120,7 @@ static int take(struct ronbus_bus *bus)
  * Give a block back. If it was published it is the newest, and taken last; otherwise it is taken
  * next. So neither publishes that fail nor one that takes long cost other messages their blocks.
  */
-static void done(struct ronbus_bus *bus, u32 block, bool published)
+static void ronbus_block_give_back(struct ronbus_bus *bus, u32 block, bool published)
 {
 	if (!published)
 		ronbus_blocks_close(&bus->blocks, block);
@@ -131,7 +131,7 @@ static void done(struct ronbus_bus *bus, u32 block, bool published)
 }
 
 /* Fill from a copy, if there is one, and never wait for memory of the program. */
-static int fill(void *block, const struct ronbus_publish_block *args, const void *copy)
+static int ronbus_block_fill(void *block, const struct ronbus_publish_block *args, const void *copy)
 {
 	const void __user *data = u64_to_user_ptr(args->data);
 	unsigned long left;
@@ -149,24 +149,24 @@ static int fill(void *block, const struct ronbus_publish_block *args, const void
 }
 
 /* Return -EFAULT if there is no copy, and the data is not in memory. */
-static int put_now(struct ronbus_pub *pub, struct ronbus_publish_block *args, u64 audience,
-		   const void *copy)
+static int ronbus_block_put_now(struct ronbus_pub *pub, struct ronbus_publish_block *args,
+				u64 audience, const void *copy)
 {
 	struct ronbus_bus *bus = pub->bus;
 	int block, err;
 
-	block = take(bus);
+	block = ronbus_block_take(bus);
 	if (block < 0)
 		return block;
-	err = fill(ronbus_blocks_at(&bus->blocks, block), args, copy);
+	err = ronbus_block_fill(ronbus_blocks_at(&bus->blocks, block), args, copy);
 	if (!err) {
 		args->ref.block = block;
 		args->ref.len = args->len;
 		args->ref.generation = ronbus_blocks_open(&bus->blocks, block);
 		memcpy(pub->bounce + args->event_len, &args->ref, REF_SIZE);
-		err = ronbus_put_bounce(pub, audience, args->topic, args->event_len + REF_SIZE);
+		err = ronbus_pub_put_bounce(pub, audience, args->topic, args->event_len + REF_SIZE);
 	}
-	done(bus, block, !err);
+	ronbus_block_give_back(bus, block, !err);
 	return err;
 }
 
@@ -174,7 +174,7 @@ static int put_now(struct ronbus_pub *pub, struct ronbus_publish_block *args, u6
  * While a block is held, nothing may be waited for that a program can delay, such as its own pages.
  * Mostly they are in memory. Otherwise the data is copied before a block is taken.
  */
-static int put_block(struct ronbus_pub *pub, struct ronbus_publish_block *args, u64 audience)
+static int ronbus_block_put(struct ronbus_pub *pub, struct ronbus_publish_block *args, u64 audience)
 {
 	const char __user *data = u64_to_user_ptr(args->data);
 	void *copy;
@@ -183,19 +183,19 @@ static int put_block(struct ronbus_pub *pub, struct ronbus_publish_block *args, 
 	/* Most data that cannot be read is found here, before another message loses its block. */
 	if (fault_in_readable(data, args->len))
 		return -EFAULT;
-	err = put_now(pub, args, audience, NULL);
+	err = ronbus_block_put_now(pub, args, audience, NULL);
 	if (err != -EFAULT)
 		return err;
 	copy = kvmalloc(args->len, RONBUS_GFP);
 	if (!copy)
 		return -ENOMEM;
 	if (!copy_from_user(copy, data, args->len))
-		err = put_now(pub, args, audience, copy);
+		err = ronbus_block_put_now(pub, args, audience, copy);
 	kvfree(copy);
 	return err;
 }
 
-static int publish_block(struct ronbus_pub *pub, struct ronbus_publish_block *args)
+static int ronbus_block_publish(struct ronbus_pub *pub, struct ronbus_publish_block *args)
 {
 	u64 audience;
 	int err = 0;
@@ -207,9 +207,9 @@ static int publish_block(struct ronbus_pub *pub, struct ronbus_publish_block *ar
 	if (copy_from_user(pub->bounce, u64_to_user_ptr(args->event), args->event_len))
 		err = -EFAULT;
 	if (!err && ronbus_bus_writes(pub->bus, audience))
-		err = put_block(pub, args, audience);
+		err = ronbus_block_put(pub, args, audience);
 	if (!err) {
-		ronbus_count_published(pub, 1, audience);
+		ronbus_pub_count(pub, 1, audience);
 		trace_ronbus_publish(pub, args->topic, 1, args->receivers);
 	}
 	mutex_unlock(&pub->lock);
@@ -217,7 +217,7 @@ static int publish_block(struct ronbus_pub *pub, struct ronbus_publish_block *ar
 	return err;
 }
 
-long ronbus_publish_block_ioctl(struct ronbus_pub *pub, unsigned int cmd, void __user *arg)
+long ronbus_pub_block_ioctl(struct ronbus_pub *pub, unsigned int cmd, void __user *arg)
 {
 	struct ronbus_publish_block args;
 	int err;
@@ -236,7 +236,7 @@ long ronbus_publish_block_ioctl(struct ronbus_pub *pub, unsigned int cmd, void _
 	err = ronbus_put_args(arg, cmd, &args, sizeof(args));
 	if (err)
 		return err;
-	err = publish_block(pub, &args);
+	err = ronbus_block_publish(pub, &args);
 
 	/* This could be written a moment ago. If it no longer can, the message is out anyway. */
 	if (!err)

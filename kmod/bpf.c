@@ -36,12 +36,12 @@
 static DEFINE_XARRAY_ALLOC1(bpf_pubs);
 #define INDEX_MASK GENMASK_ULL(15, 0)
 
-static void wake_later(struct irq_work *work)
+static void ronbus_bpf_wake(struct irq_work *work)
 {
 	struct ronbus_pub *pub = container_of(work, struct ronbus_pub, wake_work);
 
 	/* As a barrier it has no partner: the irq_work orders what its queuers did before this. */
-	ronbus_notify(pub->bus, atomic64_xchg(&pub->wake_mask, 0), RONBUS_WAKE_DATA);
+	ronbus_bus_notify(pub->bus, atomic64_xchg(&pub->wake_mask, 0), RONBUS_WAKE_DATA);
 }
 
 /* Let BPF programs use a publisher. Return 0 with its token set, -ENOMEM or -ENOSPC. */
@@ -50,7 +50,7 @@ int ronbus_bpf_join(struct ronbus_pub *pub)
 	u32 index;
 	int err;
 
-	init_irq_work(&pub->wake_work, wake_later);
+	init_irq_work(&pub->wake_work, ronbus_bpf_wake);
 	err = xa_alloc(&bpf_pubs, &index, pub, XA_LIMIT(1, INDEX_MASK), GFP_KERNEL_ACCOUNT);
 	if (err)
 		return err == -EBUSY ? -ENOSPC : err;
@@ -69,7 +69,7 @@ void ronbus_bpf_leave(struct ronbus_pub *pub)
 	irq_work_sync(&pub->wake_work);
 }
 
-static void wake_soon(struct ronbus_pub *pub, u64 mask)
+static void ronbus_bpf_queue_wake(struct ronbus_pub *pub, u64 mask)
 {
 	if (!mask && !ronbus_coalesce_due(pub->bus))
 		return;
@@ -108,15 +108,16 @@ __bpf_kfunc int bpf_ronbus_publish(u64 token, u32 topic, const void *data, u32 d
 
 	audience = ronbus_bus_audience(pub->bus, topic);
 	writes = ronbus_bus_writes(pub->bus, audience);
-	ret = writes ? ronbus_put_now(pub->bus, audience, topic, data, data__sz) : 0;
+	ret = writes ? ronbus_pub_put_now(pub->bus, audience, topic, data, data__sz) : 0;
 	if (ret) {
-		ronbus_count_atomic(&pub->self->dropped, 1);
-		wake_soon(pub, ~0ULL); /* there may be holes now: see gave_up() */
+		ronbus_counter_add_atomic(&pub->self->dropped, 1);
+		ronbus_bpf_queue_wake(pub,
+				      ~0ULL); /* there may be holes now: see ronbus_pub_give_up() */
 		goto out;
 	}
-	wake_soon(pub, writes ? ronbus_wake_mask(pub->bus, topic, audience) : 0);
+	ronbus_bpf_queue_wake(pub, writes ? ronbus_wake_mask(pub->bus, topic, audience) : 0);
 	ret = hweight64(audience);
-	ronbus_count_published(pub, 1, audience);
+	ronbus_pub_count(pub, 1, audience);
 	trace_ronbus_publish(pub, topic, 1, ret);
 out:
 	rcu_read_unlock();

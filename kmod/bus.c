@@ -54,7 +54,7 @@ MODULE_PARM_DESC(user_buses, "buses that a user without CAP_SYS_RESOURCE may hav
  * Say that a capacity does not suit what the bus is used for. The lock of the bus is held, unless
  * it is still being made. Each reason is counted once a bus, and logged while there have been few.
  */
-void ronbus_autotune_warn(struct ronbus_bus *bus, enum ronbus_autotune_reason reason)
+void ronbus_bus_autotune_warn(struct ronbus_bus *bus, enum ronbus_autotune_reason reason)
 {
 	static const char *const words[] = {
 		[RONBUS_AUTOTUNE_CAPACITY] = "its readers' cache does not hold so many",
@@ -70,12 +70,13 @@ void ronbus_autotune_warn(struct ronbus_bus *bus, enum ronbus_autotune_reason re
 }
 
 /* A bus that is over gives up its name at once, held or not: its successor has it. */
-static bool has_name(const struct ronbus_bus *bus)
+static bool ronbus_bus_has_name(const struct ronbus_bus *bus)
 {
 	return !(READ_ONCE(bus->page->status) & RONBUS_STATUS_OVER);
 }
 
-static struct ronbus_bus *find(const char *name, const struct ipc_namespace *ns, u32 flags)
+static struct ronbus_bus *ronbus_bus_find(const char *name, const struct ipc_namespace *ns,
+					  u32 flags)
 {
 	struct ronbus_bus *bus, *last = NULL;
 	unsigned long id;
@@ -84,7 +85,7 @@ static struct ronbus_bus *find(const char *name, const struct ipc_namespace *ns,
 
 	xa_for_each(&buses, id, bus)
 		if (bus->ipc_ns == ns && !strcmp(bus->name, name) &&
-		    (flags & RONBUS_ATTACH_LAST || has_name(bus)))
+		    (flags & RONBUS_ATTACH_LAST || ronbus_bus_has_name(bus)))
 			last = bus;
 	return last;
 }
@@ -93,7 +94,7 @@ static struct ronbus_bus *find(const char *name, const struct ipc_namespace *ns,
  * The user that the caller's buses are counted for. The owner of a user namespace has as many uids
  * there as it likes: they all count for the user that made the outermost namespace.
  */
-static kuid_t accountable(void)
+static kuid_t ronbus_bus_accountable_uid(void)
 {
 	const struct user_namespace *ns = current_user_ns();
 	kuid_t uid = current_uid();
@@ -103,7 +104,7 @@ static kuid_t accountable(void)
 	return uid;
 }
 
-static bool quota_used(kuid_t user)
+static bool ronbus_bus_quota_used(kuid_t user)
 {
 	struct ronbus_bus *bus;
 	unsigned int n = 0;
@@ -116,7 +117,7 @@ static bool quota_used(kuid_t user)
 	return n >= READ_ONCE(user_buses) && !capable(CAP_SYS_RESOURCE);
 }
 
-static void wake_name_queue(struct work_struct *work)
+static void ronbus_name_wake_queue(struct work_struct *work)
 {
 	swake_up_all(&container_of(work, struct name_place, work)->queue);
 }
@@ -127,12 +128,12 @@ void ronbus_names_init(void)
 
 	for (place = name_places; place < name_places + RONBUS_NAME_PLACES; place++) {
 		init_swait_queue_head(&place->queue);
-		INIT_WORK(&place->work, wake_name_queue);
+		INIT_WORK(&place->work, ronbus_name_wake_queue);
 	}
 }
 
 /* Without the address of the namespace a program cannot tell which names share a place. */
-static struct name_place *name_place(const char *name, const struct ipc_namespace *ns)
+static struct name_place *ronbus_name_place(const char *name, const struct ipc_namespace *ns)
 {
 	return &name_places[full_name_hash(ns, name, strlen(name)) % RONBUS_NAME_PLACES];
 }
@@ -143,14 +144,14 @@ static struct name_place *name_place(const char *name, const struct ipc_namespac
  */
 int ronbus_bus_enrol(struct ronbus_bus *bus)
 {
-	struct name_place *place = bus->name[0] ? name_place(bus->name, bus->ipc_ns) : NULL;
+	struct name_place *place = bus->name[0] ? ronbus_name_place(bus->name, bus->ipc_ns) : NULL;
 	u64 id;
 	int err = 0;
 
 	mutex_lock(&ronbus_registry);
-	if (place && find(bus->name, bus->ipc_ns, 0)) {
+	if (place && ronbus_bus_find(bus->name, bus->ipc_ns, 0)) {
 		err = -EEXIST;
-	} else if (nr_buses == RONBUS_BUSES_MAX || quota_used(bus->user)) {
+	} else if (nr_buses == RONBUS_BUSES_MAX || ronbus_bus_quota_used(bus->user)) {
 		err = -ENOSPC;
 	} else {
 		id = last_id + 1;
@@ -170,12 +171,12 @@ int ronbus_bus_enrol(struct ronbus_bus *bus)
 		queue_work(ronbus_workqueue, &place->work);
 	trace_ronbus_create(bus);
 	if (bus->features & RONBUS_F_AUTOTUNE_CAP && bus->ring.mask >= RONBUS_CAPACITY_WARN)
-		ronbus_autotune_warn(bus, RONBUS_AUTOTUNE_CAPACITY);
+		ronbus_bus_autotune_warn(bus, RONBUS_AUTOTUNE_CAPACITY);
 	return 0;
 }
 
 /* By the last holder of its memory: all members together, or a visit. */
-static void free_bus(struct ronbus_bus *bus)
+static void ronbus_bus_free(struct ronbus_bus *bus)
 {
 	if (!refcount_dec_and_test(&bus->holders))
 		return;
@@ -187,7 +188,7 @@ static void free_bus(struct ronbus_bus *bus)
 	kfree(bus);
 }
 
-static void wake_join_queue(struct work_struct *work)
+static void ronbus_bus_wake_join_queue(struct work_struct *work)
 {
 	struct ronbus_bus *bus = container_of(work, struct ronbus_bus, join_work);
 
@@ -220,10 +221,10 @@ int ronbus_bus_make(struct ronbus_create *args, struct ronbus_bus **busp)
 	mutex_init(&bus->lock);
 	spin_lock_init(&bus->wake_lock);
 	init_waitqueue_head(&bus->join_queue);
-	INIT_WORK(&bus->join_work, wake_join_queue);
+	INIT_WORK(&bus->join_work, ronbus_bus_wake_join_queue);
 	INIT_LIST_HEAD(&bus->pubs);
 	bus->ipc_ns = get_ipc_ns(current->nsproxy->ipc_ns);
-	bus->user = accountable();
+	bus->user = ronbus_bus_accountable_uid();
 	bus->uid = current_fsuid();
 	bus->gid = current_fsgid();
 	bus->mode = args->mode;
@@ -250,12 +251,12 @@ int ronbus_bus_make(struct ronbus_create *args, struct ronbus_bus **busp)
 	return 0;
 
 err_bus:
-	free_bus(bus);
+	ronbus_bus_free(bus);
 	return err;
 }
 
 /* May a caller that has only the name of a bus have this access? As SysV IPC decides. */
-static bool permitted(const struct ronbus_bus *bus, u32 access)
+static bool ronbus_bus_permitted(const struct ronbus_bus *bus, u32 access)
 {
 	umode_t mode = bus->mode;
 
@@ -269,8 +270,8 @@ static bool permitted(const struct ronbus_bus *bus, u32 access)
 	return ns_capable(bus->ipc_ns->user_ns, CAP_IPC_OWNER);
 }
 
-static int attach_now(const struct ronbus_attach *args, struct ronbus_bus **busp,
-		      const struct name_place *place, u64 *given)
+static int ronbus_bus_try_attach(const struct ronbus_attach *args, struct ronbus_bus **busp,
+				 const struct name_place *place, u64 *given)
 {
 	struct ronbus_bus *bus;
 	int err = 0;
@@ -278,10 +279,10 @@ static int attach_now(const struct ronbus_attach *args, struct ronbus_bus **busp
 	/* Under the lock a bus in the list has a reference left: see ronbus_bus_put(). */
 	mutex_lock(&ronbus_registry);
 	*given = place->given;
-	bus = find(args->name, current->nsproxy->ipc_ns, args->flags);
+	bus = ronbus_bus_find(args->name, current->nsproxy->ipc_ns, args->flags);
 	if (!bus)
 		err = -ENOENT;
-	else if (!permitted(bus, args->access))
+	else if (!ronbus_bus_permitted(bus, args->access))
 		err = -EACCES;
 	else
 		*busp = ronbus_bus_get(bus);
@@ -293,7 +294,7 @@ static int attach_now(const struct ronbus_attach *args, struct ronbus_bus **busp
  * Sleep until a name is given after @given was read. The count changes before the queue is woken,
  * and that takes the lock under which sleepers enter the queue.
  */
-static int wait_for_name(struct name_place *place, u64 given, u64 deadline)
+static int ronbus_name_wait(struct name_place *place, u64 given, u64 deadline)
 {
 	DECLARE_SWAITQUEUE(wait);
 	bool late = false;
@@ -332,12 +333,12 @@ int ronbus_bus_attach(const struct ronbus_attach *args, struct ronbus_bus **busp
 	    args->access & ~(RONBUS_ACCESS_SUBSCRIBE | RONBUS_ACCESS_PUBLISH) || !args->name[0] ||
 	    !ronbus_name_valid(args->name))
 		return -EINVAL;
-	place = name_place(args->name, current->nsproxy->ipc_ns);
+	place = ronbus_name_place(args->name, current->nsproxy->ipc_ns);
 	do {
-		err = attach_now(args, busp, place, &given);
+		err = ronbus_bus_try_attach(args, busp, place, &given);
 		if (err != -ENOENT || !args->deadline)
 			return err;
-		err = wait_for_name(place, given, ronbus_deadline_here(args->deadline));
+		err = ronbus_name_wait(place, given, ronbus_deadline_here(args->deadline));
 	} while (!err);
 	return err;
 }
@@ -348,7 +349,7 @@ struct ronbus_bus *ronbus_bus_get(struct ronbus_bus *bus)
 	return bus;
 }
 
-static void release_bus(struct kref *ref)
+static void ronbus_bus_last_put(struct kref *ref)
 {
 	struct ronbus_bus *bus = container_of(ref, struct ronbus_bus, ref);
 	bool enrolled = bus->id;
@@ -360,17 +361,17 @@ static void release_bus(struct kref *ref)
 	mutex_unlock(&ronbus_registry);
 	if (enrolled)
 		ronbus_trace_bus_ends(bus);
-	free_bus(bus);
+	ronbus_bus_free(bus);
 }
 
 /* Let go of a bus. The last call frees it and its name. */
 void ronbus_bus_put(struct ronbus_bus *bus)
 {
-	kref_put_mutex(&bus->ref, release_bus, &ronbus_registry);
+	kref_put_mutex(&bus->ref, ronbus_bus_last_put, &ronbus_registry);
 }
 
-/* The first bus from number @id on; its memory is held until free_bus() ends the visit. */
-static struct ronbus_bus *visit(unsigned long id, unsigned long last)
+/* The first bus from number @id on; its memory is held until ronbus_bus_free() ends the visit. */
+static struct ronbus_bus *ronbus_bus_visit(unsigned long id, unsigned long last)
 {
 	struct ronbus_bus *bus;
 
@@ -392,10 +393,10 @@ void ronbus_bus_each(void (*fn)(struct ronbus_bus *bus, struct ronbus_stats *sta
 	struct ronbus_bus *bus;
 	u64 next = 0;
 
-	while ((bus = visit(next, ULONG_MAX))) {
+	while ((bus = ronbus_bus_visit(next, ULONG_MAX))) {
 		fn(bus, stats);
 		next = bus->id + 1;
-		free_bus(bus);
+		ronbus_bus_free(bus);
 		cond_resched();
 	}
 }
@@ -409,12 +410,12 @@ int ronbus_bus_counters(u64 id, u32 which, struct ronbus_counters *counters)
 
 	if (!stats)
 		return -ENOMEM;
-	bus = visit(id, id);
+	bus = ronbus_bus_visit(id, id);
 	if (bus) {
 		mutex_lock(&bus->lock);
-		err = ronbus_gather(bus, which, stats);
+		err = ronbus_stats_gather_locked(bus, which, stats);
 		mutex_unlock(&bus->lock);
-		free_bus(bus);
+		ronbus_bus_free(bus);
 	}
 	if (!err)
 		*counters = stats->counters;
@@ -442,10 +443,10 @@ void ronbus_bus_end_if_due(struct ronbus_bus *bus)
 		return;
 	/* After all that was ever published: barrier E, with E' where status is read: end.pml */
 	smp_store_release(&bus->page->status, status | RONBUS_STATUS_ENDED);
-	ronbus_notify(bus, ~0ULL, RONBUS_WAKE_CLOSE);
+	ronbus_bus_notify(bus, ~0ULL, RONBUS_WAKE_CLOSE);
 }
 
-static long seal_ioctl(struct ronbus_bus *bus, u32 access)
+static long ronbus_bus_seal_ioctl(struct ronbus_bus *bus, u32 access)
 {
 	if (!(access & RONBUS_ACCESS_PUBLISH))
 		return -EACCES;
@@ -459,7 +460,8 @@ static long seal_ioctl(struct ronbus_bus *bus, u32 access)
 	return 0;
 }
 
-static long publisher_ioctl(struct ronbus_bus *bus, u32 access, unsigned int cmd, void __user *arg)
+static long ronbus_bus_publisher_ioctl(struct ronbus_bus *bus, u32 access, unsigned int cmd,
+				       void __user *arg)
 {
 	struct ronbus_publisher args;
 	struct file *file;
@@ -469,7 +471,7 @@ static long publisher_ioctl(struct ronbus_bus *bus, u32 access, unsigned int cmd
 	if (err)
 		return err;
 	file = ronbus_pub_join(bus, access, &args);
-	fd = ronbus_reserve_fd(file, cmd, arg, &args, sizeof(args));
+	fd = ronbus_fd_reserve(file, cmd, arg, &args, sizeof(args));
 	if (fd < 0)
 		return fd;
 	ronbus_pub_joined(file);
@@ -477,7 +479,8 @@ static long publisher_ioctl(struct ronbus_bus *bus, u32 access, unsigned int cmd
 	return fd;
 }
 
-static long subscribe_ioctl(struct ronbus_bus *bus, u32 access, unsigned int cmd, void __user *arg)
+static long ronbus_bus_subscribe_ioctl(struct ronbus_bus *bus, u32 access, unsigned int cmd,
+				       void __user *arg)
 {
 	struct ronbus_subscribe args;
 	struct file *file;
@@ -487,7 +490,7 @@ static long subscribe_ioctl(struct ronbus_bus *bus, u32 access, unsigned int cmd
 	if (err)
 		return err;
 	file = ronbus_sub_join(bus, access, &args);
-	return ronbus_install(file, cmd, arg, &args, sizeof(args));
+	return ronbus_fd_install(file, cmd, arg, &args, sizeof(args));
 }
 
 static const struct file_operations bus_fops, creator_fops;
@@ -497,7 +500,7 @@ static const struct file_operations bus_fops, creator_fops;
  * creator's fd may end it. A missing capability is not for the audit log, since every member that
  * joins is asked.
  */
-static bool may_end(const struct file *file)
+static bool ronbus_bus_may_end(const struct file *file)
 {
 	const struct ronbus_bus *bus = file->private_data;
 
@@ -505,11 +508,11 @@ static bool may_end(const struct file *file)
 	       ns_capable_noaudit(bus->ipc_ns->user_ns, CAP_IPC_OWNER);
 }
 
-static u32 file_access(const struct file *file)
+static u32 ronbus_bus_file_access(const struct file *file)
 {
 	return (file->f_mode & FMODE_READ ? RONBUS_ACCESS_SUBSCRIBE : 0) |
 	       (file->f_mode & FMODE_WRITE ? RONBUS_ACCESS_PUBLISH : 0) |
-	       (may_end(file) ? RONBUS_ACCESS_END : 0);
+	       (ronbus_bus_may_end(file) ? RONBUS_ACCESS_END : 0);
 }
 
 /*
@@ -530,7 +533,7 @@ struct file *ronbus_bus_file(struct ronbus_bus *bus, u32 access)
 	return file;
 }
 
-static long share_ioctl(const struct file *file, unsigned int cmd, void __user *arg)
+static long ronbus_bus_share_ioctl(const struct file *file, unsigned int cmd, void __user *arg)
 {
 	struct ronbus_bus *bus = file->private_data;
 	struct ronbus_share args;
@@ -542,38 +545,39 @@ static long share_ioctl(const struct file *file, unsigned int cmd, void __user *
 	if (args.pad || !args.access || args.access & ~RONBUS_ACCESS_ALL ||
 	    (args.access & RONBUS_ACCESS_END && !(args.access & RONBUS_ACCESS_PUBLISH)))
 		return -EINVAL;
-	if (args.access & ~file_access(file))
+	if (args.access & ~ronbus_bus_file_access(file))
 		return -EACCES;
-	return ronbus_install(ronbus_bus_file(ronbus_bus_get(bus), args.access), cmd, NULL, NULL,
-			      0);
+	return ronbus_fd_install(ronbus_bus_file(ronbus_bus_get(bus), args.access), cmd, NULL, NULL,
+				 0);
 }
 
-static long bus_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
+static long ronbus_bus_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 {
 	struct ronbus_bus *bus = file->private_data;
 	void __user *uarg = (void __user *)arg;
 
 	switch (RONBUS_CMD(cmd)) {
 	case RONBUS_CMD(RONBUS_IOC_PUBLISHER):
-		return publisher_ioctl(bus, file_access(file), cmd, uarg);
+		return ronbus_bus_publisher_ioctl(bus, ronbus_bus_file_access(file), cmd, uarg);
 	case RONBUS_CMD(RONBUS_IOC_SUBSCRIBE):
-		return subscribe_ioctl(bus, file_access(file), cmd, uarg);
+		return ronbus_bus_subscribe_ioctl(bus, ronbus_bus_file_access(file), cmd, uarg);
 	case RONBUS_CMD(RONBUS_IOC_SEAL):
-		return seal_ioctl(bus, file_access(file));
+		return ronbus_bus_seal_ioctl(bus, ronbus_bus_file_access(file));
 	case RONBUS_CMD(RONBUS_IOC_SHARE):
-		return share_ioctl(file, cmd, uarg);
+		return ronbus_bus_share_ioctl(file, cmd, uarg);
 	}
-	return ronbus_common_ioctl(bus, RONBUS_ROLE_BUS, 0, file_access(file), cmd, uarg);
+	return ronbus_common_ioctl(bus, RONBUS_ROLE_BUS, 0, ronbus_bus_file_access(file), cmd,
+				   uarg);
 }
 
-static int bus_release(struct inode *inode, struct file *file)
+static int ronbus_bus_release(struct inode *inode, struct file *file)
 {
 	ronbus_bus_put(file->private_data);
 	return 0;
 }
 
-#define BUS_FOPS                                                                   \
-	.owner = THIS_MODULE, .release = bus_release, .unlocked_ioctl = bus_ioctl, \
+#define BUS_FOPS                                                                                 \
+	.owner = THIS_MODULE, .release = ronbus_bus_release, .unlocked_ioctl = ronbus_bus_ioctl, \
 	.compat_ioctl = compat_ptr_ioctl, .show_fdinfo = ronbus_show_bus
 
 /* Of the bus fd that ATTACH returns, and of the one from CREATE, which can end the bus. */

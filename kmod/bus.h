@@ -126,7 +126,7 @@ void ronbus_bus_end_if_due(struct ronbus_bus *bus);
 void ronbus_bus_each(void (*fn)(struct ronbus_bus *bus, struct ronbus_stats *stats),
 		     struct ronbus_stats *stats);
 int ronbus_bus_counters(u64 id, u32 which, struct ronbus_counters *counters);
-void ronbus_autotune_warn(struct ronbus_bus *bus, enum ronbus_autotune_reason reason);
+void ronbus_bus_autotune_warn(struct ronbus_bus *bus, enum ronbus_autotune_reason reason);
 struct file *ronbus_bus_file(struct ronbus_bus *bus, u32 access);
 
 /* blocks.c */

@@ -9,9 +9,13 @@
 #include <linux/rcupdate.h>
 #include <linux/uaccess.h>
 
-#include "internal.h"
+#include "bus.h"
+#include "coalesce.h"
+#include "ioctl.h"
+#include "sub.h"
+#include "wake.h"
 
-static u64 least_wake_at(struct ronbus_bus *bus)
+static u64 ronbus_coalesce_least_wake_at(struct ronbus_bus *bus)
 {
 	u64 least = RONBUS_NOT_DEFERRED;
 	unsigned int i;
@@ -38,7 +42,7 @@ void ronbus_backlog_move_wake_at(struct ronbus_backlog *backlog, u64 wake_at)
 
 	spin_lock(&bus->wake_lock);
 	if (ronbus_backlog_set_wake_at(backlog, wake_at))
-		WRITE_ONCE(bus->page->wake_next, least_wake_at(bus));
+		WRITE_ONCE(bus->page->wake_next, ronbus_coalesce_least_wake_at(bus));
 	spin_unlock(&bus->wake_lock);
 }
 
@@ -62,7 +66,7 @@ void ronbus_backlog_cancel_timer(struct ronbus_backlog *backlog)
  * In the subscriber's own context, and without its lock: it looks for as long as it takes. The lock
  * before that is for the topics: they are as new as the number of their changes says.
  */
-static struct ronbus_backlog_count count(struct ronbus_sub *sub, u32 messages)
+static struct ronbus_backlog_count ronbus_coalesce_count(struct ronbus_sub *sub, u32 messages)
 {
 	struct ronbus_backlog *backlog = &sub->coalesce.backlog;
 	unsigned long flags;
@@ -74,7 +78,7 @@ static struct ronbus_backlog_count count(struct ronbus_sub *sub, u32 messages)
 	return ronbus_backlog_count(backlog, changes, messages);
 }
 
-static enum hrtimer_restart expired(struct hrtimer *timer)
+static enum hrtimer_restart ronbus_coalesce_expired(struct hrtimer *timer)
 {
 	struct ronbus_sub *sub = container_of(timer, struct ronbus_sub, coalesce.timer);
 	unsigned long flags;
@@ -84,7 +88,7 @@ static enum hrtimer_restart expired(struct hrtimer *timer)
 	wakes = !sub->dead && ronbus_backlog_expire(&sub->coalesce.backlog);
 	spin_unlock_irqrestore(&sub->lock, flags);
 	if (wakes)
-		ronbus_wake(sub, RONBUS_WAKE_TIMER);
+		ronbus_sub_wake(sub, RONBUS_WAKE_TIMER);
 	return HRTIMER_NORESTART;
 }
 
@@ -101,24 +105,25 @@ void ronbus_coalesce_init(struct ronbus_sub *sub)
 	c->backlog.interest = &sub->interest;
 	c->backlog.wake_at = RONBUS_NOT_DEFERRED;
 	hrtimer_init(&c->timer, CLOCK_MONOTONIC, HRTIMER_MODE_REL_SOFT);
-	c->timer.function = expired;
+	c->timer.function = ronbus_coalesce_expired;
 }
 
 /**
- * ronbus_coalesce_ready() - is there enough for a subscriber to see
+ * ronbus_coalesce_readable() - is there enough for a subscriber to see
  * @sub: a subscriber that coalesces, in its own context
  */
-bool ronbus_coalesce_ready(struct ronbus_sub *sub)
+bool ronbus_coalesce_readable(struct ronbus_sub *sub)
 {
 	struct ronbus_backlog *backlog = &sub->coalesce.backlog;
-	struct ronbus_backlog_count counted = count(sub, READ_ONCE(backlog->messages));
+	struct ronbus_backlog_count counted =
+		ronbus_coalesce_count(sub, READ_ONCE(backlog->messages));
 	unsigned long flags;
-	bool ready;
+	bool readable;
 
 	spin_lock_irqsave(&sub->lock, flags);
-	ready = ronbus_backlog_look_for_many(backlog, &counted);
+	readable = ronbus_backlog_look_for_many(backlog, &counted);
 	spin_unlock_irqrestore(&sub->lock, flags);
-	return ready;
+	return readable;
 }
 
 /**
@@ -176,7 +181,7 @@ unsigned int ronbus_coalesce_notify(struct ronbus_bus *bus, enum ronbus_wake_cau
 		if (!sub || !ronbus_backlog_concerns(&sub->coalesce.backlog, cause) ||
 		    !ronbus_coalesce_wakes(sub, false, cause, looks))
 			continue;
-		ronbus_wake(sub, cause);
+		ronbus_sub_wake(sub, cause);
 		woken++;
 	}
 	return woken;
@@ -203,11 +208,11 @@ long ronbus_coalesce_ioctl(struct ronbus_sub *sub, unsigned int cmd, void __user
 	err = ronbus_coalesce_check(sub->bus->page, &args);
 	if (err)
 		return err;
-	counted = count(sub, args.messages);
+	counted = ronbus_coalesce_count(sub, args.messages);
 	spin_lock_irq(&sub->lock);
 	wakes = ronbus_backlog_set(&sub->coalesce.backlog, &args, &counted);
 	spin_unlock_irq(&sub->lock);
 	if (wakes)
-		ronbus_wake(sub, RONBUS_WAKE_DATA);
+		ronbus_sub_wake(sub, RONBUS_WAKE_DATA);
 	return 0;
 }

@@ -8,7 +8,7 @@
 #include "sub.h"
 
 void ronbus_coalesce_init(struct ronbus_sub *sub);
-bool ronbus_coalesce_ready(struct ronbus_sub *sub);
+bool ronbus_coalesce_readable(struct ronbus_sub *sub);
 void ronbus_coalesce_recount(struct ronbus_sub *sub);
 bool ronbus_coalesce_wakes(struct ronbus_sub *sub, bool armed, enum ronbus_wake_cause cause,
 			   u32 *looks);

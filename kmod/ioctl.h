@@ -32,10 +32,10 @@ static __always_inline int ronbus_put_args(void __user *to, unsigned int cmd, co
 	return ronbus_put_args_sized(to, cmd, args, size);
 }
 
-int ronbus_reserve_fd(struct file *file, unsigned int cmd, void __user *to, const void *args,
+int ronbus_fd_reserve(struct file *file, unsigned int cmd, void __user *to, const void *args,
 		      size_t size);
-int ronbus_install(struct file *file, unsigned int cmd, void __user *to, const void *args,
-		   size_t size);
+int ronbus_fd_install(struct file *file, unsigned int cmd, void __user *to, const void *args,
+		      size_t size);
 long ronbus_query_ioctl(unsigned int cmd, void __user *arg);
 
 #endif /* _RONBUS_IOCTL_H */

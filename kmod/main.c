@@ -45,7 +45,7 @@ int ronbus_put_args_sized(void __user *to, unsigned int cmd, const void *args, s
 }
 
 /**
- * ronbus_reserve_fd() - take a descriptor for a new file, and tell the program about it
+ * ronbus_fd_reserve() - take a descriptor for a new file, and tell the program about it
  * @file: the file, or an error
  * @cmd: the ioctl that asked for it
  * @to: its argument in the program, or NULL if nothing is returned there
@@ -57,7 +57,7 @@ int ronbus_put_args_sized(void __user *to, unsigned int cmd, const void *args, s
  *
  * Return: the descriptor, or an error with @file gone.
  */
-int ronbus_reserve_fd(struct file *file, unsigned int cmd, void __user *to, const void *args,
+int ronbus_fd_reserve(struct file *file, unsigned int cmd, void __user *to, const void *args,
 		      size_t size)
 {
 	int err, fd;
@@ -82,10 +82,10 @@ err_file:
 }
 
 /* The same, and hand the file to the program. */
-int ronbus_install(struct file *file, unsigned int cmd, void __user *to, const void *args,
-		   size_t size)
+int ronbus_fd_install(struct file *file, unsigned int cmd, void __user *to, const void *args,
+		      size_t size)
 {
-	int fd = ronbus_reserve_fd(file, cmd, to, args, size);
+	int fd = ronbus_fd_reserve(file, cmd, to, args, size);
 
 	if (fd >= 0)
 		fd_install(fd, file);
@@ -106,7 +106,7 @@ long ronbus_query_ioctl(unsigned int cmd, void __user *arg)
  * The bus is not found before all else has been done that can fail: a program that waits for its
  * name would get it, and keep the name, though its creator had seen an error.
  */
-static long create_ioctl(unsigned int cmd, void __user *arg)
+static long ronbus_control_create_ioctl(unsigned int cmd, void __user *arg)
 {
 	struct ronbus_create args, asked;
 	struct ronbus_bus *bus;
@@ -122,7 +122,7 @@ static long create_ioctl(unsigned int cmd, void __user *arg)
 		return err;
 	/* The argument as it came: what was chosen follows when nothing can fail any more. */
 	file = ronbus_bus_file(bus, RONBUS_ACCESS_ALL);
-	fd = ronbus_reserve_fd(file, cmd, arg, &asked, sizeof(asked));
+	fd = ronbus_fd_reserve(file, cmd, arg, &asked, sizeof(asked));
 	if (fd < 0)
 		return fd;
 	err = ronbus_bus_enrol(bus);
@@ -137,7 +137,7 @@ static long create_ioctl(unsigned int cmd, void __user *arg)
 	return fd;
 }
 
-static long attach_ioctl(unsigned int cmd, void __user *arg)
+static long ronbus_control_attach_ioctl(unsigned int cmd, void __user *arg)
 {
 	struct ronbus_attach args;
 	struct ronbus_bus *bus;
@@ -149,10 +149,10 @@ static long attach_ioctl(unsigned int cmd, void __user *arg)
 	err = ronbus_bus_attach(&args, &bus);
 	if (err)
 		return err;
-	return ronbus_install(ronbus_bus_file(bus, args.access), cmd, NULL, NULL, 0);
+	return ronbus_fd_install(ronbus_bus_file(bus, args.access), cmd, NULL, NULL, 0);
 }
 
-static long control_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
+static long ronbus_control_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 {
 	void __user *uarg = (void __user *)arg;
 
@@ -160,16 +160,16 @@ static long control_ioctl(struct file *file, unsigned int cmd, unsigned long arg
 	case RONBUS_CMD(RONBUS_IOC_QUERY):
 		return ronbus_query_ioctl(cmd, uarg);
 	case RONBUS_CMD(RONBUS_IOC_CREATE):
-		return create_ioctl(cmd, uarg);
+		return ronbus_control_create_ioctl(cmd, uarg);
 	case RONBUS_CMD(RONBUS_IOC_ATTACH):
-		return attach_ioctl(cmd, uarg);
+		return ronbus_control_attach_ioctl(cmd, uarg);
 	}
 	return -ENOTTY;
 }
 
 static const struct file_operations control_fops = {
 	.owner = THIS_MODULE,
-	.unlocked_ioctl = control_ioctl,
+	.unlocked_ioctl = ronbus_control_ioctl,
 	.compat_ioctl = compat_ptr_ioctl,
 };
 

@@ -13,7 +13,7 @@
 #include "region.h"
 
 /* Charge the user, and not the process as mlock(2) does: the memory may outlive the process. */
-static int charge(struct user_struct *user, unsigned long pages)
+static int ronbus_region_charge(struct user_struct *user, unsigned long pages)
 {
 	unsigned long limit = rlimit(RLIMIT_MEMLOCK) >> PAGE_SHIFT;
 	long sum, old = atomic_long_read(&user->locked_vm);
@@ -27,14 +27,14 @@ static int charge(struct user_struct *user, unsigned long pages)
 	return 0;
 }
 
-static void free_pages_of(struct ronbus_region *region)
+static void ronbus_region_free_pages(struct ronbus_region *region)
 {
 	while (region->nr)
 		__free_page(region->pages[--region->nr]);
 	kvfree(region->pages);
 }
 
-static int alloc_pages_of(struct ronbus_region *region, unsigned int nr)
+static int ronbus_region_alloc_pages(struct ronbus_region *region, unsigned int nr)
 {
 	region->nr = 0;
 	region->pages = kvcalloc(nr, sizeof(*region->pages), RONBUS_GFP);
@@ -47,7 +47,7 @@ static int alloc_pages_of(struct ronbus_region *region, unsigned int nr)
 		if (!page || fatal_signal_pending(current)) {
 			if (page)
 				__free_page(page);
-			free_pages_of(region);
+			ronbus_region_free_pages(region);
 			return -ENOMEM;
 		}
 		region->pages[region->nr++] = page;
@@ -65,10 +65,10 @@ int ronbus_region_alloc(struct ronbus_region *region, size_t bytes)
 	struct user_struct *user = get_uid(current_user());
 	int err;
 
-	err = charge(user, nr);
+	err = ronbus_region_charge(user, nr);
 	if (err)
 		goto err_user;
-	err = alloc_pages_of(region, nr);
+	err = ronbus_region_alloc_pages(region, nr);
 	if (err)
 		goto err_charge;
 	region->addr = vmap(region->pages, nr, VM_MAP, PAGE_KERNEL);
@@ -80,7 +80,7 @@ int ronbus_region_alloc(struct ronbus_region *region, size_t bytes)
 	return 0;
 
 err_pages:
-	free_pages_of(region);
+	ronbus_region_free_pages(region);
 err_charge:
 	atomic_long_sub(nr, &user->locked_vm);
 err_user:
@@ -106,7 +106,7 @@ void ronbus_region_free(struct ronbus_region *region)
 	ronbus_region_uncharge(region);
 	vunmap(region->addr);
 	region->addr = NULL;
-	free_pages_of(region);
+	ronbus_region_free_pages(region);
 }
 
 /* The length of a region's mapping. */
@@ -155,7 +155,8 @@ static const struct vm_operations_struct ronbus_vm_ops = {
  * one by its address in the program. A page that is pinned, for io_uring or for a pipe, could be
  * written when the mapping and the fd that it was made from are long gone.
  */
-static int insert_pages(const struct ronbus_region *region, struct vm_area_struct *vma)
+static int ronbus_region_insert_pages(const struct ronbus_region *region,
+				      struct vm_area_struct *vma)
 {
 	unsigned long addr = vma->vm_start;
 	unsigned int i;
@@ -186,5 +187,5 @@ int ronbus_region_map(const struct ronbus_region *region, struct vm_area_struct 
 		     VM_MAYEXEC | (vma->vm_flags & VM_WRITE ? 0 : VM_MAYWRITE));
 	vma->vm_ops = &ronbus_vm_ops;
 	vma->vm_private_data = (void *)region;
-	return insert_pages(region, vma);
+	return ronbus_region_insert_pages(region, vma);
 }

@@ -44,14 +44,14 @@ struct ronbus_pub {
 };
 
 /* publish.c */
-int ronbus_put_now(struct ronbus_bus *bus, u64 audience, u32 topic, const void *data, u32 len);
-int ronbus_put_bounce(struct ronbus_pub *pub, u64 audience, u32 topic, u32 len);
-void ronbus_count_published(struct ronbus_pub *pub, u32 accepted, u64 audience);
-int ronbus_publish(struct ronbus_pub *pub, struct ronbus_publish *args, bool nonblock);
+int ronbus_pub_put_now(struct ronbus_bus *bus, u64 audience, u32 topic, const void *data, u32 len);
+int ronbus_pub_put_bounce(struct ronbus_pub *pub, u64 audience, u32 topic, u32 len);
+void ronbus_pub_count(struct ronbus_pub *pub, u32 accepted, u64 audience);
+int ronbus_pub_publish(struct ronbus_pub *pub, struct ronbus_publish *args, bool nonblock);
 u64 ronbus_wake_mask(const struct ronbus_bus *bus, u32 topic, u64 audience);
 
 /* blocks.c, bpf.c, uring.c */
-long ronbus_publish_block_ioctl(struct ronbus_pub *pub, unsigned int cmd, void __user *arg);
+long ronbus_pub_block_ioctl(struct ronbus_pub *pub, unsigned int cmd, void __user *arg);
 int ronbus_bpf_join(struct ronbus_pub *pub);
 void ronbus_bpf_leave(struct ronbus_pub *pub);
 int ronbus_pub_uring_cmd(struct io_uring_cmd *cmd, unsigned int issue_flags);

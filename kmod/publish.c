@@ -30,8 +30,9 @@
  * system call that was preempted there would hold a slot for as long as others run. Nothing can
  * fault or sleep in between, since the message is in @data already.
  */
-static __always_inline int put_in(struct ronbus_ring ring, struct ronbus_claim *claim, u64 audience,
-				  u32 topic, const void *data, u32 len, bool last, bool timed)
+static __always_inline int ronbus_pub_put_in(struct ronbus_ring ring, struct ronbus_claim *claim,
+					     u64 audience, u32 topic, const void *data, u32 len,
+					     bool last, bool timed)
 {
 	int err = ronbus_ring_claim(&ring, claim, 0, RONBUS_CLAIM_CHUNK);
 
@@ -50,14 +51,16 @@ static __always_inline int put_in(struct ronbus_ring ring, struct ronbus_claim *
 }
 
 /* Not inlined, so that the other layouts need not save registers over a call. */
-static noinline int put_timed(const struct ronbus_bus *bus, struct ronbus_claim *claim,
-			      u64 audience, u32 topic, const void *data, u32 len, bool last)
+static noinline int ronbus_pub_put_timed(const struct ronbus_bus *bus, struct ronbus_claim *claim,
+					 u64 audience, u32 topic, const void *data, u32 len,
+					 bool last)
 {
-	return put_in(bus->ring, claim, audience, topic, data, len, last, true);
+	return ronbus_pub_put_in(bus->ring, claim, audience, topic, data, len, last, true);
 }
 
-static __always_inline int try_put(struct ronbus_bus *bus, struct ronbus_claim *claim, u64 audience,
-				   u32 topic, const void *data, u32 len, bool last)
+static __always_inline int ronbus_pub_try_put(struct ronbus_bus *bus, struct ronbus_claim *claim,
+					      u64 audience, u32 topic, const void *data, u32 len,
+					      bool last)
 {
 	struct ronbus_ring ring = bus->ring;
 	int err;
@@ -65,12 +68,12 @@ static __always_inline int try_put(struct ronbus_bus *bus, struct ronbus_claim *
 	preempt_disable();
 	/* In each branch the compiler knows the layout. */
 	if (unlikely(ring.timed)) {
-		err = put_timed(bus, claim, audience, topic, data, len, last);
+		err = ronbus_pub_put_timed(bus, claim, audience, topic, data, len, last);
 	} else if (unlikely(ring.layout == RONBUS_LAYOUT_ARRAYS)) {
-		err = put_in(ring, claim, audience, topic, data, len, last, false);
+		err = ronbus_pub_put_in(ring, claim, audience, topic, data, len, last, false);
 	} else {
 		ring.layout = RONBUS_LAYOUT_SLOTS;
-		err = put_in(ring, claim, audience, topic, data, len, last, false);
+		err = ronbus_pub_put_in(ring, claim, audience, topic, data, len, last, false);
 	}
 	preempt_enable();
 	return err;
@@ -80,7 +83,8 @@ static __always_inline int try_put(struct ronbus_bus *bus, struct ronbus_claim *
  * After a chunk of looks without a slot: may there be another chunk? It begins at the tail, for a
  * publisher that looks at one slot after the other never catches up with many that publish.
  */
-static noinline int look_on(const struct ronbus_bus *bus, struct ronbus_claim *claim, u32 *looks)
+static noinline int ronbus_pub_retry(const struct ronbus_bus *bus, struct ronbus_claim *claim,
+				     u32 *looks)
 {
 	if (claim->stalls > bus->ring.mask || *looks < RONBUS_CLAIM_CHUNK)
 		return -EAGAIN;
@@ -93,15 +97,15 @@ static noinline int look_on(const struct ronbus_bus *bus, struct ronbus_claim *c
 }
 
 /* Inline, since a batch calls it for each message. */
-static __always_inline int put_message(struct ronbus_bus *bus, u64 audience, u32 topic,
-				       const void *data, u32 len, bool last)
+static __always_inline int ronbus_pub_put_message(struct ronbus_bus *bus, u64 audience, u32 topic,
+						  const void *data, u32 len, bool last)
 {
 	u32 looks = RONBUS_CLAIM_LOOKS(bus->ring.mask + 1);
 	struct ronbus_claim claim = { .pos = ronbus_ring_hint(&bus->ring) };
 	int err = 0;
 
-	while (!err && try_put(bus, &claim, audience, topic, data, len, last))
-		err = look_on(bus, &claim, &looks);
+	while (!err && ronbus_pub_try_put(bus, &claim, audience, topic, data, len, last))
+		err = ronbus_pub_retry(bus, &claim, &looks);
 	return err;
 }
 
@@ -110,11 +114,11 @@ static __always_inline int put_message(struct ronbus_bus *bus, u64 audience, u32
  * by. One chunk of slots is looked at, from the tail on, since the hint may be further from the
  * tail than a chunk, and would stay so. Return 0 or -EAGAIN.
  */
-int ronbus_put_now(struct ronbus_bus *bus, u64 audience, u32 topic, const void *data, u32 len)
+int ronbus_pub_put_now(struct ronbus_bus *bus, u64 audience, u32 topic, const void *data, u32 len)
 {
 	struct ronbus_claim claim = { .pos = ronbus_ring_tail(&bus->ring) };
 
-	return try_put(bus, &claim, audience, topic, data, len, true) ? -EAGAIN : 0;
+	return ronbus_pub_try_put(bus, &claim, audience, topic, data, len, true) ? -EAGAIN : 0;
 }
 
 /**
@@ -129,38 +133,38 @@ u64 ronbus_wake_mask(const struct ronbus_bus *bus, u32 topic, u64 audience)
 				&bus->page->audience[array_index_nospec(topic, RONBUS_TOPICS_MAX)]);
 }
 
-static void notify_audience(struct ronbus_bus *bus, u32 topic, u64 audience)
+static void ronbus_pub_notify_audience(struct ronbus_bus *bus, u32 topic, u64 audience)
 {
 	u64 mask = ronbus_wake_mask(bus, topic, audience);
 
 	if (mask || ronbus_coalesce_due(bus))
-		ronbus_notify(bus, mask, RONBUS_WAKE_DATA);
+		ronbus_bus_notify(bus, mask, RONBUS_WAKE_DATA);
 }
 
 /* A message is given up, with -EAGAIN, or its publisher is being killed, with -EINTR. */
-static void gave_up(struct ronbus_pub *pub, int err)
+static void ronbus_pub_give_up(struct ronbus_pub *pub, int err)
 {
 	/* The publisher may have made holes, and a subscriber may sleep in front of one. */
 	smp_mb(); /* barrier D, with D' in ronbus_sub_arm(): ring.pml, wake.pml */
-	ronbus_notify(pub->bus, ~0ULL, RONBUS_WAKE_DATA);
+	ronbus_bus_notify(pub->bus, ~0ULL, RONBUS_WAKE_DATA);
 	if (err == -EAGAIN)
-		ronbus_count_atomic(&pub->self->dropped, 1);
+		ronbus_counter_add_atomic(&pub->self->dropped, 1);
 }
 
 /* Publish the one message in the bounce buffer, under pub->lock. Return 0, -EAGAIN or -EINTR. */
-int ronbus_put_bounce(struct ronbus_pub *pub, u64 audience, u32 topic, u32 len)
+int ronbus_pub_put_bounce(struct ronbus_pub *pub, u64 audience, u32 topic, u32 len)
 {
-	int err = put_message(pub->bus, audience, topic, pub->bounce, len, true);
+	int err = ronbus_pub_put_message(pub->bus, audience, topic, pub->bounce, len, true);
 
 	if (err)
-		gave_up(pub, err);
+		ronbus_pub_give_up(pub, err);
 	else
-		notify_audience(pub->bus, topic, audience);
+		ronbus_pub_notify_audience(pub->bus, topic, audience);
 	return err;
 }
 
-static int get_message(struct ronbus_pub *pub, const struct ronbus_vec __user *uvec,
-		       struct ronbus_vec *vec)
+static int ronbus_pub_get_message(struct ronbus_pub *pub, const struct ronbus_vec __user *uvec,
+				  struct ronbus_vec *vec)
 {
 	if (copy_from_user(vec, uvec, sizeof(*vec)))
 		return -EFAULT;
@@ -178,8 +182,8 @@ static int get_message(struct ronbus_pub *pub, const struct ronbus_vec __user *u
  * next cannot be read. In the second case it was committed without the barrier that goes with a
  * wake-up, and an extra one is needed.
  */
-static int put_batch(struct ronbus_pub *pub, const struct ronbus_vec __user *uvec, u32 count,
-		     u32 topic, u64 audience)
+static int ronbus_pub_put_batch(struct ronbus_pub *pub, const struct ronbus_vec __user *uvec,
+				u32 count, u32 topic, u64 audience)
 {
 	bool each = !(pub->bus->features & RONBUS_F_BATCH);
 	bool writes = ronbus_bus_writes(pub->bus, audience);
@@ -193,20 +197,21 @@ static int put_batch(struct ronbus_pub *pub, const struct ronbus_vec __user *uve
 		if (fatal_signal_pending(current))
 			err = -EINTR;
 		else
-			err = get_message(pub, uvec + done, &vec);
+			err = ronbus_pub_get_message(pub, uvec + done, &vec);
 		if (!err && writes)
-			err = put_message(pub->bus, audience, topic, pub->bounce, vec.len, last);
+			err = ronbus_pub_put_message(pub->bus, audience, topic, pub->bounce,
+						     vec.len, last);
 		if (err)
 			break;
 		if (last && writes)
-			notify_audience(pub->bus, topic, audience);
+			ronbus_pub_notify_audience(pub->bus, topic, audience);
 	}
 	if (err && done && writes && !each) {
 		smp_mb(); /* barrier D, with D' in ronbus_sub_arm(): wake.pml */
-		notify_audience(pub->bus, topic, audience);
+		ronbus_pub_notify_audience(pub->bus, topic, audience);
 	}
 	if (err == -EAGAIN || err == -EINTR)
-		gave_up(pub, err);
+		ronbus_pub_give_up(pub, err);
 	return done ? done : err;
 }
 
@@ -214,24 +219,24 @@ static int put_batch(struct ronbus_pub *pub, const struct ronbus_vec __user *uve
  * Count messages for @audience in the page of their publisher. Threads that publish through a
  * mapping of the same fd count in the same page, and so do BPF programs on every CPU.
  */
-void ronbus_count_published(struct ronbus_pub *pub, u32 accepted, u64 audience)
+void ronbus_pub_count(struct ronbus_pub *pub, u32 accepted, u64 audience)
 {
 	const struct ronbus_bus *bus = pub->bus;
 	struct ronbus_self *self = pub->self;
 	u32 receivers = hweight64(audience);
 
-	ronbus_count_atomic(&self->messages_for[receivers], accepted);
+	ronbus_counter_add_atomic(&self->messages_for[receivers], accepted);
 	if (bus->features & RONBUS_F_INTEREST)
-		ronbus_count_atomic(&self->interest_skips,
-				    accepted *
-					    hweight64(READ_ONCE(bus->page->members) & ~audience));
+		ronbus_counter_add_atomic(&self->interest_skips,
+					  accepted * hweight64(READ_ONCE(bus->page->members) &
+							       ~audience));
 	if (accepted > 1 && bus->features & RONBUS_F_BATCH && ronbus_bus_writes(bus, audience))
-		ronbus_count_atomic(
+		ronbus_counter_add_atomic(
 			&self->batch_len[min(ilog2(accepted), RONBUS_BATCH_BUCKETS - 1)], 1);
 }
 
 /**
- * ronbus_publish() - publish by system call
+ * ronbus_pub_publish() - publish by system call
  * @pub: the publisher
  * @args: the messages; @receivers is filled in
  * @nonblock: do not wait for another thread that publishes as @pub
@@ -240,7 +245,7 @@ void ronbus_count_published(struct ronbus_pub *pub, u32 accepted, u64 audience)
  * cannot be published; -EOPNOTSUPP if @pub is there for BPF programs; -EAGAIN if it was dropped;
  * -EINTR or -ERESTARTSYS; with @nonblock -EBUSY.
  */
-int ronbus_publish(struct ronbus_pub *pub, struct ronbus_publish *args, bool nonblock)
+int ronbus_pub_publish(struct ronbus_pub *pub, struct ronbus_publish *args, bool nonblock)
 {
 	u64 audience;
 	int ret;
@@ -257,9 +262,10 @@ int ronbus_publish(struct ronbus_pub *pub, struct ronbus_publish *args, bool non
 		return -ERESTARTSYS;
 	audience = ronbus_bus_audience(pub->bus, args->topic);
 	args->receivers = hweight64(audience);
-	ret = put_batch(pub, u64_to_user_ptr(args->vec), args->count, args->topic, audience);
+	ret = ronbus_pub_put_batch(pub, u64_to_user_ptr(args->vec), args->count, args->topic,
+				   audience);
 	if (ret > 0) {
-		ronbus_count_published(pub, ret, audience);
+		ronbus_pub_count(pub, ret, audience);
 		trace_ronbus_publish(pub, args->topic, ret, args->receivers);
 	}
 	mutex_unlock(&pub->lock);
@@ -267,7 +273,7 @@ int ronbus_publish(struct ronbus_pub *pub, struct ronbus_publish *args, bool non
 	return ret;
 }
 
-static long publish_ioctl(struct ronbus_pub *pub, unsigned int cmd, void __user *arg)
+static long ronbus_pub_publish_ioctl(struct ronbus_pub *pub, unsigned int cmd, void __user *arg)
 {
 	struct ronbus_publish args;
 	int ret;
@@ -279,7 +285,7 @@ static long publish_ioctl(struct ronbus_pub *pub, unsigned int cmd, void __user 
 	/* Before anything is published: an argument that cannot be written back is an error. */
 	if (put_user(0, &((struct ronbus_publish __user *)arg)->receivers))
 		return -EFAULT;
-	ret = ronbus_publish(pub, &args, false);
+	ret = ronbus_pub_publish(pub, &args, false);
 
 	/* This could be written a moment ago. If it no longer can, the messages are out anyway. */
 	if (ret > 0)
@@ -287,7 +293,7 @@ static long publish_ioctl(struct ronbus_pub *pub, unsigned int cmd, void __user 
 	return ret;
 }
 
-static long notify_ioctl(struct ronbus_pub *pub, unsigned int cmd, void __user *arg)
+static long ronbus_pub_notify_ioctl(struct ronbus_pub *pub, unsigned int cmd, void __user *arg)
 {
 	struct ronbus_notify args;
 	int err;
@@ -297,29 +303,29 @@ static long notify_ioctl(struct ronbus_pub *pub, unsigned int cmd, void __user *
 		return err;
 	if (args.pad)
 		return -EINVAL;
-	/* As in publish_ioctl(): before what cannot be undone. */
+	/* As in ronbus_pub_publish_ioctl(): before what cannot be undone. */
 	if (put_user(0, &((struct ronbus_notify __user *)arg)->woken))
 		return -EFAULT;
 	atomic64_inc(&pub->bus->notify_calls);
-	args.woken = ronbus_notify(pub->bus, args.subscribers, RONBUS_WAKE_DATA);
+	args.woken = ronbus_bus_notify(pub->bus, args.subscribers, RONBUS_WAKE_DATA);
 	trace_ronbus_notify(pub, args.subscribers, args.woken);
 	ronbus_trace_pub(pub);
 	(void)put_user(args.woken, &((struct ronbus_notify __user *)arg)->woken);
 	return 0;
 }
 
-static long pub_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
+static long ronbus_pub_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 {
 	struct ronbus_pub *pub = file->private_data;
 	void __user *uarg = (void __user *)arg;
 
 	switch (RONBUS_CMD(cmd)) {
 	case RONBUS_CMD(RONBUS_IOC_PUBLISH):
-		return publish_ioctl(pub, cmd, uarg);
+		return ronbus_pub_publish_ioctl(pub, cmd, uarg);
 	case RONBUS_CMD(RONBUS_IOC_NOTIFY):
-		return notify_ioctl(pub, cmd, uarg);
+		return ronbus_pub_notify_ioctl(pub, cmd, uarg);
 	case RONBUS_CMD(RONBUS_IOC_PUBLISH_BLOCK):
-		return ronbus_publish_block_ioctl(pub, cmd, uarg);
+		return ronbus_pub_block_ioctl(pub, cmd, uarg);
 	}
 	return ronbus_common_ioctl(pub->bus, RONBUS_ROLE_PUBLISHER, pub->id, pub->access, cmd,
 				   uarg);
@@ -330,7 +336,7 @@ static long pub_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
  * had begun stay unfinished. Its slots become holes. Then all sleepers are woken, for it may have
  * died after it made a message visible, and before it woke the subscribers.
  */
-static void repair(struct ronbus_pub *pub)
+static void ronbus_pub_repair(struct ronbus_pub *pub)
 {
 	struct ronbus_bus *bus = pub->bus;
 	u32 first, repaired = 0;
@@ -344,33 +350,33 @@ static void repair(struct ronbus_pub *pub)
 	atomic64_add(repaired, &bus->repairs);
 	if (repaired)
 		trace_ronbus_repair(pub, repaired);
-	ronbus_notify(bus, ~0ULL, RONBUS_WAKE_REPAIR);
+	ronbus_bus_notify(bus, ~0ULL, RONBUS_WAKE_REPAIR);
 }
 
-static void ring_open(struct vm_area_struct *vma)
+static void ronbus_pub_ring_open(struct vm_area_struct *vma)
 {
 	struct ronbus_pub *pub = vma->vm_file->private_data;
 
 	atomic_inc(&pub->writable_maps);
 }
 
-static void ring_close(struct vm_area_struct *vma)
+static void ronbus_pub_ring_close(struct vm_area_struct *vma)
 {
 	struct ronbus_pub *pub = vma->vm_file->private_data;
 
 	if (atomic_dec_and_test(&pub->writable_maps))
-		repair(pub);
+		ronbus_pub_repair(pub);
 }
 
 static const struct vm_operations_struct ring_vm_ops = {
-	.open = ring_open,
-	.close = ring_close,
+	.open = ronbus_pub_ring_open,
+	.close = ronbus_pub_ring_close,
 	.may_split = ronbus_vm_may_split,
 	.mremap = ronbus_vm_mremap,
 	.access = ronbus_vm_access,
 };
 
-static int map_ring(struct ronbus_pub *pub, struct vm_area_struct *vma)
+static int ronbus_pub_map_ring(struct ronbus_pub *pub, struct vm_area_struct *vma)
 {
 	bool writable = vma->vm_flags & VM_WRITE;
 	int err;
@@ -382,11 +388,11 @@ static int map_ring(struct ronbus_pub *pub, struct vm_area_struct *vma)
 	if (err || !writable)
 		return err;
 	vma->vm_ops = &ring_vm_ops;
-	ring_open(vma);
+	ronbus_pub_ring_open(vma);
 	return 0;
 }
 
-static int pub_mmap(struct file *file, struct vm_area_struct *vma)
+static int ronbus_pub_mmap(struct file *file, struct vm_area_struct *vma)
 {
 	struct ronbus_pub *pub = file->private_data;
 
@@ -394,7 +400,7 @@ static int pub_mmap(struct file *file, struct vm_area_struct *vma)
 	case RONBUS_MMAP_INFO >> PAGE_SHIFT:
 		return ronbus_region_map(&pub->bus->info, vma, false);
 	case RONBUS_MMAP_RING >> PAGE_SHIFT:
-		return map_ring(pub, vma);
+		return ronbus_pub_map_ring(pub, vma);
 	case RONBUS_MMAP_SELF >> PAGE_SHIFT:
 		return ronbus_region_map(&pub->self_mem, vma, true);
 	}
@@ -402,7 +408,7 @@ static int pub_mmap(struct file *file, struct vm_area_struct *vma)
 }
 
 /* Writable while there is a subscriber. */
-static __poll_t pub_poll(struct file *file, poll_table *table)
+static __poll_t ronbus_pub_poll(struct file *file, poll_table *table)
 {
 	struct ronbus_pub *pub = file->private_data;
 
@@ -414,21 +420,21 @@ static __poll_t pub_poll(struct file *file, poll_table *table)
 	return READ_ONCE(pub->bus->page->members) ? EPOLLOUT | EPOLLWRNORM : 0;
 }
 
-static void free_pub(struct ronbus_pub *pub)
+static void ronbus_pub_free(struct ronbus_pub *pub)
 {
 	ronbus_region_free(&pub->self_mem);
 	kfree(pub->bounce);
 	kfree(pub);
 }
 
-static void leave(struct ronbus_pub *pub)
+static void ronbus_pub_leave(struct ronbus_pub *pub)
 {
 	struct ronbus_bus *bus = pub->bus;
 
 	ronbus_bpf_leave(pub);
 	mutex_lock(&bus->lock);
 	list_del(&pub->node);
-	ronbus_retire(bus, pub, NULL);
+	ronbus_stats_retire(bus, pub, NULL);
 	ronbus_trace_pub_leaves(pub);
 	bus->ids &= ~BIT_ULL(pub->id);
 	bus->publishers--;
@@ -436,28 +442,28 @@ static void leave(struct ronbus_pub *pub)
 	ronbus_bus_end_if_due(bus);
 	mutex_unlock(&bus->lock);
 
-	free_pub(pub);
+	ronbus_pub_free(pub);
 	ronbus_bus_put(bus);
 }
 
-static int pub_release(struct inode *inode, struct file *file)
+static int ronbus_pub_release(struct inode *inode, struct file *file)
 {
-	leave(file->private_data);
+	ronbus_pub_leave(file->private_data);
 	return 0;
 }
 
 static const struct file_operations pub_fops = {
 	.owner = THIS_MODULE,
-	.release = pub_release,
-	.unlocked_ioctl = pub_ioctl,
+	.release = ronbus_pub_release,
+	.unlocked_ioctl = ronbus_pub_ioctl,
 	.compat_ioctl = compat_ptr_ioctl,
 	.uring_cmd = ronbus_pub_uring_cmd,
-	.mmap = pub_mmap,
-	.poll = pub_poll,
+	.mmap = ronbus_pub_mmap,
+	.poll = ronbus_pub_poll,
 	.show_fdinfo = ronbus_show_pub,
 };
 
-static int enrol(struct ronbus_pub *pub, bool mapped)
+static int ronbus_pub_enrol(struct ronbus_pub *pub, bool mapped)
 {
 	struct ronbus_bus *bus = pub->bus;
 	u32 id = 0;
@@ -517,7 +523,7 @@ struct file *ronbus_pub_join(struct ronbus_bus *bus, u32 access, struct ronbus_p
 	pub->self = pub->self_mem.addr;
 
 	mutex_lock(&bus->lock);
-	err = enrol(pub, mapped);
+	err = ronbus_pub_enrol(pub, mapped);
 	mutex_unlock(&bus->lock);
 	if (err)
 		goto err_pub;
@@ -525,7 +531,7 @@ struct file *ronbus_pub_join(struct ronbus_bus *bus, u32 access, struct ronbus_p
 	ronbus_bus_get(bus);
 	err = bpf ? ronbus_bpf_join(pub) : 0;
 	if (err) {
-		leave(pub);
+		ronbus_pub_leave(pub);
 		return ERR_PTR(err);
 	}
 	args->id = pub->id;
@@ -533,11 +539,11 @@ struct file *ronbus_pub_join(struct ronbus_bus *bus, u32 access, struct ronbus_p
 	args->clock_offset = ronbus_clock_offset();
 	file = anon_inode_getfile("[ronbus-publisher]", &pub_fops, pub, O_RDWR);
 	if (IS_ERR(file))
-		leave(pub);
+		ronbus_pub_leave(pub);
 	return file;
 
 err_pub:
-	free_pub(pub);
+	ronbus_pub_free(pub);
 	return ERR_PTR(err);
 }
 

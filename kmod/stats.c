@@ -15,7 +15,7 @@
 #include "sub.h"
 #include "trace.h"
 
-static void add_sub(struct ronbus_counters *sum, const struct ronbus_sub *sub)
+static void ronbus_stats_add_sub(struct ronbus_counters *sum, const struct ronbus_sub *sub)
 {
 	unsigned int i;
 
@@ -28,18 +28,18 @@ static void add_sub(struct ronbus_counters *sum, const struct ronbus_sub *sub)
 }
 
 /* Keep the counters of a member that leaves: @pub or @sub, the other being NULL. */
-void ronbus_retire(struct ronbus_bus *bus, const struct ronbus_pub *pub,
-		   const struct ronbus_sub *sub)
+void ronbus_stats_retire(struct ronbus_bus *bus, const struct ronbus_pub *pub,
+			 const struct ronbus_sub *sub)
 {
 	lockdep_assert_held(&bus->lock);
 
 	if (pub)
 		ronbus_counters_add_pub(&bus->retired, pub->self);
 	if (sub)
-		add_sub(&bus->retired, sub);
+		ronbus_stats_add_sub(&bus->retired, sub);
 }
 
-static int gather_bus(struct ronbus_bus *bus, struct ronbus_stats *stats)
+static int ronbus_stats_gather_bus(struct ronbus_bus *bus, struct ronbus_stats *stats)
 {
 	const struct ronbus_pub *pub;
 	unsigned int i;
@@ -51,7 +51,7 @@ static int gather_bus(struct ronbus_bus *bus, struct ronbus_stats *stats)
 		ronbus_counters_add_pub(&stats->counters, pub->self);
 	for (i = 0; i < RONBUS_SUBSCRIBERS_MAX; i++)
 		if (ronbus_bus_sub(bus, i))
-			add_sub(&stats->counters, ronbus_bus_sub(bus, i));
+			ronbus_stats_add_sub(&stats->counters, ronbus_bus_sub(bus, i));
 	stats->counters.notify_calls_total = atomic64_read(&bus->notify_calls);
 	stats->counters.repairs_total = atomic64_read(&bus->repairs);
 	stats->counters.blocks_published_total = bus->blocks_published;
@@ -64,7 +64,7 @@ static int gather_bus(struct ronbus_bus *bus, struct ronbus_stats *stats)
 	return 0;
 }
 
-static int gather_sub(struct ronbus_bus *bus, u32 index, struct ronbus_stats *stats)
+static int ronbus_stats_gather_sub(struct ronbus_bus *bus, u32 index, struct ronbus_stats *stats)
 {
 	const struct ronbus_sub *sub;
 
@@ -75,7 +75,7 @@ static int gather_sub(struct ronbus_bus *bus, u32 index, struct ronbus_stats *st
 	sub = ronbus_bus_sub(bus, index);
 	if (!sub)
 		return -ENOENT;
-	add_sub(&stats->counters, sub);
+	ronbus_stats_add_sub(&stats->counters, sub);
 	ronbus_counters_suppressed(&stats->counters, stats->counters.delivered_total);
 	stats->armed = READ_ONCE(bus->page->armed) >> index & 1;
 	stats->cursor = READ_ONCE(sub->self->cursor);
@@ -87,13 +87,14 @@ static int gather_sub(struct ronbus_bus *bus, u32 index, struct ronbus_stats *st
  * Add up the counters of one subscriber, or with RONBUS_STATS_BUS of the whole bus, whose lock is
  * held. Return 0, -EINVAL or -ENOENT.
  */
-int ronbus_gather(struct ronbus_bus *bus, u32 which, struct ronbus_stats *stats)
+int ronbus_stats_gather_locked(struct ronbus_bus *bus, u32 which, struct ronbus_stats *stats)
 {
 	int err;
 
 	memset(stats, 0, sizeof(*stats));
 	stats->which = which;
-	err = which == RONBUS_STATS_BUS ? gather_bus(bus, stats) : gather_sub(bus, which, stats);
+	err = which == RONBUS_STATS_BUS ? ronbus_stats_gather_bus(bus, stats)
+					: ronbus_stats_gather_sub(bus, which, stats);
 	if (err)
 		return err;
 	stats->subscribers = bus->members;
@@ -105,17 +106,17 @@ int ronbus_gather(struct ronbus_bus *bus, u32 which, struct ronbus_stats *stats)
 	return 0;
 }
 
-static int gather(struct ronbus_bus *bus, u32 which, struct ronbus_stats *stats)
+static int ronbus_stats_gather(struct ronbus_bus *bus, u32 which, struct ronbus_stats *stats)
 {
 	int err;
 
 	mutex_lock(&bus->lock);
-	err = ronbus_gather(bus, which, stats);
+	err = ronbus_stats_gather_locked(bus, which, stats);
 	mutex_unlock(&bus->lock);
 	return err;
 }
 
-static long stats_ioctl(struct ronbus_bus *bus, unsigned int cmd, void __user *arg)
+static long ronbus_stats_ioctl(struct ronbus_bus *bus, unsigned int cmd, void __user *arg)
 {
 	struct ronbus_stats *stats = kmalloc(sizeof(*stats), GFP_KERNEL);
 	int err;
@@ -126,15 +127,15 @@ static long stats_ioctl(struct ronbus_bus *bus, unsigned int cmd, void __user *a
 	if (!err && stats->flags)
 		err = -EINVAL;
 	if (!err)
-		err = gather(bus, stats->which, stats);
+		err = ronbus_stats_gather(bus, stats->which, stats);
 	if (!err)
 		err = ronbus_put_args(arg, cmd, stats, sizeof(*stats));
 	kfree(stats);
 	return err;
 }
 
-static long info_ioctl(struct ronbus_bus *bus, enum ronbus_role role, u32 member, u32 access,
-		       unsigned int cmd, void __user *arg)
+static long ronbus_stats_info_ioctl(struct ronbus_bus *bus, enum ronbus_role role, u32 member,
+				    u32 access, unsigned int cmd, void __user *arg)
 {
 	struct ronbus_info info = {
 		.features = bus->features,
@@ -169,16 +170,16 @@ long ronbus_common_ioctl(struct ronbus_bus *bus, enum ronbus_role role, u32 memb
 {
 	switch (RONBUS_CMD(cmd)) {
 	case RONBUS_CMD(RONBUS_IOC_INFO):
-		return info_ioctl(bus, role, member, access, cmd, arg);
+		return ronbus_stats_info_ioctl(bus, role, member, access, cmd, arg);
 	case RONBUS_CMD(RONBUS_IOC_STATS):
-		return stats_ioctl(bus, cmd, arg);
+		return ronbus_stats_ioctl(bus, cmd, arg);
 	case RONBUS_CMD(RONBUS_IOC_QUERY):
 		return ronbus_query_ioctl(cmd, arg);
 	}
 	return -ENOTTY;
 }
 
-static void show_counters(struct seq_file *m, const struct ronbus_counters *c)
+static void ronbus_stats_show_counters(struct seq_file *m, const struct ronbus_counters *c)
 {
 	unsigned int i;
 
@@ -195,7 +196,7 @@ static void show_counters(struct seq_file *m, const struct ronbus_counters *c)
 #undef PLAIN
 }
 
-static void show_stats(struct seq_file *m, struct ronbus_bus *bus, u32 which)
+static void ronbus_stats_show(struct seq_file *m, struct ronbus_bus *bus, u32 which)
 {
 	struct ronbus_stats *stats = kmalloc(sizeof(*stats), GFP_KERNEL);
 
@@ -206,7 +207,7 @@ static void show_stats(struct seq_file *m, struct ronbus_bus *bus, u32 which)
 	seq_printf(m, "bus_features:\t%#llx\n", bus->features);
 	seq_printf(m, "bus_flags:\t%#x\n", bus->flags);
 	seq_printf(m, "bus_payload:\t%u\n", bus->ring.payload);
-	if (!gather(bus, which, stats)) {
+	if (!ronbus_stats_gather(bus, which, stats)) {
 		seq_printf(m, "bus_cap_selected:\t%u\n", stats->capacity);
 		seq_printf(m, "bus_publishers:\t%u\n", stats->publishers);
 		seq_printf(m, "bus_subscribers:\t%lu\n", hweight64(stats->subscribers));
@@ -219,7 +220,7 @@ static void show_stats(struct seq_file *m, struct ronbus_bus *bus, u32 which)
 			seq_printf(m, "bus_start:\t%llu\n", stats->start);
 			seq_printf(m, "bus_sub_pending:\t%u\n", !stats->armed);
 		}
-		show_counters(m, &stats->counters);
+		ronbus_stats_show_counters(m, &stats->counters);
 	}
 	kfree(stats);
 }
@@ -227,7 +228,7 @@ static void show_stats(struct seq_file *m, struct ronbus_bus *bus, u32 which)
 void ronbus_show_bus(struct seq_file *m, struct file *file)
 {
 	seq_puts(m, "bus_role:\tbus\n");
-	show_stats(m, file->private_data, RONBUS_STATS_BUS);
+	ronbus_stats_show(m, file->private_data, RONBUS_STATS_BUS);
 }
 
 void ronbus_show_pub(struct seq_file *m, struct file *file)
@@ -235,7 +236,7 @@ void ronbus_show_pub(struct seq_file *m, struct file *file)
 	const struct ronbus_pub *pub = file->private_data;
 
 	seq_printf(m, "bus_role:\tpublisher\nbus_member:\t%u\n", pub->id);
-	show_stats(m, pub->bus, RONBUS_STATS_BUS);
+	ronbus_stats_show(m, pub->bus, RONBUS_STATS_BUS);
 }
 
 void ronbus_show_sub(struct seq_file *m, struct file *file)
@@ -243,5 +244,5 @@ void ronbus_show_sub(struct seq_file *m, struct file *file)
 	const struct ronbus_sub *sub = file->private_data;
 
 	seq_printf(m, "bus_role:\tsubscriber\nbus_member:\t%u\n", sub->index);
-	show_stats(m, sub->bus, sub->index);
+	ronbus_stats_show(m, sub->bus, sub->index);
 }

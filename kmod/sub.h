@@ -19,7 +19,8 @@ struct io_uring_cmd;
 
 /* For how many messages a subscriber is woken. */
 struct ronbus_coalescing {
-	struct ronbus_backlog backlog; /* what waits for it, under its lock; and whether it is deferred */
+	struct ronbus_backlog
+		backlog; /* what waits for it, under its lock; and whether it is deferred */
 	struct hrtimer timer; /* from the first message */
 };
 

@@ -20,26 +20,26 @@
 #include "trace.h"
 #include "wake.h"
 
-static __poll_t sub_poll(struct file *file, struct poll_table_struct *table)
+static __poll_t ronbus_sub_poll(struct file *file, struct poll_table_struct *table)
 {
 	struct ronbus_sub *sub = file->private_data;
 	__poll_t events = 0;
-	unsigned int ready;
+	unsigned int readable;
 
 	/* Into the queue first: barrier Q', with Q in ronbus_sub_arm(): wake.pml */
 	poll_wait(file, &sub->queue, table);
 	if (!poll_does_not_wait(table))
 		ronbus_sub_polled(sub);
-	ready = ronbus_sub_arm(sub);
-	if (ready & RONBUS_READY_DATA)
+	readable = ronbus_sub_arm(sub);
+	if (readable & RONBUS_READABLE_DATA)
 		events |= EPOLLIN | EPOLLRDNORM;
-	if (ready & RONBUS_READY_ENDED)
+	if (readable & RONBUS_READABLE_ENDED)
 		events |= EPOLLHUP;
 	return events;
 }
 
 /* User space can make reading last: between steps it is interrupted, frozen and scheduled. */
-static int between_steps(u32 steps)
+static int ronbus_sub_between_steps(u32 steps)
 {
 	if (steps % RONBUS_READ_CHUNK)
 		return 0;
@@ -48,14 +48,15 @@ static int between_steps(u32 steps)
 }
 
 /* Set where the next read begins. */
-static u64 move_cursor(struct ronbus_sub *sub, u64 pos)
+static u64 ronbus_sub_move_cursor(struct ronbus_sub *sub, u64 pos)
 {
 	WRITE_ONCE(sub->self->cursor, pos);
 	return pos;
 }
 
 /* Copy a message into the bounce buffer. Return its size, or 0 if it was overwritten meanwhile. */
-static __always_inline size_t copy_record(struct ronbus_sub *sub, u64 pos, struct ronbus_seen seen)
+static __always_inline size_t ronbus_sub_copy_record(struct ronbus_sub *sub, u64 pos,
+						     struct ronbus_seen seen)
 {
 	const struct ronbus_ring *ring = &sub->bus->ring;
 	const size_t head = sizeof(struct ronbus_record) + (ring->timed ? sizeof(u64) : 0);
@@ -82,7 +83,7 @@ static __always_inline size_t copy_record(struct ronbus_sub *sub, u64 pos, struc
  *
  * Return: bytes copied, 0 if there is nothing, or an error with the message still to be read.
  */
-static ssize_t take_record(struct ronbus_sub *sub, char __user *to, size_t space)
+static ssize_t ronbus_sub_take_record(struct ronbus_sub *sub, char __user *to, size_t space)
 {
 	const struct ronbus_ring *ring = &sub->bus->ring;
 	struct ronbus_self *self = sub->self;
@@ -93,21 +94,21 @@ static ssize_t take_record(struct ronbus_sub *sub, char __user *to, size_t space
 	int err;
 
 	for (steps = 1; steps <= last; steps++) {
-		err = between_steps(steps);
+		err = ronbus_sub_between_steps(steps);
 		if (err)
 			return err;
 		switch (ronbus_ring_look(ring, pos, &found)) {
 		case RONBUS_LOOK_EMPTY:
 			return 0;
 		case RONBUS_LOOK_HOLE:
-			ronbus_count(&self->holes, 1);
-			pos = move_cursor(sub, pos + 1);
+			ronbus_counter_add(&self->holes, 1);
+			pos = ronbus_sub_move_cursor(sub, pos + 1);
 			continue;
 		case RONBUS_LOOK_LAGGED:
 			sub->read_lost += found.next - pos;
-			ronbus_count(&self->lost, found.next - pos);
-			ronbus_count(&self->lags, 1);
-			pos = move_cursor(sub, found.next);
+			ronbus_counter_add(&self->lost, found.next - pos);
+			ronbus_counter_add(&self->lags, 1);
+			pos = ronbus_sub_move_cursor(sub, found.next);
 			continue;
 		case RONBUS_LOOK_READY:
 			break;
@@ -116,11 +117,11 @@ static ssize_t take_record(struct ronbus_sub *sub, char __user *to, size_t space
 		    !ronbus_ring_wanted(ring, pos, found.seen, &sub->interest)) {
 			if (!ronbus_ring_unchanged(ring, pos, found.seen))
 				continue;
-			ronbus_count(&self->filtered, 1);
-			pos = move_cursor(sub, pos + 1);
+			ronbus_counter_add(&self->filtered, 1);
+			pos = ronbus_sub_move_cursor(sub, pos + 1);
 			continue;
 		}
-		size = copy_record(sub, pos, found.seen);
+		size = ronbus_sub_copy_record(sub, pos, found.seen);
 		if (!size)
 			continue;
 		if (size > space)
@@ -128,20 +129,20 @@ static ssize_t take_record(struct ronbus_sub *sub, char __user *to, size_t space
 		if (copy_to_user(to, sub->bounce, size))
 			return -EFAULT;
 		sub->read_lost = 0;
-		ronbus_count(&self->delivered, 1);
-		move_cursor(sub, pos + 1);
+		ronbus_counter_add(&self->delivered, 1);
+		ronbus_sub_move_cursor(sub, pos + 1);
 		return size;
 	}
 	return 0;
 }
 
-static ssize_t take_records(struct ronbus_sub *sub, char __user *to, size_t space)
+static ssize_t ronbus_sub_take_records(struct ronbus_sub *sub, char __user *to, size_t space)
 {
 	size_t done = 0;
 	ssize_t ret;
 
 	do {
-		ret = take_record(sub, to + done, space - done);
+		ret = ronbus_sub_take_record(sub, to + done, space - done);
 		if (ret > 0)
 			done += ret;
 		cond_resched();
@@ -153,17 +154,17 @@ static ssize_t take_records(struct ronbus_sub *sub, char __user *to, size_t spac
  * For a reader that does not wait. As long as poll says that there is something io_uring tries
  * again, before it sees a signal: so the signal is told here.
  */
-static int try_again(void)
+static int ronbus_sub_try_again(void)
 {
 	return task_sigpending(current) ? -ERESTARTSYS : -EAGAIN;
 }
 
-static ssize_t sub_read(struct file *file, char __user *to, size_t space, loff_t *ppos)
+static ssize_t ronbus_sub_read(struct file *file, char __user *to, size_t space, loff_t *ppos)
 {
 	struct ronbus_sub *sub = file->private_data;
 	bool nonblock = file->f_flags & O_NONBLOCK;
 	int cancels = atomic_read(&sub->cancels);
-	unsigned int ready;
+	unsigned int readable;
 	ssize_t ret;
 
 	if (!space)
@@ -171,19 +172,19 @@ static ssize_t sub_read(struct file *file, char __user *to, size_t space, loff_t
 	for (;;) {
 		/* Another reader may hold the lock while its memory is being faulted in. */
 		if (nonblock && !mutex_trylock(&sub->read_lock))
-			return try_again();
+			return ronbus_sub_try_again();
 		if (!nonblock && mutex_lock_interruptible(&sub->read_lock))
 			return -ERESTARTSYS;
 		/* Before the ring is read, so that all messages before the end are read. */
-		ready = ronbus_sub_ready(sub);
-		ret = take_records(sub, to, space);
+		readable = ronbus_sub_readable(sub);
+		ret = ronbus_sub_take_records(sub, to, space);
 		mutex_unlock(&sub->read_lock);
 
-		if (ret || ready == RONBUS_READY_ENDED)
+		if (ret || readable == RONBUS_READABLE_ENDED)
 			return ret;
-		/* A scribbled ring may always look ready, and never have a message. */
+		/* A scribbled ring may always look readable, and never have a message. */
 		if (nonblock)
-			return ready ? try_again() : -EAGAIN;
+			return readable ? ronbus_sub_try_again() : -EAGAIN;
 		if (signal_pending(current))
 			return -ERESTARTSYS;
 		ret = ronbus_sub_wait(sub, RONBUS_WAIT_FOREVER, cancels);
@@ -192,7 +193,7 @@ static ssize_t sub_read(struct file *file, char __user *to, size_t space, loff_t
 	}
 }
 
-static long wait_ioctl(struct ronbus_sub *sub, unsigned int cmd, void __user *arg)
+static long ronbus_sub_wait_ioctl(struct ronbus_sub *sub, unsigned int cmd, void __user *arg)
 {
 	int cancels = atomic_read(&sub->cancels);
 	struct ronbus_wait args;
@@ -211,7 +212,7 @@ static long wait_ioctl(struct ronbus_sub *sub, unsigned int cmd, void __user *ar
 	return ronbus_sub_wait(sub, ronbus_deadline_here(args.deadline), cancels);
 }
 
-static long eventfd_ioctl(struct ronbus_sub *sub, unsigned int cmd, void __user *arg)
+static long ronbus_sub_eventfd_ioctl(struct ronbus_sub *sub, unsigned int cmd, void __user *arg)
 {
 	struct ronbus_eventfd args;
 	int err;
@@ -229,7 +230,7 @@ static long eventfd_ioctl(struct ronbus_sub *sub, unsigned int cmd, void __user 
  * program that reads the whole table has it whole if the generation is even, and the same after
  * the table as before.
  */
-static void set_audience(struct ronbus_sub *sub, u64 topics)
+static void ronbus_sub_set_audience(struct ronbus_sub *sub, u64 topics)
 {
 	struct ronbus_info_page *page = sub->bus->page;
 	u64 bit = BIT_ULL(sub->index);
@@ -253,7 +254,7 @@ static void set_audience(struct ronbus_sub *sub, u64 topics)
 }
 
 /* The interest changes first, since a subscriber in an audience may be sent to at once. */
-static u64 set_topics(struct ronbus_sub *sub, u64 topics)
+static u64 ronbus_sub_set_topics(struct ronbus_sub *sub, u64 topics)
 {
 	u64 generation, added;
 
@@ -261,17 +262,17 @@ static u64 set_topics(struct ronbus_sub *sub, u64 topics)
 	added = topics & ~sub->interest.topics;
 	WRITE_ONCE(sub->interest.asked, sub->interest.asked | topics);
 	WRITE_ONCE(sub->interest.topics, topics);
-	set_audience(sub, topics);
+	ronbus_sub_set_audience(sub, topics);
 	generation = sub->bus->page->generation;
 	mutex_unlock(&sub->bus->lock);
 	ronbus_coalesce_recount(sub);
 	/* A message from before it joined may be for it now, and a thread sleep in front of it. */
 	if (added)
-		ronbus_sub_look_again(sub);
+		ronbus_sub_wake_armed(sub);
 	return generation;
 }
 
-static long topics_ioctl(struct ronbus_sub *sub, unsigned int cmd, void __user *arg)
+static long ronbus_sub_topics_ioctl(struct ronbus_sub *sub, unsigned int cmd, void __user *arg)
 {
 	struct ronbus_topics args;
 	int err;
@@ -286,25 +287,25 @@ static long topics_ioctl(struct ronbus_sub *sub, unsigned int cmd, void __user *
 	/* Before anything is changed: an argument that cannot be written back is an error. */
 	if (put_user(0, &((struct ronbus_topics __user *)arg)->generation))
 		return -EFAULT;
-	args.generation = set_topics(sub, args.topics);
+	args.generation = ronbus_sub_set_topics(sub, args.topics);
 	(void)put_user(args.generation, &((struct ronbus_topics __user *)arg)->generation);
 	return 0;
 }
 
-static long sub_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
+static long ronbus_sub_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 {
 	struct ronbus_sub *sub = file->private_data;
 	void __user *uarg = (void __user *)arg;
 
 	switch (RONBUS_CMD(cmd)) {
 	case RONBUS_CMD(RONBUS_IOC_WAIT):
-		return wait_ioctl(sub, cmd, uarg);
+		return ronbus_sub_wait_ioctl(sub, cmd, uarg);
 	case RONBUS_CMD(RONBUS_IOC_ARM):
 		return ronbus_sub_arm(sub) ? 1 : 0;
 	case RONBUS_CMD(RONBUS_IOC_SET_EVENTFD):
-		return eventfd_ioctl(sub, cmd, uarg);
+		return ronbus_sub_eventfd_ioctl(sub, cmd, uarg);
 	case RONBUS_CMD(RONBUS_IOC_SET_TOPICS):
-		return topics_ioctl(sub, cmd, uarg);
+		return ronbus_sub_topics_ioctl(sub, cmd, uarg);
 	case RONBUS_CMD(RONBUS_IOC_COALESCE):
 		return ronbus_coalesce_ioctl(sub, cmd, uarg);
 	case RONBUS_CMD(RONBUS_IOC_CANCEL):
@@ -315,7 +316,7 @@ static long sub_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 				   uarg);
 }
 
-static int sub_mmap(struct file *file, struct vm_area_struct *vma)
+static int ronbus_sub_mmap(struct file *file, struct vm_area_struct *vma)
 {
 	struct ronbus_sub *sub = file->private_data;
 
@@ -333,14 +334,14 @@ static int sub_mmap(struct file *file, struct vm_area_struct *vma)
 }
 
 /* A subscriber is no longer found. Those that found it before are done after a grace period. */
-static void withdraw(struct ronbus_sub *sub)
+static void ronbus_sub_withdraw(struct ronbus_sub *sub)
 {
 	struct ronbus_bus *bus = sub->bus;
 
 	lockdep_assert_held(&bus->lock);
 
 	bus->members &= ~BIT_ULL(sub->index);
-	set_audience(sub, 0);
+	ronbus_sub_set_audience(sub, 0);
 	RCU_INIT_POINTER(bus->subs[sub->index], NULL);
 	ronbus_sub_end(sub);
 }
@@ -349,7 +350,7 @@ static void withdraw(struct ronbus_sub *sub)
  * The subscriber enters the audience first, and then chooses where to begin: each message that is
  * published from there on is for it, or was being published before.
  */
-static int enrol(struct ronbus_sub *sub, const struct ronbus_subscribe *args)
+static int ronbus_sub_enrol(struct ronbus_sub *sub, const struct ronbus_subscribe *args)
 {
 	struct ronbus_bus *bus = sub->bus;
 	u64 tail;
@@ -363,25 +364,25 @@ static int enrol(struct ronbus_sub *sub, const struct ronbus_subscribe *args)
 	sub->interest = ronbus_join_interest(bus->page, args, sub->index);
 	rcu_assign_pointer(bus->subs[sub->index], sub);
 	bus->members |= BIT_ULL(sub->index);
-	set_audience(sub, args->topics);
-	smp_mb(); /* barrier J, with J' and D in notify_audience(): join.pml */
+	ronbus_sub_set_audience(sub, args->topics);
+	smp_mb(); /* barrier J, with J' and D in ronbus_pub_notify_audience(): join.pml */
 
 	tail = ronbus_ring_tail(&bus->ring);
 	sub->interest.joined = ronbus_joined(bus->flags, tail);
 	err = ronbus_start_position(args, bus->ring.mask + 1, tail, &sub->start);
 	if (err) {
-		withdraw(sub);
+		ronbus_sub_withdraw(sub);
 		return err;
 	}
 	WRITE_ONCE(sub->self->cursor, sub->start);
 	queue_work(ronbus_workqueue, &bus->join_work);
 	trace_ronbus_join(bus, RONBUS_ROLE_SUBSCRIBER, sub->index);
 	if (bus->autotuned_for && hweight64(bus->members) > bus->autotuned_for)
-		ronbus_autotune_warn(bus, RONBUS_AUTOTUNE_SUBSCRIBERS);
+		ronbus_bus_autotune_warn(bus, RONBUS_AUTOTUNE_SUBSCRIBERS);
 	return 0;
 }
 
-static void free_late(struct work_struct *work)
+static void ronbus_sub_free_late(struct work_struct *work)
 {
 	struct ronbus_sub *sub = container_of(to_rcu_work(work), struct ronbus_sub, free_work);
 
@@ -394,44 +395,44 @@ static void free_late(struct work_struct *work)
  * A publisher may still wake it, and look at its page, for a grace period. Its memory no longer
  * counts against the user's limit, since the user no longer has it.
  */
-static void free_sub(struct ronbus_sub *sub)
+static void ronbus_sub_free(struct ronbus_sub *sub)
 {
 	cancel_work_sync(&sub->crowd_work);
 	ronbus_sub_set_eventfd(sub, -1);
 	ronbus_region_uncharge(&sub->self_mem);
-	INIT_RCU_WORK(&sub->free_work, free_late);
+	INIT_RCU_WORK(&sub->free_work, ronbus_sub_free_late);
 	queue_rcu_work(ronbus_workqueue, &sub->free_work);
 }
 
-static void leave(struct ronbus_sub *sub)
+static void ronbus_sub_leave(struct ronbus_sub *sub)
 {
 	struct ronbus_bus *bus = sub->bus;
 
 	mutex_lock(&bus->lock);
 	ronbus_trace_sub_leaves(sub);
-	withdraw(sub);
-	ronbus_retire(bus, NULL, sub);
+	ronbus_sub_withdraw(sub);
+	ronbus_stats_retire(bus, NULL, sub);
 	mutex_unlock(&bus->lock);
 
-	free_sub(sub);
+	ronbus_sub_free(sub);
 	ronbus_bus_put(bus);
 }
 
-static int sub_release(struct inode *inode, struct file *file)
+static int ronbus_sub_release(struct inode *inode, struct file *file)
 {
-	leave(file->private_data);
+	ronbus_sub_leave(file->private_data);
 	return 0;
 }
 
 static const struct file_operations sub_fops = {
 	.owner = THIS_MODULE,
-	.release = sub_release,
-	.read = sub_read,
-	.poll = sub_poll,
-	.unlocked_ioctl = sub_ioctl,
+	.release = ronbus_sub_release,
+	.read = ronbus_sub_read,
+	.poll = ronbus_sub_poll,
+	.unlocked_ioctl = ronbus_sub_ioctl,
 	.compat_ioctl = compat_ptr_ioctl,
 	.uring_cmd = ronbus_sub_uring_cmd,
-	.mmap = sub_mmap,
+	.mmap = ronbus_sub_mmap,
 	.llseek = noop_llseek,
 	.show_fdinfo = ronbus_show_sub,
 };
@@ -472,7 +473,7 @@ struct file *ronbus_sub_join(struct ronbus_bus *bus, u32 access, struct ronbus_s
 	sub->coalesce.backlog.self = sub->self;
 
 	mutex_lock(&bus->lock);
-	err = enrol(sub, args);
+	err = ronbus_sub_enrol(sub, args);
 	mutex_unlock(&bus->lock);
 	if (err)
 		goto err_sub;
@@ -484,10 +485,10 @@ struct file *ronbus_sub_join(struct ronbus_bus *bus, u32 access, struct ronbus_s
 	ronbus_bus_get(bus);
 	file = anon_inode_getfile("[ronbus-subscriber]", &sub_fops, sub, O_RDWR);
 	if (IS_ERR(file))
-		leave(sub);
+		ronbus_sub_leave(sub);
 	return file;
 
 err_sub:
-	free_sub(sub);
+	ronbus_sub_free(sub);
 	return ERR_PTR(err);
 }

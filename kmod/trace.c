@@ -22,7 +22,7 @@ DEFINE_STATIC_KEY_FALSE(ronbus_tracing);
 /* Guarded by the lock that the kernel holds while tracepoints are switched. */
 static unsigned int tracers;
 
-static u64 delta_since(u64 *seen, u64 now)
+static u64 ronbus_trace_delta(u64 *seen, u64 now)
 {
 	u64 before = *seen;
 
@@ -30,25 +30,25 @@ static u64 delta_since(u64 *seen, u64 now)
 	return now > before ? now - before : 0; /* a program may turn its counters back */
 }
 
-static void look_at_pub(struct ronbus_pub *pub)
+static void ronbus_trace_look_at_pub(struct ronbus_pub *pub)
 {
 	u64 dropped;
 
 	lockdep_assert_held(&pub->bus->lock);
 
-	dropped = delta_since(&pub->traced_dropped, READ_ONCE(pub->self->dropped));
+	dropped = ronbus_trace_delta(&pub->traced_dropped, READ_ONCE(pub->self->dropped));
 	if (dropped)
 		trace_ronbus_drop(pub, dropped);
 }
 
-static void look_at_sub(struct ronbus_sub *sub)
+static void ronbus_trace_look_at_sub(struct ronbus_sub *sub)
 {
 	u64 times, lost;
 
 	lockdep_assert_held(&sub->bus->lock);
 
-	times = delta_since(&sub->traced_lags, READ_ONCE(sub->self->lags));
-	lost = delta_since(&sub->traced_lost, READ_ONCE(sub->self->lost));
+	times = ronbus_trace_delta(&sub->traced_lags, READ_ONCE(sub->self->lags));
+	lost = ronbus_trace_delta(&sub->traced_lost, READ_ONCE(sub->self->lost));
 	if (times || lost)
 		trace_ronbus_lag(sub, times, lost);
 }
@@ -58,7 +58,7 @@ void __ronbus_trace_pub(struct ronbus_pub *pub)
 {
 	if (!mutex_trylock(&pub->bus->lock))
 		return;
-	look_at_pub(pub);
+	ronbus_trace_look_at_pub(pub);
 	mutex_unlock(&pub->bus->lock);
 }
 
@@ -66,7 +66,7 @@ void __ronbus_trace_sub(struct ronbus_sub *sub)
 {
 	if (!mutex_trylock(&sub->bus->lock))
 		return;
-	look_at_sub(sub);
+	ronbus_trace_look_at_sub(sub);
 	mutex_unlock(&sub->bus->lock);
 }
 
@@ -81,10 +81,10 @@ void ronbus_trace_counters(struct ronbus_bus *bus, const struct ronbus_stats *st
 	if (which != RONBUS_STATS_BUS) {
 		struct ronbus_sub *sub = ronbus_bus_sub(bus, which);
 
-		look_at_sub(sub);
+		ronbus_trace_look_at_sub(sub);
 		seen = &sub->traced_suppressed;
 	}
-	suppressed = delta_since(seen, stats->counters.notify_suppressed_total);
+	suppressed = ronbus_trace_delta(seen, stats->counters.notify_suppressed_total);
 	if (suppressed)
 		trace_ronbus_suppress(bus, which, suppressed);
 	trace_ronbus_flush(bus, stats);
@@ -94,7 +94,7 @@ void ronbus_trace_counters(struct ronbus_bus *bus, const struct ronbus_stats *st
 void ronbus_trace_pub_leaves(struct ronbus_pub *pub)
 {
 	if (ronbus_traced())
-		look_at_pub(pub);
+		ronbus_trace_look_at_pub(pub);
 	trace_ronbus_leave(pub->bus, RONBUS_ROLE_PUBLISHER, pub->id);
 }
 
@@ -103,7 +103,7 @@ void ronbus_trace_sub_leaves(struct ronbus_sub *sub)
 	struct ronbus_stats stats;
 
 	if (ronbus_traced())
-		ronbus_gather(sub->bus, sub->index, &stats);
+		ronbus_stats_gather_locked(sub->bus, sub->index, &stats);
 	trace_ronbus_leave(sub->bus, RONBUS_ROLE_SUBSCRIBER, sub->index);
 }
 
@@ -113,35 +113,35 @@ void ronbus_trace_bus_ends(struct ronbus_bus *bus)
 
 	mutex_lock(&bus->lock);
 	if (ronbus_traced())
-		ronbus_gather(bus, RONBUS_STATS_BUS, &stats);
+		ronbus_stats_gather_locked(bus, RONBUS_STATS_BUS, &stats);
 	trace_ronbus_destroy(bus);
 	mutex_unlock(&bus->lock);
 }
 
-static void look_at_bus(struct ronbus_bus *bus, struct ronbus_stats *stats)
+static void ronbus_trace_look_at_bus(struct ronbus_bus *bus, struct ronbus_stats *stats)
 {
 	struct ronbus_pub *pub;
 	unsigned int i;
 
 	mutex_lock(&bus->lock);
 	list_for_each_entry(pub, &bus->pubs, node)
-		look_at_pub(pub);
+		ronbus_trace_look_at_pub(pub);
 	for (i = 0; i < RONBUS_SUBSCRIBERS_MAX; i++)
 		if (ronbus_bus_sub(bus, i))
-			ronbus_gather(bus, i, stats); /* which traces it */
-	ronbus_gather(bus, RONBUS_STATS_BUS, stats);
+			ronbus_stats_gather_locked(bus, i, stats); /* which traces it */
+	ronbus_stats_gather_locked(bus, RONBUS_STATS_BUS, stats);
 	mutex_unlock(&bus->lock);
 }
 
-static void look_at_all(struct work_struct *work);
-static DECLARE_DELAYED_WORK(look_work, look_at_all);
+static void ronbus_trace_look_at_all(struct work_struct *work);
+static DECLARE_DELAYED_WORK(look_work, ronbus_trace_look_at_all);
 
-static void look_at_all(struct work_struct *work)
+static void ronbus_trace_look_at_all(struct work_struct *work)
 {
 	struct ronbus_stats *stats = kmalloc(sizeof(*stats), GFP_KERNEL);
 
 	if (stats)
-		ronbus_bus_each(look_at_bus, stats);
+		ronbus_bus_each(ronbus_trace_look_at_bus, stats);
 	kfree(stats);
 	schedule_delayed_work(&look_work, LOOK_INTERVAL);
 }
@@ -150,11 +150,11 @@ static void look_at_all(struct work_struct *work)
  * What was counted before tracing began is no news: it is looked at while the tracepoints are still
  * off. A subscriber that was armed before tracing began has no time from which it was armed.
  */
-static void forget_bus(struct ronbus_bus *bus, struct ronbus_stats *stats)
+static void ronbus_trace_forget_bus(struct ronbus_bus *bus, struct ronbus_stats *stats)
 {
 	unsigned int i;
 
-	look_at_bus(bus, stats);
+	ronbus_trace_look_at_bus(bus, stats);
 	mutex_lock(&bus->lock);
 	for (i = 0; i < RONBUS_SUBSCRIBERS_MAX; i++)
 		if (ronbus_bus_sub(bus, i))
@@ -175,7 +175,7 @@ int ronbus_trace_begin(void)
 		return -ENOMEM;
 	}
 	static_branch_enable(&ronbus_tracing);
-	ronbus_bus_each(forget_bus, stats);
+	ronbus_bus_each(ronbus_trace_forget_bus, stats);
 	kfree(stats);
 	schedule_delayed_work(&look_work, LOOK_INTERVAL);
 	return 0;

@@ -34,13 +34,13 @@ struct uring_wait {
 	unsigned long state; /* set of the bits above */
 };
 
-static struct uring_wait **wait_of(struct io_uring_cmd *cmd)
+static struct uring_wait **ronbus_uring_wait_of(struct io_uring_cmd *cmd)
 {
 	return (struct uring_wait **)cmd->pdu;
 }
 
 /* The result if the wait is over. Otherwise -EIOCBQUEUED, and the subscriber is armed. */
-static int outcome(struct uring_wait *wait)
+static int ronbus_uring_outcome(struct uring_wait *wait)
 {
 	if (ronbus_sub_arm(wait->sub))
 		return 0; /* even if time is up: what is there is not lost */
@@ -55,17 +55,17 @@ static int outcome(struct uring_wait *wait)
 /*
  * Look whether a wait is over; if so, it is not kicked any more, and the caller frees it.
  *  1. The bit is cleared: a kick from here on asks for another look.
- *  2. outcome() looks, and sees what any kick before that was for.
+ *  2. ronbus_uring_outcome() looks, and sees what any kick before that was for.
  *  3. If the wait is over, test_and_set_bit() decides between this call and a kick in the meantime,
  *     whose look will finish the wait.
  */
-static int settle(struct uring_wait *wait)
+static int ronbus_uring_finish(struct uring_wait *wait)
 {
 	int err;
 
 	clear_bit(WAIT_KICKED, &wait->state);
-	smp_mb__after_atomic(); /* barrier U, with U' in kick(): uring.pml */
-	err = outcome(wait);
+	smp_mb__after_atomic(); /* barrier U, with U' in ronbus_uring_kick(): uring.pml */
+	err = ronbus_uring_outcome(wait);
 	/* As a barrier it has no partner: the bit decides. */
 	if (err == -EIOCBQUEUED || test_and_set_bit(WAIT_KICKED, &wait->state))
 		return -EIOCBQUEUED;
@@ -75,10 +75,10 @@ static int settle(struct uring_wait *wait)
 	return err;
 }
 
-static void look_again(struct io_uring_cmd *cmd, unsigned int issue_flags)
+static void ronbus_uring_look_again(struct io_uring_cmd *cmd, unsigned int issue_flags)
 {
-	struct uring_wait *wait = *wait_of(cmd);
-	int err = settle(wait);
+	struct uring_wait *wait = *ronbus_uring_wait_of(cmd);
+	int err = ronbus_uring_finish(wait);
 
 	if (err == -EIOCBQUEUED)
 		return;
@@ -88,44 +88,45 @@ static void look_again(struct io_uring_cmd *cmd, unsigned int issue_flags)
 }
 
 /* From anywhere, interrupts included. */
-static void kick(struct uring_wait *wait)
+static void ronbus_uring_kick(struct uring_wait *wait)
 {
-	/* After the reason for the kick: barrier U', with U in settle(): uring.pml */
+	/* After the reason for the kick: barrier U', with U in ronbus_uring_finish(): uring.pml */
 	if (!test_and_set_bit(WAIT_KICKED, &wait->state))
-		io_uring_cmd_complete_in_task(wait->cmd, look_again);
+		io_uring_cmd_complete_in_task(wait->cmd, ronbus_uring_look_again);
 }
 
-static int woken(struct wait_queue_entry *entry, unsigned int mode, int sync, void *key)
+static int ronbus_uring_woken(struct wait_queue_entry *entry, unsigned int mode, int sync,
+			      void *key)
 {
-	kick(container_of(entry, struct uring_wait, entry));
+	ronbus_uring_kick(container_of(entry, struct uring_wait, entry));
 	return 1;
 }
 
-static enum hrtimer_restart expired(struct hrtimer *timer)
+static enum hrtimer_restart ronbus_uring_expired(struct hrtimer *timer)
 {
 	struct uring_wait *wait = container_of(timer, struct uring_wait, timer);
 
 	set_bit(WAIT_EXPIRED, &wait->state);
-	kick(wait);
+	ronbus_uring_kick(wait);
 	return HRTIMER_NORESTART;
 }
 
-static int begin_wait(struct ronbus_sub *sub, struct io_uring_cmd *cmd, u64 deadline,
-		      unsigned int issue_flags)
+static int ronbus_uring_begin_wait(struct ronbus_sub *sub, struct io_uring_cmd *cmd, u64 deadline,
+				   unsigned int issue_flags)
 {
 	struct uring_wait *wait = kzalloc(sizeof(*wait), GFP_KERNEL_ACCOUNT);
 	int err;
 
 	if (!wait)
 		return -ENOMEM;
-	*wait_of(cmd) = wait;
+	*ronbus_uring_wait_of(cmd) = wait;
 	wait->sub = sub;
 	wait->cmd = cmd;
 	wait->cancels = atomic_read(&sub->cancels);
 	set_bit(WAIT_KICKED, &wait->state);
 	hrtimer_init(&wait->timer, CLOCK_MONOTONIC, HRTIMER_MODE_ABS);
-	wait->timer.function = expired;
-	init_waitqueue_func_entry(&wait->entry, woken);
+	wait->timer.function = ronbus_uring_expired;
+	init_waitqueue_func_entry(&wait->entry, ronbus_uring_woken);
 	/* barrier Q', with Q in ronbus_sub_arm(): wake.pml, uring.pml */
 	add_wait_queue(&sub->queue, &wait->entry);
 	if (ronbus_sub_crowded(sub)) {
@@ -134,7 +135,7 @@ static int begin_wait(struct ronbus_sub *sub, struct io_uring_cmd *cmd, u64 dead
 		return -EBUSY;
 	}
 
-	err = settle(wait);
+	err = ronbus_uring_finish(wait);
 	if (err != -EIOCBQUEUED) {
 		kfree(wait);
 		return err;
@@ -146,7 +147,8 @@ static int begin_wait(struct ronbus_sub *sub, struct io_uring_cmd *cmd, u64 dead
 	return err;
 }
 
-static int wait_cmd(struct ronbus_sub *sub, struct io_uring_cmd *cmd, unsigned int issue_flags)
+static int ronbus_uring_wait_cmd(struct ronbus_sub *sub, struct io_uring_cmd *cmd,
+				 unsigned int issue_flags)
 {
 	const struct ronbus_wait *args = ronbus_uring_payload(cmd);
 	u64 deadline = ronbus_deadline_here(READ_ONCE(args->deadline));
@@ -154,17 +156,19 @@ static int wait_cmd(struct ronbus_sub *sub, struct io_uring_cmd *cmd, unsigned i
 
 	if (READ_ONCE(args->flags) || READ_ONCE(args->pad))
 		return -EINVAL;
-	if (ronbus_sub_ready(sub))
+	if (ronbus_sub_readable(sub))
 		return 0;
 	if (deadline <= ktime_get_ns())
 		return -ETIMEDOUT;
 	if (issue_flags & IO_URING_F_NONBLOCK)
-		return RONBUS_URING_PENDING ? begin_wait(sub, cmd, deadline, issue_flags) : -EAGAIN;
+		return RONBUS_URING_PENDING
+			       ? ronbus_uring_begin_wait(sub, cmd, deadline, issue_flags)
+			       : -EAGAIN;
 	err = ronbus_sub_wait(sub, deadline, atomic_read(&sub->cancels));
 	return err == -ERESTARTSYS ? -ECANCELED : err; /* a worker gets no other signals */
 }
 
-static int cancel_cmd(struct ronbus_sub *sub, struct io_uring_cmd *cmd)
+static int ronbus_uring_cancel_cmd(struct ronbus_sub *sub, struct io_uring_cmd *cmd)
 {
 	const u64 *args = ronbus_uring_payload(cmd);
 
@@ -180,21 +184,21 @@ int ronbus_sub_uring_cmd(struct io_uring_cmd *cmd, unsigned int issue_flags)
 	struct ronbus_sub *sub = cmd->file->private_data;
 
 	if (issue_flags & IO_URING_F_CANCEL) {
-		set_bit(WAIT_CANCELED, &(*wait_of(cmd))->state);
-		kick(*wait_of(cmd));
+		set_bit(WAIT_CANCELED, &(*ronbus_uring_wait_of(cmd))->state);
+		ronbus_uring_kick(*ronbus_uring_wait_of(cmd));
 		return 0;
 	}
 
 	switch (cmd->cmd_op) {
 	case RONBUS_IOC_WAIT:
-		return wait_cmd(sub, cmd, issue_flags);
+		return ronbus_uring_wait_cmd(sub, cmd, issue_flags);
 	case RONBUS_IOC_CANCEL:
-		return cancel_cmd(sub, cmd);
+		return ronbus_uring_cancel_cmd(sub, cmd);
 	}
 	return -ENOTTY;
 }
 
-/* A command on a publisher fd. Return as ronbus_publish(), or -ENOTTY. */
+/* A command on a publisher fd. Return as ronbus_pub_publish(), or -ENOTTY. */
 int ronbus_pub_uring_cmd(struct io_uring_cmd *cmd, unsigned int issue_flags)
 {
 	const struct ronbus_uring_publish *payload = ronbus_uring_payload(cmd);
@@ -207,7 +211,7 @@ int ronbus_pub_uring_cmd(struct io_uring_cmd *cmd, unsigned int issue_flags)
 	args.vec = READ_ONCE(payload->vec);
 	args.count = READ_ONCE(payload->count);
 	args.topic = READ_ONCE(payload->topic);
-	ret = ronbus_publish(pub, &args, issue_flags & IO_URING_F_NONBLOCK);
+	ret = ronbus_pub_publish(pub, &args, issue_flags & IO_URING_F_NONBLOCK);
 
 	if (ret == -EBUSY)
 		return -EAGAIN; /* a worker may wait for the other thread */

@@ -17,36 +17,39 @@
 #include <linux/rcupdate.h>
 #include <linux/sched/signal.h>
 
+#include "bus.h"
+#include "coalesce.h"
 #include "compat.h"
-#include "internal.h"
+#include "sub.h"
 #include "trace.h"
+#include "wake.h"
 
 static_assert(sizeof(unsigned long) == sizeof(((struct ronbus_info_page *)0)->armed));
 
-static unsigned long *armed_word(const struct ronbus_bus *bus)
+static unsigned long *ronbus_bus_armed_word(const struct ronbus_bus *bus)
 {
 	return (unsigned long *)&bus->page->armed;
 }
 
-static unsigned long *blocked_word(const struct ronbus_bus *bus)
+static unsigned long *ronbus_bus_blocked_word(const struct ronbus_bus *bus)
 {
 	return (unsigned long *)&bus->page->blocked;
 }
 
 /**
- * ronbus_sub_ready() - is there something for a subscriber to see
+ * ronbus_sub_readable() - is there something for a subscriber to see
  * @sub: the subscriber; where it reads is what its own page says, right or wrong
  *
  * In the subscriber's context.
  *
- * Return: set of &enum ronbus_ready.
+ * Return: set of &enum ronbus_readable.
  */
-unsigned int ronbus_sub_ready(struct ronbus_sub *sub)
+unsigned int ronbus_sub_readable(struct ronbus_sub *sub)
 {
 	const struct ronbus_backlog *backlog = &sub->coalesce.backlog;
 	struct ronbus_scan scan = ronbus_backlog_scan(backlog);
 
-	if (unlikely(ronbus_backlog_coalesces(backlog)) && !ronbus_coalesce_ready(sub))
+	if (unlikely(ronbus_backlog_coalesces(backlog)) && !ronbus_coalesce_readable(sub))
 		return 0;
 	return ronbus_backlog_look(backlog, &scan);
 }
@@ -54,28 +57,28 @@ unsigned int ronbus_sub_ready(struct ronbus_sub *sub)
 bool ronbus_backlog_set_armed(struct ronbus_backlog *backlog, bool busy)
 {
 	struct ronbus_sub *sub = ronbus_sub_of(backlog);
-	unsigned long *blocked = blocked_word(sub->bus);
+	unsigned long *blocked = ronbus_bus_blocked_word(sub->bus);
 
 	lockdep_assert_held(&sub->lock);
 
 	if (test_bit(sub->index, blocked) != busy)
 		assign_bit(sub->index, blocked, busy);
 	/* barrier D', with D in ronbus_ring_commit_last(): wake.pml, interest.pml, coalesce.pml */
-	return test_and_set_bit(sub->index, armed_word(sub->bus));
+	return test_and_set_bit(sub->index, ronbus_bus_armed_word(sub->bus));
 }
 
-static bool take_armed(struct ronbus_sub *sub)
+static bool ronbus_sub_take_armed(struct ronbus_sub *sub)
 {
 	/* Callers wake, or look: barrier Q, with Q' where sleepers enter the queue: wake.pml */
-	return test_and_clear_bit(sub->index, armed_word(sub->bus));
+	return test_and_clear_bit(sub->index, ronbus_bus_armed_word(sub->bus));
 }
 
 bool ronbus_backlog_take_armed(struct ronbus_backlog *backlog)
 {
-	return take_armed(ronbus_sub_of(backlog));
+	return ronbus_sub_take_armed(ronbus_sub_of(backlog));
 }
 
-static noinline bool count_crowd(wait_queue_head_t *queue)
+static noinline bool ronbus_queue_count_crowd(wait_queue_head_t *queue)
 {
 	struct wait_queue_entry *entry;
 	unsigned int waiters = 0;
@@ -90,11 +93,11 @@ static noinline bool count_crowd(wait_queue_head_t *queue)
 }
 
 /* Are there more in a queue than a publisher is to wake, with interrupts off? */
-static inline bool is_crowd(wait_queue_head_t *queue)
+static inline bool ronbus_queue_is_crowd(wait_queue_head_t *queue)
 {
 	/* Mostly there is one, or none. */
 	return unlikely(READ_ONCE(queue->head.next) != READ_ONCE(queue->head.prev)) &&
-	       count_crowd(queue);
+	       ronbus_queue_count_crowd(queue);
 }
 
 /**
@@ -105,7 +108,7 @@ static inline bool is_crowd(wait_queue_head_t *queue)
  */
 bool ronbus_sub_crowded(struct ronbus_sub *sub)
 {
-	return is_crowd(&sub->queue);
+	return ronbus_queue_is_crowd(&sub->queue);
 }
 
 /**
@@ -120,7 +123,7 @@ void ronbus_sub_polled(struct ronbus_sub *sub)
 		WRITE_ONCE(sub->crowded, true);
 }
 
-static void wake_later(struct ronbus_sub *sub)
+static void ronbus_sub_wake_later(struct ronbus_sub *sub)
 {
 	unsigned long flags;
 
@@ -131,7 +134,7 @@ static void wake_later(struct ronbus_sub *sub)
 }
 
 /* Returns whether it is left to the worker, which signals however many wait. */
-static bool signal_eventfd(struct ronbus_sub *sub, bool worker)
+static bool ronbus_sub_signal_eventfd(struct ronbus_sub *sub, bool worker)
 {
 	unsigned long flags;
 	bool later = false;
@@ -140,7 +143,7 @@ static bool signal_eventfd(struct ronbus_sub *sub, bool worker)
 		return false;
 	spin_lock_irqsave(&sub->event_lock, flags);
 	if (likely(sub->eventfd)) {
-		later = !worker && is_crowd(sub->event_queue);
+		later = !worker && ronbus_queue_is_crowd(sub->event_queue);
 		if (likely(!later))
 			ronbus_eventfd_signal(sub->eventfd);
 	}
@@ -148,7 +151,7 @@ static bool signal_eventfd(struct ronbus_sub *sub, bool worker)
 	return later;
 }
 
-static void wake_crowd(struct work_struct *work)
+static void ronbus_sub_wake_crowd(struct work_struct *work)
 {
 	struct ronbus_sub *sub = container_of(work, struct ronbus_sub, crowd_work);
 	bool end = READ_ONCE(sub->bus->page->status) & RONBUS_STATUS_ENDED;
@@ -157,58 +160,61 @@ static void wake_crowd(struct work_struct *work)
 	if (!ronbus_sub_crowded(sub))
 		WRITE_ONCE(sub->crowded, false);
 	__wake_up(&sub->queue, TASK_NORMAL, 0, poll_to_key(events));
-	signal_eventfd(sub, true);
+	ronbus_sub_signal_eventfd(sub, true);
 }
 
 /* The queue, of which one waiter that wants to be woken alone, or all; and the eventfd. */
-static void wake_waiters(struct ronbus_sub *sub, __poll_t events, bool all)
+static void ronbus_sub_wake_waiters(struct ronbus_sub *sub, __poll_t events, bool all)
 {
 	bool later = READ_ONCE(sub->crowded);
 
 	if (!later)
 		__wake_up(&sub->queue, TASK_NORMAL, !all, poll_to_key(events));
-	if (unlikely(later || signal_eventfd(sub, false)))
-		wake_later(sub);
+	if (unlikely(later || ronbus_sub_signal_eventfd(sub, false)))
+		ronbus_sub_wake_later(sub);
 }
 
 /*
  * Arm a subscriber that reads everything and has seen nothing. Returns what there is after all;
  * then the bit may be one that another context relies on by now (@relied).
  */
-static unsigned int arm_for_any(struct ronbus_sub *sub, struct ronbus_scan *scan, bool *relied)
+static unsigned int ronbus_sub_arm_for_any(struct ronbus_sub *sub, struct ronbus_scan *scan,
+					   bool *relied)
 {
-	unsigned int ready;
+	unsigned int readable;
 
-	set_bit(sub->index, armed_word(sub->bus));
+	set_bit(sub->index, ronbus_bus_armed_word(sub->bus));
 	smp_mb__after_atomic(); /* barrier D', with D in ronbus_ring_commit_last(): wake.pml */
-	ready = ronbus_backlog_look(&sub->coalesce.backlog, scan);
-	if (ready)
-		*relied = take_armed(sub);
-	return ready;
+	readable = ronbus_backlog_look(&sub->coalesce.backlog, scan);
+	if (readable)
+		*relied = ronbus_sub_take_armed(sub);
+	return readable;
 }
 
-static unsigned int arm_for_topics(struct ronbus_sub *sub, struct ronbus_scan *scan, bool *relied)
+static unsigned int ronbus_sub_arm_for_topics(struct ronbus_sub *sub, struct ronbus_scan *scan,
+					      bool *relied)
 {
 	unsigned long flags;
-	unsigned int ready;
+	unsigned int readable;
 
 	spin_lock_irqsave(&sub->lock, flags);
-	ready = ronbus_backlog_arm(&sub->coalesce.backlog, scan, relied);
+	readable = ronbus_backlog_arm(&sub->coalesce.backlog, scan, relied);
 	spin_unlock_irqrestore(&sub->lock, flags);
-	return ready;
+	return readable;
 }
 
-static unsigned int arm_coalescing(struct ronbus_sub *sub, struct ronbus_scan *scan, bool *relied)
+static unsigned int ronbus_sub_arm_coalescing(struct ronbus_sub *sub, struct ronbus_scan *scan,
+					      bool *relied)
 {
 	struct ronbus_backlog *backlog = &sub->coalesce.backlog;
 	unsigned long flags;
-	bool ready;
+	bool readable;
 
 	spin_lock_irqsave(&sub->lock, flags);
-	ready = ronbus_backlog_arm_for_many(backlog, relied);
+	readable = ronbus_backlog_arm_for_many(backlog, relied);
 	spin_unlock_irqrestore(&sub->lock, flags);
 	/* Another thread may have read it by now. */
-	return ready ? ronbus_backlog_look(backlog, scan) ?: RONBUS_READY_DATA : 0;
+	return readable ? ronbus_backlog_look(backlog, scan) ?: RONBUS_READABLE_DATA : 0;
 }
 
 /**
@@ -217,28 +223,29 @@ static unsigned int arm_coalescing(struct ronbus_sub *sub, struct ronbus_scan *s
  *
  * Callers that sleep are in its queue already.
  *
- * Return: 0 if it is armed; else the set of &enum ronbus_ready it would not have to wait for.
+ * Return: 0 if it is armed; else the set of &enum ronbus_readable it would not have to wait for.
  */
 unsigned int ronbus_sub_arm(struct ronbus_sub *sub)
 {
 	const struct ronbus_backlog *backlog = &sub->coalesce.backlog;
 	bool coalescing = ronbus_backlog_coalesces(backlog), relied = false;
 	struct ronbus_scan scan = ronbus_backlog_scan(backlog);
-	unsigned int ready;
+	unsigned int readable;
 
 	ronbus_trace_sub(sub);
-	ready = unlikely(coalescing) ? ronbus_sub_ready(sub) : ronbus_backlog_look(backlog, &scan);
-	if (!ready) {
+	readable = unlikely(coalescing) ? ronbus_sub_readable(sub)
+					: ronbus_backlog_look(backlog, &scan);
+	if (!readable) {
 		atomic64_inc(&sub->waits);
 		if (ronbus_traced())
 			atomic64_set(&sub->armed_at, ktime_get_ns());
 		if (unlikely(coalescing))
-			ready = arm_coalescing(sub, &scan, &relied);
+			readable = ronbus_sub_arm_coalescing(sub, &scan, &relied);
 		else if (sub->interest.bit)
-			ready = arm_for_topics(sub, &scan, &relied);
+			readable = ronbus_sub_arm_for_topics(sub, &scan, &relied);
 		else
-			ready = arm_for_any(sub, &scan, &relied);
-		if (!ready) {
+			readable = ronbus_sub_arm_for_any(sub, &scan, &relied);
+		if (!readable) {
 			trace_ronbus_arm(sub);
 			return 0;
 		}
@@ -249,9 +256,9 @@ unsigned int ronbus_sub_arm(struct ronbus_sub *sub)
 	 * sleepers enter the queue: wake.pml
 	 */
 	if (unlikely(relied) && (wq_has_sleeper(&sub->queue) || READ_ONCE(sub->eventfd)))
-		wake_waiters(sub, EPOLLIN | EPOLLRDNORM, false);
+		ronbus_sub_wake_waiters(sub, EPOLLIN | EPOLLRDNORM, false);
 	trace_ronbus_ready(sub);
-	return ready;
+	return readable;
 }
 
 /**
@@ -284,7 +291,7 @@ int ronbus_sub_wait(struct ronbus_sub *sub, u64 deadline, int cancels)
 
 	/* Only a look: the caller will not sleep, so it need not be woken. */
 	if (deadline <= ktime_get_ns())
-		return ronbus_sub_ready(sub) ? 0 : -ETIMEDOUT;
+		return ronbus_sub_readable(sub) ? 0 : -ETIMEDOUT;
 
 	for (;;) {
 		/*
@@ -320,7 +327,7 @@ int ronbus_sub_wait(struct ronbus_sub *sub, u64 deadline, int cancels)
  */
 void ronbus_sub_cancel(struct ronbus_sub *sub)
 {
-	/* barrier Y, with Y' in wait_ioctl(): call.pml */
+	/* barrier Y, with Y' in ronbus_sub_wait_ioctl(): call.pml */
 	smp_mb__before_atomic();
 	atomic_inc(&sub->cancels);
 	/*
@@ -338,7 +345,7 @@ void ronbus_sub_init(struct ronbus_sub *sub)
 {
 	spin_lock_init(&sub->lock);
 	init_waitqueue_head(&sub->queue);
-	INIT_WORK(&sub->crowd_work, wake_crowd);
+	INIT_WORK(&sub->crowd_work, ronbus_sub_wake_crowd);
 	spin_lock_init(&sub->event_lock);
 	ronbus_coalesce_init(sub);
 }
@@ -358,11 +365,11 @@ void ronbus_sub_end(struct ronbus_sub *sub)
 	spin_unlock_irq(&sub->lock);
 	hrtimer_cancel(&sub->coalesce.timer);
 	/* They stay clear, for the next subscriber with this index. */
-	clear_bit(sub->index, armed_word(sub->bus));
-	clear_bit(sub->index, blocked_word(sub->bus));
+	clear_bit(sub->index, ronbus_bus_armed_word(sub->bus));
+	clear_bit(sub->index, ronbus_bus_blocked_word(sub->bus));
 }
 
-static u64 armed_for(struct ronbus_sub *sub)
+static u64 ronbus_sub_armed_for(struct ronbus_sub *sub)
 {
 	/* As a barrier it has no partner: a time that is off by one wake-up does no harm. */
 	u64 since = atomic64_xchg(&sub->armed_at, 0);
@@ -371,26 +378,26 @@ static u64 armed_for(struct ronbus_sub *sub)
 }
 
 /**
- * ronbus_wake() - wake the threads that sleep for a subscriber or poll it, and signal its eventfd
+ * ronbus_sub_wake() - wake the threads that wait for a subscriber, and signal its eventfd
  * @sub: the subscriber
  * @cause: why
  *
  * The caller took its bit, or ended its being deferred. Of the waiters that want to be woken
  * one at a time (EPOLLEXCLUSIVE) one is told of a message; all are told of the end.
  */
-void ronbus_wake(struct ronbus_sub *sub, enum ronbus_wake_cause cause)
+void ronbus_sub_wake(struct ronbus_sub *sub, enum ronbus_wake_cause cause)
 {
 	bool end = cause == RONBUS_WAKE_CLOSE;
 	__poll_t events = EPOLLIN | EPOLLRDNORM | (end ? EPOLLHUP : 0);
 
 	atomic64_inc(&sub->wakes[cause]);
 	if (trace_ronbus_wake_enabled())
-		trace_ronbus_wake(sub, cause, armed_for(sub));
-	wake_waiters(sub, events, end);
+		trace_ronbus_wake(sub, cause, ronbus_sub_armed_for(sub));
+	ronbus_sub_wake_waiters(sub, events, end);
 }
 
 /**
- * ronbus_notify() - wake subscribers
+ * ronbus_bus_notify() - wake subscribers
  * @bus: the bus
  * @mask: the subscribers
  * @cause: why
@@ -401,7 +408,7 @@ void ronbus_wake(struct ronbus_sub *sub, enum ronbus_wake_cause cause)
  *
  * Return: how many were woken.
  */
-unsigned int ronbus_notify(struct ronbus_bus *bus, u64 mask, enum ronbus_wake_cause cause)
+unsigned int ronbus_bus_notify(struct ronbus_bus *bus, u64 mask, enum ronbus_wake_cause cause)
 {
 	bool edge = bus->features & RONBUS_F_EDGE_NOTIFY && cause != RONBUS_WAKE_CLOSE;
 	u32 looks = RONBUS_NOTIFY_LOOKS;
@@ -415,7 +422,7 @@ unsigned int ronbus_notify(struct ronbus_bus *bus, u64 mask, enum ronbus_wake_ca
 
 		mask &= mask - 1;
 		/* For the end and for repair: barrier D, with D' in ronbus_sub_arm(): wake.pml */
-		won = test_and_clear_bit(i, armed_word(bus));
+		won = test_and_clear_bit(i, ronbus_bus_armed_word(bus));
 		if (!won && edge)
 			continue;
 		/*
@@ -428,7 +435,7 @@ unsigned int ronbus_notify(struct ronbus_bus *bus, u64 mask, enum ronbus_wake_ca
 		if (cause == RONBUS_WAKE_DATA && ronbus_backlog_coalesces(&sub->coalesce.backlog) &&
 		    !ronbus_coalesce_wakes(sub, true, cause, &looks))
 			continue;
-		ronbus_wake(sub, cause);
+		ronbus_sub_wake(sub, cause);
 		woken++;
 	}
 	if (bus->features & RONBUS_F_COALESCE)
@@ -438,20 +445,20 @@ unsigned int ronbus_notify(struct ronbus_bus *bus, u64 mask, enum ronbus_wake_ca
 }
 
 /**
- * ronbus_sub_look_again() - wake those that rely on a subscriber's being woken, if any
+ * ronbus_sub_wake_armed() - wake those that rely on a subscriber's being woken, if any
  * @sub: the subscriber, which reads other messages than when they looked
  */
-void ronbus_sub_look_again(struct ronbus_sub *sub)
+void ronbus_sub_wake_armed(struct ronbus_sub *sub)
 {
 	unsigned long flags;
 	bool relied;
 
 	spin_lock_irqsave(&sub->lock, flags);
-	relied = take_armed(sub);
+	relied = ronbus_sub_take_armed(sub);
 	relied |= ronbus_backlog_undefer(&sub->coalesce.backlog);
 	spin_unlock_irqrestore(&sub->lock, flags);
 	if (relied)
-		ronbus_wake(sub, RONBUS_WAKE_DATA);
+		ronbus_sub_wake(sub, RONBUS_WAKE_DATA);
 }
 
 struct captured {
@@ -459,17 +466,17 @@ struct captured {
 	wait_queue_head_t *queue;
 };
 
-static void capture(struct file *file, wait_queue_head_t *queue, poll_table *table)
+static void ronbus_eventfd_capture(struct file *file, wait_queue_head_t *queue, poll_table *table)
 {
 	container_of(table, struct captured, table)->queue = queue;
 }
 
 /* The queue of an eventfd, as it tells those that poll it. */
-static wait_queue_head_t *queue_of(struct file *file)
+static wait_queue_head_t *ronbus_eventfd_queue(struct file *file)
 {
 	struct captured captured = { .queue = NULL };
 
-	init_poll_funcptr(&captured.table, capture);
+	init_poll_funcptr(&captured.table, ronbus_eventfd_capture);
 	vfs_poll(file, &captured.table);
 	return captured.queue;
 }
@@ -492,7 +499,7 @@ int ronbus_sub_set_eventfd(struct ronbus_sub *sub, int fd)
 		if (IS_ERR(file))
 			return PTR_ERR(file);
 		ctx = eventfd_ctx_fileget(file);
-		queue = queue_of(file);
+		queue = ronbus_eventfd_queue(file);
 		fput(file);
 	}
 	spin_lock_irq(&sub->event_lock);

@@ -8,9 +8,9 @@
 struct ronbus_bus;
 struct ronbus_sub;
 
-unsigned int ronbus_sub_ready(struct ronbus_sub *sub);
-void ronbus_sub_look_again(struct ronbus_sub *sub);
-void ronbus_wake(struct ronbus_sub *sub, enum ronbus_wake_cause cause);
+unsigned int ronbus_sub_readable(struct ronbus_sub *sub);
+void ronbus_sub_wake_armed(struct ronbus_sub *sub);
+void ronbus_sub_wake(struct ronbus_sub *sub, enum ronbus_wake_cause cause);
 unsigned int ronbus_sub_arm(struct ronbus_sub *sub);
 bool ronbus_sub_crowded(struct ronbus_sub *sub);
 void ronbus_sub_polled(struct ronbus_sub *sub);
@@ -20,6 +20,6 @@ void ronbus_sub_init(struct ronbus_sub *sub);
 void ronbus_sub_end(struct ronbus_sub *sub);
 void ronbus_sub_cancel(struct ronbus_sub *sub);
 int ronbus_sub_set_eventfd(struct ronbus_sub *sub, int fd);
-unsigned int ronbus_notify(struct ronbus_bus *bus, u64 mask, enum ronbus_wake_cause cause);
+unsigned int ronbus_bus_notify(struct ronbus_bus *bus, u64 mask, enum ronbus_wake_cause cause);
 
 #endif /* _RONBUS_WAKE_H */

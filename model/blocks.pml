@@ -4,11 +4,11 @@
  *
  * Mirrors:
  *
- *	publisher	take		take() of kmod/blocks.c, block_take() of the embedded transport
+ *	publisher	take		ronbus_block_take(), block_take() of the embedded transport
  *			write, open	put_now(), ronbus_embedded_publish_block()
- *			done		done(), block_done()
+ *			done		ronbus_block_give_back(), block_done()
  *	subscriber	pin, unpin	ronbus_blocks_pin(), ronbus_blocks_unpin()
- *			leave		leave() of kmod/subscribe.c, ronbus_embedded_sub_close()
+ *			leave		ronbus_sub_leave(), ronbus_embedded_sub_close()
  *
  * Publishers with a few messages each share fewer blocks. The kernel, and the embedded transport
  * likewise, chooses a block with the lock and marks it as being written, for it is out of the queue

@@ -5,7 +5,7 @@
  * Mirrors, on the device:
  *
  *	caller		begin		ronbus_recv(), ronbus_drain(), ronbus_dispatch_run()
- *			inner wait	device_wait(), and wait_ioctl() of kmod/subscribe.c
+ *			inner wait	device_wait(), and ronbus_sub_wait_ioctl()
  *	canceler	cancel		ronbus_cancel(), device_cancel(), ronbus_sub_cancel()
  *
  * What a sleep is and how it ends is in cancel.pml; here a sleep is one step. It may end for a message

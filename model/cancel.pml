@@ -5,7 +5,7 @@
  * Mirrors:
  *
  *	waiter		begin, asleep	ronbus_sub_wait() of kmod/wake.c
- *	publisher	wake		its message, NOTIFY, ronbus_wake()
+ *	publisher	wake		its message, NOTIFY, ronbus_sub_wake()
  *	canceler	cancel, wake	ronbus_sub_cancel()
  *
  * and with -DFUTEX, the embedded transport's stand-in: sleep_until(), wake_sleeper(),

@@ -4,17 +4,17 @@
  *
  * Mirrors:
  *
- *	publisher	look		wake_due() of userlib/publish.c, notify_audience()
- *			notify		ronbus_notify(), ronbus_coalesce_notify(): ronbus_backlog_wakes()
- *	subscriber	ready		ronbus_coalesce_ready(), ronbus_embedded_coalesced():
+ *	publisher	look		wake_due() of userlib/publish.c, ronbus_pub_notify_audience()
+ *			notify		ronbus_bus_notify(), ronbus_coalesce_notify(): ronbus_backlog_wakes()
+ *	subscriber	ready		ronbus_coalesce_readable(), ronbus_embedded_coalesced():
  *					ronbus_backlog_look_for_many()
- *			arm		ronbus_sub_arm(), arm_coalescing() of both:
+ *			arm		ronbus_sub_arm(), ronbus_sub_arm_coalescing() of both:
  *					ronbus_backlog_arm_for_many()
  *	timer				expired(), run_timer(): ronbus_backlog_expire()
  *	settle(), count_on(), enough()	ronbus_backlog_settle(), ronbus_backlog_count_on(),
  *					ronbus_backlog_ready()
  *	closer				ronbus_bus_end_if_due(), ronbus_embedded_end_if_due()
- *	leave				ronbus_sub_end(), free_sub() (-DLEAVE)
+ *	leave				ronbus_sub_end(), ronbus_sub_free() (-DLEAVE)
  *
  * Two publishers of MSGS messages, a subscriber that waits for K of them or its timer, and reads
  * one or all of what is there. Counting is the subscriber's: without a lock it counts what is there,
@@ -141,7 +141,7 @@ bool freed[SUBS];
 	:: else -> break                                                      \
 	od
 
-/* ronbus_wake() of s. */
+/* ronbus_sub_wake() of s. */
 #ifdef TWO
 #define WAKE_QUEUE asleep[0] = asleep[0] && s != MAIN; asleep[1] = asleep[1] && s != MAIN
 #else
@@ -430,7 +430,7 @@ proctype publisher(byte me)
 	atomic { ready[me] == 0 -> gone++ }
 }
 
-/* Counts without the lock, and stores that: ronbus_coalesce_ready(). Sets @is. */
+/* Counts without the lock, and stores that: ronbus_coalesce_readable(). Sets @is. */
 inline look_ahead()
 {
 	atomic { begun = cursor[s]; at = begun; n = 0; COUNT(n, at) };

@@ -4,7 +4,7 @@
  *
  * Mirrors:
  *
- *	publisher	ronbus_publish(), __ronbus_published(), ronbus_notify(); wake.pml has the details
+ *	publisher	ronbus_publish(), __ronbus_published(), ronbus_bus_notify(); wake.pml has the details
  *	consumer	a program's loop: poll, ronbus_drain() with a budget and without a timeout,
  *			ronbus_arm()
  *	drainer		ronbus_drain() with a timeout, again and again (-DDRAIN)

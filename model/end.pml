@@ -5,8 +5,8 @@
  * Mirrors:
  *
  *	publisher	publish		a message; the ring is but a list here
- *			leave		leave() of kmod/publish.c, ronbus_bus_end_if_due()
- *	subscriber	recv		next_once() of userlib/receive.c, sub_read(), ronbus_sub_ready()
+ *			leave		ronbus_pub_leave(), ronbus_bus_end_if_due()
+ *	subscriber	recv		next_once() of userlib/receive.c, ronbus_sub_read(), ronbus_sub_readable()
  *			arm, asleep	ronbus_sub_arm(), ronbus_sub_wait()
  *
  * Two publishers with a message each; the last one to leave ends the bus.

@@ -5,10 +5,10 @@
  * Mirrors:
  *
  *	publisher	audience, look	ronbus_publish(), __ronbus_published(); ronbus_wake_mask()
- *	subscriber	recv		scan(), for_us(); ronbus_ring_wanted(); take_record()
- *			change		set_topics(), ronbus_sub_set_topics()
+ *	subscriber	recv		scan(), for_us(); ronbus_ring_wanted(); ronbus_sub_take_record()
+ *			change		ronbus_sub_set_topics(), ronbus_sub_set_topics()
  *			arm, take back	ronbus_backlog_arm(), ronbus_backlog_look()
- *			leave, enrol	leave(), enrol() of kmod/subscribe.c (-DREUSE)
+ *			leave, enrol	ronbus_sub_leave(), ronbus_sub_enrol() (-DREUSE)
  *
  * Two publishers with a message each (-DMSGS=n), of topic 1 and of topic 2. One subscriber that is
  * modelled, and whose choice changes at any time from topic 1 to topic 2; another one wants
@@ -116,7 +116,7 @@ bool stuck, stranger, missed, bothered;
 #define SEEN(p) WANTED(p)
 #endif
 
-/* ronbus_wake() */
+/* ronbus_sub_wake() */
 #ifdef TWO
 #define WAKE_QUEUE asleep[0] = false; asleep[1] = false
 #else

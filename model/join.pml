@@ -4,9 +4,9 @@
  *
  * Mirrors:
  *
- *	publisher	audience, look	ronbus_publish(), __ronbus_published(); notify_audience()
- *			notify		ronbus_notify()
- *	subscriber	leave, enrol	leave(), enrol() of kmod/subscribe.c; sub_join() of the embedded transport
+ *	publisher	audience, look	ronbus_publish(), __ronbus_published(); ronbus_pub_notify_audience()
+ *			notify		ronbus_bus_notify()
+ *	subscriber	leave, enrol	ronbus_sub_leave(), ronbus_sub_enrol(); sub_join() of the embedded transport
  *			arm		ronbus_sub_arm()
  *
  * Two publishers with a message each; one bit, which belongs first to one subscriber, then to

@@ -10,8 +10,8 @@
  *	           write	ronbus_ring_write()
  *	           commit	ronbus_ring_commit(), ronbus_ring_commit_last()
  *	           advance	ronbus_ring_advance()
- *	           wake		__ronbus_must_notify(), __ronbus_published(), ronbus_notify() (-DSLEEP)
- *	           died		ronbus_ring_repair(), repair() of kmod/publish.c (-DDEATH)
+ *	           wake		__ronbus_must_notify(), __ronbus_published(), ronbus_bus_notify() (-DSLEEP)
+ *	           died		ronbus_ring_repair(), ronbus_pub_repair() (-DDEATH)
  *	reader     look		ronbus_ring_look(), ronbus_ring_ready(), with again and held
  *	           lagged	ronbus_ring_oldest()
  *	           copy		ronbus_copy_out()

@@ -4,10 +4,10 @@
  *
  * Mirrors kmod/uring.c, of kernels where a wait can be pending (RONBUS_URING_PENDING):
  *
- *	task		begin_wait(); then task work: look_again()
- *			settle, outcome	settle(), outcome(), ronbus_sub_arm()
- *	publisher	its message, NOTIFY, woken(), kick()
- *	timer		expired(), kick()
+ *	task		ronbus_uring_begin_wait(); then task work: ronbus_uring_look_again()
+ *			finish, outcome	ronbus_uring_finish(), ronbus_uring_outcome(), ronbus_sub_arm()
+ *	publisher	its message, NOTIFY, ronbus_uring_woken(), ronbus_uring_kick()
+ *	timer		ronbus_uring_expired(), ronbus_uring_kick()
  *	ring_exit	ronbus_sub_uring_cmd() with IO_URING_F_CANCEL
  *	canceler	ronbus_sub_cancel()
  *	thief		another thread that reads for the same subscriber, once
@@ -28,10 +28,10 @@
  * Sequentially consistent; MUT_U stands for the lack of the barrier. Mutations, of which each must
  * fail:
  *
- *	MUT_CLEAR	settle() does not clear KICKED
+ *	MUT_CLEAR	finish() does not clear KICKED
  *	MUT_U		barrier U: KICKED is cleared after the look instead of before it
  *	MUT_U2		barrier U': kick() looks at KICKED before what it kicks for is visible
- *	MUT_LAST	settle() frees without the last test_and_set_bit()
+ *	MUT_LAST	finish() frees without the last test_and_set_bit()
  *	MUT_KICK	kick() does not test: every one queues task work
  *	MUT_QUEUE	the wait enters the queue after the first look
  *	MUT_STAY	the wait is freed in the queue
@@ -120,7 +120,7 @@ inline outcome()
 	fi
 }
 
-inline settle()
+inline finish()
 {
 #if !defined(MUT_CLEAR) && !defined(MUT_U)
 	atomic { TOUCH; kicked = false }; /* barrier U */
@@ -183,7 +183,7 @@ active proctype task()
 #ifdef MUT_CANCELABLE
 	cancelable = true;
 #endif
-	settle();
+	finish();
 	if
 	:: over -> FREE; complete(); UNLOCK(ring_lock); goto end
 	:: else
@@ -205,7 +205,7 @@ end_pending:
 #ifndef UNLOCKED
 	LOCK(ring_lock);
 #endif
-	settle();
+	finish();
 	if
 	:: over ->
 #ifdef MUT_FREE

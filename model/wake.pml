@@ -4,13 +4,13 @@
  *
  * Mirrors:
  *
- *	publisher	claim, commit	__ronbus_publish_to(), put_message(); the ring is but a list here
- *			look		__ronbus_must_notify(), __ronbus_published(), notify_audience()
- *			notify		ronbus_notify(): notify_all()
- *			died		repair() of kmod/publish.c (-DDEATH)
- *	waiter		recv		ronbus_try_recv(), take_record()
- *			wait, asleep	ronbus_sub_wait(), sub_poll()
- *			arm, disarm	ronbus_sub_arm(): arm_for_any(); ronbus_backlog_arm(), disarm()
+ *	publisher	claim, commit	__ronbus_publish_to(), ronbus_pub_put_message(); the ring is but a list here
+ *			look		__ronbus_must_notify(), __ronbus_published(), ronbus_pub_notify_audience()
+ *			notify		ronbus_bus_notify(): notify_all()
+ *			died		ronbus_pub_repair() (-DDEATH)
+ *	waiter		recv		ronbus_try_recv(), ronbus_sub_take_record()
+ *			wait, asleep	ronbus_sub_wait(), ronbus_sub_poll()
+ *			arm, disarm	ronbus_sub_arm(): ronbus_sub_arm_for_any(); ronbus_backlog_arm(), disarm()
  *
  * cancel.pml has the sleep itself.
  *
@@ -96,7 +96,7 @@ end:
 	od
 }
 
-/* ronbus_notify(): clear each bit; the caller that finds it set wakes the threads. */
+/* ronbus_bus_notify(): clear each bit; the caller that finds it set wakes the threads. */
 inline notify_all()
 {
 	do

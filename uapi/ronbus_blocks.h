@@ -106,8 +106,8 @@ static inline int ronbus_blocks_named(const struct ronbus_blocks *blocks,
 static inline int ronbus_blocks_pin(const struct ronbus_blocks *blocks, __u64 *pin,
 				    const struct ronbus_block_ref *ref)
 {
-	RB_STORE_RELEASE(pin,
-			 (__u64)ref->block + 1); /* barrier R, with R' in pinned(): blocks.pml */
+	/* barrier R, with R' in ronbus_block_pinned(): blocks.pml */
+	RB_STORE_RELEASE(pin, (__u64)ref->block + 1);
 	RB_STEP(RONBUS_STEP_PINNING);
 	RB_MB(); /* barrier P, with P' in close(): blocks.pml */
 	if (RB_READ(&blocks->generations[ref->block]) == ref->generation) {
@@ -125,7 +125,7 @@ static inline int ronbus_blocks_pin(const struct ronbus_blocks *blocks, __u64 *p
  */
 static inline void ronbus_blocks_unpin(__u64 *pin)
 {
-	RB_STORE_RELEASE(pin, 0); /* barrier R, with R' in pinned(): blocks.pml */
+	RB_STORE_RELEASE(pin, 0); /* barrier R, with R' in ronbus_block_pinned(): blocks.pml */
 }
 
 /**

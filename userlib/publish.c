@@ -255,7 +255,7 @@ int __ronbus_publish_slow(struct ronbus_pub *pub, unsigned int topic, const void
 		return -EINVAL;
 	if (len > ring->payload)
 		return -EMSGSIZE;
-	/* barrier I', with I in set_audience(): interest.pml */
+	/* barrier I', with I in ronbus_sub_set_audience(): interest.pml */
 	audience = RB_LOAD_ACQUIRE(&pub->info->audience[topic]);
 	receivers = __ronbus_popcount(pub->how, audience);
 	if (receivers || pub->how & RONBUS_HOW_RETAIN) {

@@ -8,7 +8,7 @@
 expression E;
 struct ronbus_bus *B;
 symbol ronbus_registry;
-identifier copy =~ "^(__)?(copy_(from|to)_user|(get|put|clear)_user|strncpy_from_user|fault_in_readable|fault_in_writeable|get_user_pages|ronbus_(get|put)_args|ronbus_(get|put)_args_sized|ronbus_install|ronbus_reserve_fd)$";
+identifier copy =~ "^(__)?(copy_(from|to)_user|(get|put|clear)_user|strncpy_from_user|fault_in_readable|fault_in_writeable|get_user_pages|ronbus_(get|put)_args|ronbus_(get|put)_args_sized|ronbus_fd_install|ronbus_fd_reserve)$";
 position p;
 @@
 (
@@ -27,7 +27,7 @@ copy@p(...)
 expression E;
 struct ronbus_bus *B;
 symbol ronbus_registry;
-identifier copy =~ "^(__)?(copy_(from|to)_user|(get|put|clear)_user|strncpy_from_user|fault_in_readable|fault_in_writeable|get_user_pages|ronbus_(get|put)_args|ronbus_(get|put)_args_sized|ronbus_install|ronbus_reserve_fd)$";
+identifier copy =~ "^(__)?(copy_(from|to)_user|(get|put|clear)_user|strncpy_from_user|fault_in_readable|fault_in_writeable|get_user_pages|ronbus_(get|put)_args|ronbus_(get|put)_args_sized|ronbus_fd_install|ronbus_fd_reserve)$";
 identifier take =~ "^mutex_(lock_interruptible|lock_killable|trylock)$";
 position p;
 @@
@@ -45,7 +45,7 @@ copy@p(...)
 
 @spin exists@
 expression L;
-identifier copy =~ "^(__)?(copy_(from|to)_user|(get|put|clear)_user|strncpy_from_user|fault_in_readable|fault_in_writeable|get_user_pages|ronbus_(get|put)_args|ronbus_(get|put)_args_sized|ronbus_install|ronbus_reserve_fd)$";
+identifier copy =~ "^(__)?(copy_(from|to)_user|(get|put|clear)_user|strncpy_from_user|fault_in_readable|fault_in_writeable|get_user_pages|ronbus_(get|put)_args|ronbus_(get|put)_args_sized|ronbus_fd_install|ronbus_fd_reserve)$";
 identifier take =~ "^spin_lock(_irq|_bh)?$";
 identifier give =~ "^spin_unlock(_irq|_bh)?$";
 position p;
@@ -56,7 +56,7 @@ copy@p(...)
 
 @spin_irqsave exists@
 expression L;
-identifier copy =~ "^(__)?(copy_(from|to)_user|(get|put|clear)_user|strncpy_from_user|fault_in_readable|fault_in_writeable|get_user_pages|ronbus_(get|put)_args|ronbus_(get|put)_args_sized|ronbus_install|ronbus_reserve_fd)$";
+identifier copy =~ "^(__)?(copy_(from|to)_user|(get|put|clear)_user|strncpy_from_user|fault_in_readable|fault_in_writeable|get_user_pages|ronbus_(get|put)_args|ronbus_(get|put)_args_sized|ronbus_fd_install|ronbus_fd_reserve)$";
 position p;
 @@
 spin_lock_irqsave(L, ...);
@@ -64,7 +64,7 @@ spin_lock_irqsave(L, ...);
 copy@p(...)
 
 @atomic exists@
-identifier copy =~ "^(__)?(copy_(from|to)_user|(get|put|clear)_user|strncpy_from_user|fault_in_readable|fault_in_writeable|get_user_pages|ronbus_(get|put)_args|ronbus_(get|put)_args_sized|ronbus_install|ronbus_reserve_fd)$";
+identifier copy =~ "^(__)?(copy_(from|to)_user|(get|put|clear)_user|strncpy_from_user|fault_in_readable|fault_in_writeable|get_user_pages|ronbus_(get|put)_args|ronbus_(get|put)_args_sized|ronbus_fd_install|ronbus_fd_reserve)$";
 position p;
 @@
 (

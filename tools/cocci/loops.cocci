@@ -7,7 +7,7 @@
 @ends@
 expression E, x, y;
 statement S;
-identifier f =~ "^(signal_pending|fatal_signal_pending|prepare_to_swait_event|between_steps|look_on)$";
+identifier f =~ "^(signal_pending|fatal_signal_pending|prepare_to_swait_event|ronbus_sub_between_steps|ronbus_pub_retry)$";
 position p;
 @@
 (
@@ -23,7 +23,7 @@ for@p (;;) { <+... \(f(...)\|x--\|--x\) ...+> }
 @bad@
 expression E;
 statement S;
-identifier f =~ "^(ronbus_ring_(look|ready|reached|claimed|hint|tail|unread|unread_more|wanted|unchanged)|ronbus_blocks_pinned|try_put|take_record|take_records|READ_ONCE|smp_load_acquire)$";
+identifier f =~ "^(ronbus_ring_(look|ready|reached|claimed|hint|tail|unread|unread_more|wanted|unchanged)|ronbus_blocks_pinned|ronbus_pub_try_put|ronbus_sub_take_record|ronbus_sub_take_records|READ_ONCE|smp_load_acquire)$";
 position p != ends.p;
 @@
 (

@@ -11,7 +11,7 @@ static u64 bad_while(const struct ronbus_ring *ring, u64 pos)
 static void bad_for_ever(struct ronbus_sub *sub)
 {
 	for (;;) { /* found */
-		if (take_records(sub))
+		if (ronbus_sub_take_records(sub))
 			break;
 		cond_resched();
 	}
@@ -32,7 +32,7 @@ static void bad_do(struct ronbus_sub *sub)
 	ssize_t ret;
 
 	do { /* found */
-		ret = take_record(sub);
+		ret = ronbus_sub_take_record(sub);
 		cond_resched();
 	} while (ret > 0);
 }
@@ -47,7 +47,7 @@ static u64 good_budget(const struct ronbus_ring *ring, u64 pos, u32 looks)
 static int good_killable(struct ronbus_sub *sub)
 {
 	for (;;) {
-		if (take_records(sub))
+		if (ronbus_sub_take_records(sub))
 			return 0;
 		if (signal_pending(current))
 			return -ERESTARTSYS;
@@ -59,7 +59,7 @@ static void good_do(struct ronbus_sub *sub)
 	ssize_t ret;
 
 	do {
-		ret = take_record(sub);
+		ret = ronbus_sub_take_record(sub);
 	} while (ret > 0 && !signal_pending(current));
 }
 

@@ -60,7 +60,7 @@ static u64 good_cursor(struct ronbus_sub *sub)
 	u64 cursor = READ_ONCE(sub->self->cursor);
 
 	WRITE_ONCE(sub->self->cursor, cursor + 1);
-	ronbus_count(&sub->self->delivered, 1);
+	ronbus_counter_add(&sub->self->delivered, 1);
 	return max(cursor, sub->start);
 }
 
