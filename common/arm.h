@@ -55,7 +55,7 @@ static inline __u64 ronbus_armed_for(const struct ronbus_info_page *page, bool e
 	__u64 armed = ~0ULL;
 
 	if (edge)
-		/* barrier J', with J in enrol() or sub_join(): join.pml */
+		/* barrier J', with J in ronbus_sub_enrol() or sub_join(): join.pml */
 		armed = RB_LOAD_ACQUIRE(&page->armed);
 	return armed & (audience | RB_READ(now) | RB_READ(&page->blocked));
 }

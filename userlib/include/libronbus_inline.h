@@ -274,7 +274,7 @@ __RONBUS_PART int __ronbus_publish_to(struct ronbus_pub *pub, unsigned int topic
 	if (RB_UNLIKELY(topic >= RONBUS_TOPICS_MAX || len > ring.payload))
 		return __ronbus_publish_slow(pub, topic, data, len);
 
-	/* barrier I', with I in set_audience(): interest.pml */
+	/* barrier I', with I in ronbus_sub_set_audience(): interest.pml */
 	audience = RB_LOAD_ACQUIRE(&pub->info->audience[topic]);
 	if (RB_LIKELY(audience) || how & RONBUS_HOW_RETAIN) {
 		if (how & RONBUS_HOW_EXCLUSIVE) {
@@ -329,7 +329,7 @@ __RONBUS_PART int __ronbus_publish_many_to(struct ronbus_pub *pub, unsigned int 
 	/* Never so in the library, which has looked before. */
 	if (RB_UNLIKELY(!(how & RONBUS_F_BATCH) || how & elsewhere || topic >= RONBUS_TOPICS_MAX))
 		return __ronbus_publish_many(pub, topic, vec, count);
-	/* barrier I', with I in set_audience(): interest.pml */
+	/* barrier I', with I in ronbus_sub_set_audience(): interest.pml */
 	audience = RB_LOAD_ACQUIRE(&pub->info->audience[topic]);
 	if (RB_UNLIKELY(!audience) && !(how & RONBUS_HOW_RETAIN))
 		return __ronbus_publish_to_nobody(pub, topic, vec, count);
