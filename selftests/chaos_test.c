@@ -648,7 +648,7 @@ static void say_holders(void)
 		closedir(dir);
 }
 
-/* What the CPUs are doing, as the kernel says it in its log: of who runs there is no stack in /proc. */
+/* What the CPUs do, by the kernel's log: a thread that runs has no stack in /proc. */
 static void say_running(void)
 {
 	static char log[1 << 16];

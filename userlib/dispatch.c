@@ -112,7 +112,7 @@ static void tell(struct ronbus_dispatch *dispatch)
 {
 	unsigned int i;
 
-	RB_MB(); /* barrier D, with D' in arm_bit() of the embedded transport: wake.pml */
+	RB_MB(); /* barrier D, with D' in ronbus_sub_arm() or ronbus_backlog_set_armed(): wake.pml */
 	for (i = 0; i < dispatch->count; i++) {
 		struct ronbus_worker *worker = &dispatch->workers[i];
 
