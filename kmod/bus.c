@@ -413,7 +413,8 @@ int ronbus_bus_counters(u64 id, u32 which, struct ronbus_counters *counters)
 	bus = ronbus_bus_visit(id, id);
 	if (bus) {
 		mutex_lock(&bus->lock);
-		err = ronbus_stats_gather_locked(bus, which, stats);
+		if (ronbus_bus_has_users(bus))
+			err = ronbus_stats_gather_locked(bus, which, stats);
 		mutex_unlock(&bus->lock);
 		ronbus_bus_free(bus);
 	}

@@ -148,6 +148,16 @@ static inline struct ronbus_sub *ronbus_bus_sub(const struct ronbus_bus *bus, u3
 	return rcu_dereference_protected(bus->subs[index], lockdep_is_held(&bus->lock));
 }
 
+/*
+ * Does a bus that is visited from the registry have users still? Under bus->lock: one without them
+ * is traced by its last user, which tells of its end, and by no other after that.
+ */
+static inline bool ronbus_bus_has_users(const struct ronbus_bus *bus)
+{
+	lockdep_assert_held(&bus->lock);
+	return kref_read(&bus->ref);
+}
+
 /* The subscribers that a message is for now. A program chooses @topic below RONBUS_TOPICS_MAX. */
 static inline u64 ronbus_bus_audience(const struct ronbus_bus *bus, u32 topic)
 {

@@ -129,7 +129,8 @@ static void ronbus_trace_look_at_bus(struct ronbus_bus *bus, struct ronbus_stats
 	for (i = 0; i < RONBUS_SUBSCRIBERS_MAX; i++)
 		if (ronbus_bus_sub(bus, i))
 			ronbus_stats_gather_locked(bus, i, stats); /* which traces it */
-	ronbus_stats_gather_locked(bus, RONBUS_STATS_BUS, stats);
+	if (ronbus_bus_has_users(bus))
+		ronbus_stats_gather_locked(bus, RONBUS_STATS_BUS, stats);
 	mutex_unlock(&bus->lock);
 }
 

@@ -461,6 +461,55 @@ TEST_F(kfunc, counters_are_stats)
 	EXPECT_EQ(-ENOENT, counters_by_program(self, self->id, s.index, size));
 }
 
+/* Asks for the counters of the newest bus, again and again. */
+struct asker {
+	FIXTURE_DATA(kfunc) * self;
+	u64 bus;
+	bool stop;
+};
+
+static void *ask_always(void *arg)
+{
+	struct asker *asker = arg;
+
+	while (!RB_READ(&asker->stop))
+		counters_by_program(asker->self, RB_READ(&asker->bus), RONBUS_STATS_BUS,
+				    sizeof(struct ronbus_counters));
+	return NULL;
+}
+
+/*
+ * A caller that looks at a bus holds its memory for that long, and tells tracers of its counters.
+ * After the end of the bus nothing more is told: a program would take it for a new one, for ever.
+ */
+TEST_F(kfunc, the_end_is_told_last)
+{
+	u64 end = now_ns() + test_seconds(4) * SEC;
+	struct ronbus_collect *collect;
+	struct asker asker = { .self = self };
+	unsigned int left = 0, buses = 0;
+	struct ronbus_info info;
+	pthread_t thread;
+	int bus;
+
+	ASSERT_EQ(0, start_collecting(RONBUS_COLLECT_TYPED, &collect));
+	ASSERT_EQ(0, pthread_create(&thread, NULL, ask_always, &asker));
+	for (; now_ns() < end; buses++) {
+		bus = bus_create(self->control, (struct ronbus_create){ .capacity = 4 });
+		ASSERT_LE(0, bus);
+		ASSERT_EQ(0, fd_info(bus, &info));
+		RB_WRITE(&asker.bus, info.id);
+		usleep((useconds_t)buses % 50);
+		close(bus);
+		usleep(100);
+		left += entries_of(collect, info.id);
+	}
+	RB_WRITE(&asker.stop, true);
+	pthread_join(thread, NULL);
+	EXPECT_EQ(0, left) TH_LOG("of %u buses", buses);
+	ronbus_collect_stop(collect);
+}
+
 /* ---- what the kernel refuses ---------------------------------------------------------------- */
 
 static char verifier_log[1 << 16];
