@@ -89,6 +89,9 @@ static inline unsigned int ronbus_backlog_arm(struct ronbus_backlog *backlog,
 		busy = ronbus_backlog_busy(backlog, end);
 		if (ronbus_backlog_set_armed(backlog, busy) && !tries)
 			*relied = true;
+		/* The topics have changed since the look began: what it skipped may be wanted now. */
+		if (RB_READ(&backlog->changes) != scan->changes)
+			*scan = ronbus_backlog_scan(backlog);
 		ready = ronbus_backlog_look(backlog, scan);
 		if (!ready && scan->end == end && ronbus_backlog_busy(backlog, end) == busy)
 			return 0;
@@ -297,7 +300,8 @@ static inline bool ronbus_backlog_wakes(struct ronbus_backlog *backlog, bool arm
  * @backlog: the backlog of the subscriber
  *
  * What is there by now is due. To count it is left to the subscriber. But if the subscriber has
- * read all that was counted, the timer was for nothing. Not more than a lap is due, whatever the
+ * read all that was counted, and the message that the timer was started for, the timer was for
+ * nothing; a change of topics makes the count begin again, and not the delay. Not more than a lap is due, whatever the
  * ring says: a publisher's lie is not to last.
  *
  * Return: whether the subscriber is to be woken.
@@ -305,9 +309,10 @@ static inline bool ronbus_backlog_wakes(struct ronbus_backlog *backlog, bool arm
 static inline bool ronbus_backlog_expire(struct ronbus_backlog *backlog)
 {
 	const __u64 lap = backlog->from + backlog->ring->mask + 1;
+	const __u64 cursor = RB_READ(&backlog->self->cursor);
 	__u32 looks = RONBUS_NOTIFY_LOOKS;
 
-	if (RB_READ(&backlog->self->cursor) >= backlog->unread.end)
+	if (cursor >= backlog->unread.end && cursor > backlog->timed)
 		return ronbus_backlog_deferred(backlog) && ronbus_backlog_settle(backlog, &looks);
 	backlog->due = ronbus_ring_tail(backlog->ring);
 	if (backlog->due > lap)

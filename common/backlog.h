@@ -60,10 +60,12 @@ struct ronbus_backlog {
  * struct ronbus_scan - a look at the ring that can be continued
  * @end: nothing is to be read before this position, and nothing was at it
  * @looks: positions that may still be looked at
+ * @changes: of the backlog when it began
  */
 struct ronbus_scan {
 	__u64 end;
 	__u32 looks;
+	__u32 changes;
 };
 
 /**
@@ -81,7 +83,11 @@ struct ronbus_backlog_count {
 /* A look that begins at the cursor, whatever that is. */
 static inline struct ronbus_scan ronbus_backlog_scan(const struct ronbus_backlog *backlog)
 {
-	return (struct ronbus_scan){ RB_READ(&backlog->self->cursor), RONBUS_READY_LOOKS - 1 };
+	/* Then the topics: barrier I', with I in ronbus_backlog_recount(): interest.pml */
+	const __u32 changes = RB_LOAD_ACQUIRE(&backlog->changes);
+
+	return (struct ronbus_scan){ RB_READ(&backlog->self->cursor), RONBUS_READY_LOOKS - 1,
+				     changes };
 }
 
 static inline bool ronbus_backlog_ended(const struct ronbus_backlog *backlog)
@@ -197,7 +203,8 @@ static inline void ronbus_backlog_take_count(struct ronbus_backlog *backlog,
  */
 static inline void ronbus_backlog_recount(struct ronbus_backlog *backlog)
 {
-	RB_WRITE(&backlog->changes, backlog->changes + 1);
+	/* After the topics: barrier I, with I' in ronbus_backlog_scan(): interest.pml */
+	RB_STORE_RELEASE(&backlog->changes, backlog->changes + 1);
 	ronbus_backlog_reset(backlog, RB_READ(&backlog->self->cursor));
 }
 

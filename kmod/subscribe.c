@@ -152,11 +152,11 @@ static ssize_t ronbus_sub_take_records(struct ronbus_sub *sub, char __user *to, 
 
 /*
  * For a reader that does not wait. As long as poll says that there is something io_uring tries
- * again, before it sees a signal: so the signal is told here.
+ * again, before it sees a signal: so the one that cannot be handled is told here.
  */
 static int ronbus_sub_try_again(void)
 {
-	return task_sigpending(current) ? -ERESTARTSYS : -EAGAIN;
+	return fatal_signal_pending(current) ? -EINTR : -EAGAIN;
 }
 
 static ssize_t ronbus_sub_read(struct file *file, char __user *to, size_t space, loff_t *ppos)

@@ -232,6 +232,24 @@ static void coalesce_interest(struct coalesce_case *c)
 	COALESCE_EXPECT(c, read, coalesce_read(c, 99), 3);
 }
 
+/* Topics that are chosen more often than the delay: it is counted anew, and not waited anew. */
+static void coalesce_topics(struct coalesce_case *c)
+{
+	const struct timespec nap = { .tv_nsec = 8000000 };
+	unsigned int i;
+
+	COALESCE_EXPECT(c, set_topics, ronbus_sub_set_topics(c->sub, 2), 0);
+	coalesce_after(c, 3, 20000000);
+	COALESCE_EXPECT(c, arm, ronbus_arm(c->sub), 0);
+	coalesce_publish(c, 1, 1);
+	for (i = 0; i < 250 && !COALESCE_WAKES(c, TIMER); i++) {
+		COALESCE_EXPECT(c, the same, ronbus_sub_set_topics(c->sub, 2), 0);
+		nanosleep(&nap, NULL);
+	}
+	COALESCE_EXPECT(c, by the timer, COALESCE_WAKES(c, TIMER), 1);
+	COALESCE_EXPECT(c, read, coalesce_read(c, 99), 1);
+}
+
 /* Enough is there, but after a message that is being written. */
 static void coalesce_behind(struct coalesce_case *c)
 {
@@ -336,6 +354,7 @@ static const struct {
 	{ "close", coalesce_close, 0 },
 	{ "change", coalesce_change, 0 },
 	{ "interest", coalesce_interest, RONBUS_F_INTEREST },
+	{ "topics", coalesce_topics, RONBUS_F_INTEREST },
 	{ "after a held slot", coalesce_behind, 0 },
 	{ "blocked", coalesce_blocked, RONBUS_F_INTEREST },
 	{ "overtaken", coalesce_overtaken, 0 },

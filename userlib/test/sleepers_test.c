@@ -477,6 +477,46 @@ static void test_cancel(void **state)
 	}
 }
 
+/* ---- topics --------------------------------------------------------------------------- */
+
+static void run_sleeper(struct coroutine *co)
+{
+	check(!ronbus_wait(((struct actor *)co)->sub, -1), "an error of wait");
+}
+
+/* What was there when the sleeper joined, and is skipped by it, is asked for. */
+static void run_chooser(struct coroutine *co)
+{
+	(void)co;
+	for (unsigned int pause = dice(&seed) % 64; pause; pause--)
+		schedule_yield();
+	check(!ronbus_sub_set_topics(actors[4].sub, 1 | 1 << WANTED), "an error of set_topics");
+}
+
+/* A sleeper is told, or sees for itself, whatever it has looked at when the topics change. */
+static void test_topics(void **state)
+{
+	struct ronbus_sub_options opts = { .topics = 1 << WANTED, .start = RONBUS_START_OLDEST };
+
+	(void)state;
+	for (int i = 0; i < SCHEDULES; i++) {
+		begin("topics", i & 1 ? RONBUS_F_COALESCE : 0, i);
+		options.flags |= RONBUS_BUS_RETAIN;
+		open_bus(1);
+		ronbus_sub_close(actors[4].sub);
+		for (unsigned int k = 0; k < 2; k++)
+			check(ronbus_publish(actors[0].pub, 0, "", 0) >= 0, "publish");
+		check(!ronbus_subscribe(bus, &opts, &actors[4].sub), "subscribe");
+		schedule_start(&actors[1].co, run_chooser);
+		schedule_start(&actors[4].co, run_sleeper);
+		while (!all_done()) {
+			look_at = accesses + 1000;
+			check(schedule_play(ACCESSES_MOST) >= 0, "nobody gets on");
+		}
+		close_bus(1);
+	}
+}
+
 /* ---- what one can make another pay ------------------------------------------------------- */
 
 #define CROWD 60U
@@ -554,9 +594,8 @@ static void test_price(void **state)
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_sleepers),
-		cmocka_unit_test(test_coalescing),
-		cmocka_unit_test(test_cancel),
+		cmocka_unit_test(test_sleepers), cmocka_unit_test(test_coalescing),
+		cmocka_unit_test(test_cancel),	 cmocka_unit_test(test_topics),
 		cmocka_unit_test(test_price),
 	};
 
