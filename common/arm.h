@@ -89,7 +89,7 @@ static inline unsigned int ronbus_backlog_arm(struct ronbus_backlog *backlog,
 		busy = ronbus_backlog_busy(backlog, end);
 		if (ronbus_backlog_set_armed(backlog, busy) && !tries)
 			*relied = true;
-		/* The topics have changed since the look began: what it skipped may be wanted now. */
+		/* The topics have changed since the look began: it may have skipped too much. */
 		if (RB_READ(&backlog->changes) != scan->changes)
 			*scan = ronbus_backlog_scan(backlog);
 		ready = ronbus_backlog_look(backlog, scan);
@@ -301,8 +301,8 @@ static inline bool ronbus_backlog_wakes(struct ronbus_backlog *backlog, bool arm
  *
  * What is there by now is due. To count it is left to the subscriber. But if the subscriber has
  * read all that was counted, and the message that the timer was started for, the timer was for
- * nothing; a change of topics makes the count begin again, and not the delay. Not more than a lap is due, whatever the
- * ring says: a publisher's lie is not to last.
+ * nothing; a change of topics makes the count begin again, and not the delay. Not more than a lap
+ * is due, whatever the ring says: a publisher's lie is not to last.
  *
  * Return: whether the subscriber is to be woken.
  */

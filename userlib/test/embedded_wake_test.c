@@ -266,6 +266,32 @@ static void test_edge_suppresses(void **state)
 	ronbus_close(bus);
 }
 
+/* What is no eventfd is refused, and nothing is left open; what can be made is told. */
+static void test_refused_eventfd(void **state)
+{
+	struct ronbus_query query;
+	struct ronbus_sub *sub;
+	struct ronbus *bus = make_plain(0, 0, 16);
+	int pipes[2], spare;
+
+	(void)state;
+	ok(ronbus_subscribe(bus, NULL, &sub));
+	ok(pipe(pipes));
+	spare = dup(pipes[0]);
+	close(spare);
+	assert_int_equal(ronbus_sub_set_eventfd(sub, -2), -EBADF);
+	assert_int_equal(ronbus_sub_set_eventfd(sub, pipes[1]), -EINVAL);
+	assert_int_equal(dup(pipes[0]), spare);
+	ok(ronbus_query(RONBUS_EMBEDDED, &query));
+	assert_int_equal(query.abi_version, RONBUS_ABI_VERSION);
+	assert_int_equal(query.page_size, sysconf(_SC_PAGESIZE));
+	close(spare);
+	close(pipes[0]);
+	close(pipes[1]);
+	ronbus_sub_close(sub);
+	ronbus_close(bus);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -277,6 +303,7 @@ int main(void)
 		TEST(test_end_is_told_to_exclusive_waiters),
 		TEST(test_baseline_signals_always),
 		TEST(test_edge_suppresses),
+		TEST(test_refused_eventfd),
 	};
 
 	return cmocka_run_group_tests_name("embedded, waking", tests, NULL, NULL);
