@@ -81,7 +81,7 @@ static inline int ronbus_ring_reached(const struct ronbus_ring *ring, __u64 pos)
  */
 static inline __u64 ronbus_ring_tail(const struct ronbus_ring *ring)
 {
-	__u64 pos = ronbus_ring_hint(ring), high;
+	__u64 pos = ronbus_ring_hint(ring), next, high;
 	__u32 looks;
 
 	for (looks = 0; looks < RONBUS_TAIL_LOOKS; looks++) {
@@ -92,9 +92,11 @@ static inline __u64 ronbus_ring_tail(const struct ronbus_ring *ring)
 
 		if (lap < hole)
 			lap = hole;
-		if (lap < ronbus_ring_lap(ring, pos))
+		next = ronbus_ring_pos(ring, lap, pos) + 1;
+		/* Not reached; or a lie, since no ring lives until its positions begin again. */
+		if (lap < ronbus_ring_lap(ring, pos) || RB_UNLIKELY(next <= pos))
 			return pos;
-		pos = ronbus_ring_pos(ring, lap, pos) + 1;
+		pos = next;
 	}
 	/*
 	 * The position before @pos is the newest of its slot: it is reached, and a lap later not.
