@@ -182,9 +182,9 @@ static ssize_t ronbus_sub_read(struct file *file, char __user *to, size_t space,
 
 		if (ret || readable == RONBUS_READABLE_ENDED)
 			return ret;
-		/* A scribbled ring may always look readable, and never have a message. */
 		if (nonblock)
-			return readable ? ronbus_sub_try_again() : -EAGAIN;
+			return ronbus_sub_try_again();
+		/* A scribbled ring may always look readable, and never have a message. */
 		if (signal_pending(current))
 			return -ERESTARTSYS;
 		ret = ronbus_sub_wait(sub, RONBUS_WAIT_FOREVER, cancels);

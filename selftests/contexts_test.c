@@ -5,7 +5,6 @@
  */
 #include <liburing.h>
 #include <linux/userfaultfd.h>
-#include <poll.h>
 #include <pthread.h>
 #include <sys/eventfd.h>
 #include <sys/syscall.h>
@@ -457,13 +456,6 @@ TEST_F(contexts, cancel_between_two_sleeps)
 
 /* ---- one reads, another lies --------------------------------------------------------------- */
 
-static int events_of(int fd)
-{
-	struct pollfd p = { .fd = fd, .events = POLLIN };
-
-	return poll(&p, 1, 0) == 1 ? p.revents : 0;
-}
-
 /*
  * Two messages are enough, and are counted. A publisher takes them back, which no honest one does.
  * When there is nothing to read, nobody is told that there is.
@@ -478,11 +470,11 @@ TEST_F(contexts, messages_that_are_taken_back)
 	ASSERT_EQ(0, fd_nonblock(s.m.fd));
 	ASSERT_EQ(0, coalesce(s.m.fd, 2, LONG_DELAY));
 	ASSERT_EQ(2, send_topic(&self->pub, 2, 2));
-	ASSERT_EQ(POLLIN, events_of(s.m.fd));
+	ASSERT_EQ(POLLIN, fd_poll(s.m.fd, POLLIN));
 	for (pos = s.start; pos < s.start + 2; pos++)
 		RB_WRITE(ronbus_ring_at(&self->mapped.m.ring, pos).state, 0);
 	EXPECT_EQ(-EAGAIN, fd_read(s.m.fd, buf, sizeof(buf)));
-	EXPECT_EQ(0, events_of(s.m.fd));
+	EXPECT_EQ(0, fd_poll(s.m.fd, POLLIN));
 	EXPECT_EQ(-ETIMEDOUT, fd_wait(s.m.fd, now_ns() + SEC / 100));
 	subscriber_leave(&s);
 }
